@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+# Builds every program, runs an instance, runs every check. `make help` lists the targets.
+#
+# Nothing is listed by name twice: a program is a directory below services/ or tools/ that holds a
+# main.c (or NAME.c); a new source file in it needs no change here. All paths are relative, so the
+# checkout may lie below a directory with a space in its name.
+#
+# The variants SAN=1 (sanitizers), FAULT=1 (fault points), FUZZ=1 (clang, libFuzzer) and COVERAGE=1
+# change flags, so each has a directory of its own below build/.
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+SHELL := /bin/bash
+
+# ---- what is built ----------------------------------------------------------------------------
+
+SERVICES := edge ledger catalog usage
+TOOLS    := bourse simprovider migrate supervise load tidy
+NAMES    := $(SERVICES) $(TOOLS)
+
+# The directory of a program, its sources, and the one file of it that holds main().
+directory_of = $(if $(filter $(1),$(SERVICES)),services,tools)/$(1)
+sources_in   = $(if $(wildcard $(1)/),$(shell find $(1) -type f -name '$(2)' | sort))
+sources_of   = $(call sources_in,$(directory_of),*.c)
+main_of      = $(firstword $(wildcard $(directory_of)/main.c $(directory_of)/$(1).c))
+
+PROGRAMS := $(foreach name,$(NAMES),$(if $(call main_of,$(name)),$(name)))
+
+# ---- how it is built --------------------------------------------------------------------------
+
+BUILD_ROOT ?= build
+variant    := $(if $(SAN),san,$(if $(FAULT),fault,$(if $(FUZZ),fuzz,$(if $(COVERAGE),coverage))))
+BUILD      := $(BUILD_ROOT)$(if $(variant),/$(variant))
+
+WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+            -Werror
+release  := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+flags_of_fault    := $(release) -DBOURSE_FAULT_POINTS
+flags_of_san      := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+                     -fno-sanitize-recover=undefined -DBOURSE_FAULT_POINTS
+flags_of_coverage := -O0 -g --coverage
+flags_of_fuzz     := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
+                     -fno-sanitize-recover=undefined -Wno-error
+VARIANT_FLAGS := $(if $(variant),$(flags_of_$(variant)),$(release))
+
+CC  := $(if $(FUZZ),clang-14,gcc)
+CXX := $(if $(FUZZ),clang++-14,g++)
+
+# The macro of h2o decides the layout of its structures; shared/h2o.h asserts it.
+CPPFLAGS := -I. -I/usr/include/postgresql -D_GNU_SOURCE -DH2O_USE_LIBUV=0
+CFLAGS   := -std=c17 $(WARNINGS) $(VARIANT_FLAGS) -fPIE
+# simdjson is a header library for the greatest part, hence its own optimization level.
+CXXFLAGS := -std=c++17 -Wall -Wextra -Wshadow -Werror $(VARIANT_FLAGS) -O3 -fPIE
+LDFLAGS  := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(filter -fsanitize=% --coverage,$(VARIANT_FLAGS))
+LIBRARIES := -lh2o-evloop -lssl -lcrypto -lsimdjson -lstdc++ -lsodium -ljwt -lpthread
+
+# The edge has no database: libpq is named only for these, and a test reads the result.
+WITH_DATABASE := ledger catalog usage migrate
+libraries_of = $(if $(filter $(1),$(WITH_DATABASE)),-lpq) $(LIBRARIES)
+
+object_of = $(patsubst %,$(BUILD)/objects/%.o,$(basename $(1)))
+
+all: $(PROGRAMS:%=$(BUILD)/%) ## build every program (the default)
+
+# ---- shared library and programs --------------------------------------------------------------
+
+LIBRARY := $(BUILD)/libshared.a
+LIBRARY_SOURCES := $(call sources_in,shared,*.c) $(call sources_in,shared,*.cc)
+SOURCES := $(LIBRARY_SOURCES) $(foreach name,$(NAMES),$(call sources_of,$(name)))
+
+# An archive is written beside its place and moved there, so that no reader sees half of one.
+define write_archive
+@rm -f $@.$$$$ && $(AR) rcs $@.$$$$ $^ && mv -f $@.$$$$ $@
+endef
+
+$(LIBRARY): $(call object_of,$(LIBRARY_SOURCES))
+	$(write_archive)
+
+# Everything of a program except main(): what its tests link against.
+define program_rules
+$(BUILD)/parts/$(1).a: $(call object_of,$(filter-out $(call main_of,$(1)),$(call sources_of,$(1))))
+	@mkdir -p $$(@D)
+	$$(write_archive)
+
+$(BUILD)/$(1): $(call object_of,$(call sources_of,$(1))) $(LIBRARY)
+	@echo "  link    $$@"
+	@$(CC) -o $$@ $$^ $(LDFLAGS) $(call libraries_of,$(1))
+endef
+$(foreach name,$(NAMES),$(eval $(call program_rules,$(name))))
+
+$(BUILD)/objects/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	@echo "  compile $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/objects/%.o: %.cc $(BUILD)/flags
+	@mkdir -p $(@D)
+	@echo "  compile $<"
+	@$(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
+
+# Changes only when the flags do: objects of other flags are never linked.
+$(BUILD)/flags: always
+	@mkdir -p $(@D)
+	@echo '$(CC) $(CPPFLAGS) $(CFLAGS) $(CXXFLAGS)' | cmp -s - $@ || \
+	  echo '$(CC) $(CPPFLAGS) $(CFLAGS) $(CXXFLAGS)' > $@
+
+# ---- test programs ----------------------------------------------------------------------------
+
+# A file *_test.c below tests/unit or tests/fault is a program; the other .c files of its directory
+# are linked to each. A file *_fuzz.c below tests/fuzz is a fuzz target. The first program named in
+# the path (tests/unit/ledger/core_test.c, tests/fuzz/edge_openai_fuzz.c) is linked without main().
+TESTS := $(call sources_in,tests/unit,*_test.c) $(call sources_in,tests/fault,*_test.c)
+FUZZERS := $(call sources_in,tests/fuzz,*_fuzz.c)
+
+subject_of = $(firstword $(filter $(NAMES),$(subst /, ,$(subst _, ,$(1)))))
+parts_of   = $(patsubst %,$(BUILD)/parts/%.a,$(subject_of))
+support_of = $(filter-out %_test.c %_fuzz.c,$(wildcard $(dir $(1))*.c))
+
+define test_rules
+$(BUILD)/$(basename $(1)): $(call object_of,$(1) $(call support_of,$(1))) $(call parts_of,$(1)) \
+                           $(LIBRARY)
+	@mkdir -p $$(@D)
+	@echo "  link    $$@"
+	@$(CC) -o $$@ $$^ $(LDFLAGS) $(2) -lpq $(LIBRARIES)
+endef
+$(foreach test,$(TESTS),$(eval $(call test_rules,$(test),-lcmocka)))
+$(foreach test,$(FUZZERS),$(eval $(call test_rules,$(test),-fsanitize=fuzzer)))
+
+test-programs: $(TESTS:%.c=$(BUILD)/%)
+fuzz-programs: $(FUZZERS:%.c=$(BUILD)/%)
+
+ALL_SOURCES := $(SOURCES) $(foreach test,$(TESTS) $(FUZZERS),$(test) $(call support_of,$(test)))
+-include $(patsubst %.o,%.d,$(call object_of,$(sort $(ALL_SOURCES))))
+
+clean: ## remove what was built (a running instance's data stays)
+	rm -rf $(BUILD_ROOT)
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: all clean help always test-programs fuzz-programs
