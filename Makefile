@@ -10,6 +10,7 @@
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
+.SECONDARY:
 MAKEFLAGS += --no-builtin-rules
 SHELL := /bin/bash
 
@@ -38,10 +39,10 @@ WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-pr
 release  := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 flags_of_fault    := $(release) -DBOURSE_FAULT_POINTS
 flags_of_san      := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
-                     -fno-sanitize-recover=undefined -DBOURSE_FAULT_POINTS
+                     -fno-sanitize-recover=undefined
 flags_of_coverage := -O0 -g --coverage
 flags_of_fuzz     := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
-                     -fno-sanitize-recover=undefined -Wno-error
+                     -fno-sanitize=vptr -fno-sanitize-recover=undefined -Wno-error
 VARIANT_FLAGS := $(if $(variant),$(flags_of_$(variant)),$(release))
 
 CC  := $(if $(FUZZ),clang-14,gcc)
@@ -77,13 +78,27 @@ endef
 $(LIBRARY): $(call object_of,$(LIBRARY_SOURCES))
 	$(write_archive)
 
-# Everything of a program except main(): what its tests link against.
+# The statements.sql of a program becomes a text in it: extern const char ledger_statements_sql[];
+statements_of = $(patsubst %.sql,$(BUILD)/objects/%.o,$(wildcard $(directory_of)/statements.sql))
+objects_of    = $(call object_of,$(call sources_of,$(1))) $(statements_of)
+
+$(BUILD)/objects/%/statements.c: %/statements.sql Makefile
+	@mkdir -p $(@D)
+	@{ echo 'extern const char $(notdir $*)_statements_sql[];'; \
+	   echo 'const char $(notdir $*)_statements_sql[] ='; \
+	   sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' '$<'; echo ';'; } > $@
+
+$(BUILD)/objects/%/statements.o: $(BUILD)/objects/%/statements.c $(BUILD)/flags
+	@echo "  compile $*/statements.sql"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+# The archive holds everything of a program except main(): what its tests link against.
 define program_rules
-$(BUILD)/parts/$(1).a: $(call object_of,$(filter-out $(call main_of,$(1)),$(call sources_of,$(1))))
+$(BUILD)/parts/$(1).a: $(filter-out $(call object_of,$(call main_of,$(1))),$(call objects_of,$(1)))
 	@mkdir -p $$(@D)
 	$$(write_archive)
 
-$(BUILD)/$(1): $(call object_of,$(call sources_of,$(1))) $(LIBRARY)
+$(BUILD)/$(1): $(call objects_of,$(1)) $(LIBRARY)
 	@echo "  link    $$@"
 	@$(CC) -o $$@ $$^ $(LDFLAGS) $(call libraries_of,$(1))
 endef
