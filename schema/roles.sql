@@ -1,0 +1,49 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The grant matrix: who may do what to which table. Applied after every migration; run as the owner. What is not listed is
+-- refused. Nobody but the owner may change the schema; nobody at all may change a transfer, a generation, a batch or a price.
+
+revoke all on all tables in schema public from public, bourse_ledger, bourse_ledger_api, bourse_catalog, bourse_catalog_api,
+    bourse_usage, bourse_usage_api, bourse_reader;
+revoke create on schema public from public;
+grant usage on schema public to bourse_ledger, bourse_ledger_api, bourse_catalog, bourse_catalog_api, bourse_usage,
+    bourse_usage_api, bourse_reader;
+
+-- ledger: the poster and the leases see every organization
+grant select, insert on transfer, generation, batch, suspense to bourse_ledger;
+grant select, insert, update on account, meter_period, lease, stream, cell to bourse_ledger;
+grant select on plan, org, workspace, api_key, key_place, meter, price, price_tier, endpoint, provider, model to bourse_ledger;
+grant execute on function generation_partitions_ensure() to bourse_ledger;
+
+-- ledger's control plane: one organization at a time (row level security)
+grant select, insert on transfer, idempotency, key_place to bourse_ledger_api;
+grant select, insert, update on org, workspace, api_key, account, meter, meter_period, purchase to bourse_ledger_api;
+grant select on plan, lease, generation, stream, cell to bourse_ledger_api;
+grant usage on sequence caller_version_seq to bourse_ledger_api;
+
+-- catalog
+grant select, insert, update on provider, model, endpoint, market to bourse_catalog, bourse_catalog_api;
+grant select, insert on price, price_tier to bourse_catalog, bourse_catalog_api;
+grant select, insert, update, delete on provider_key to bourse_catalog, bourse_catalog_api;
+
+-- usage: reads only
+grant select on generation, api_key, org, workspace, model, endpoint, provider, price, price_tier, stream, meter, meter_period,
+    batch to bourse_usage, bourse_usage_api;
+
+-- whoever audits reads everything but secrets and hashes
+grant select on all tables in schema public to bourse_reader;
+revoke select on provider_key, key_place from bourse_reader;
+
+-- The services' own roles are not bound to one organization.
+do $$
+declare
+    t text;
+    r text;
+begin
+    foreach t in array array['org', 'workspace', 'api_key', 'account', 'transfer', 'meter', 'meter_period', 'lease', 'generation',
+                             'purchase', 'idempotency'] loop
+        foreach r in array array['bourse_ledger', 'bourse_usage', 'bourse_reader'] loop
+            execute format('drop policy if exists all_rows_%s on %I', r, t);
+            execute format('create policy all_rows_%s on %I to %I using (true) with check (true)', r, t, r);
+        end loop;
+    end loop;
+end $$;

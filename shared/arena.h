@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Memory with one lifetime: everything allocated from an arena lives until it is reset or freed.
+ * One per request or message, passed explicitly, with a cap. Out of memory aborts the process;
+ * exceeding the cap is an error of the input (TOO_LARGE), not of the machine. */
+#pragma once
+
+#include "shared/slice.h"
+
+struct arena_chunk;
+
+struct arena {
+    struct arena_chunk *chunk; /* newest first */
+    size_t used;               /* bytes handed out since the last reset */
+    size_t size_max;           /* cap on `used` */
+};
+
+void arena_init(struct arena *arena, size_t size_max);
+
+/* Gives back everything but the first chunk. Pointers from before are dead. */
+void arena_reset(struct arena *arena);
+void arena_free(struct arena *arena);
+
+/* 16-byte aligned, zeroed. NULL when the cap would be exceeded. */
+void *arena_alloc(struct arena *arena, size_t size) __attribute__((warn_unused_result));
+void *arena_alloc_array(struct arena *arena, size_t count, size_t size) __attribute__((warn_unused_result));
+
+#define ARENA_NEW(arena, type) ((type *)arena_alloc((arena), sizeof(type)))
+
+/* A copy with a NUL behind it (not counted); {NULL, 0} when the cap would be exceeded. */
+slice arena_copy(struct arena *arena, slice s);

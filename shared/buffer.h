@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A growing run of bytes with a cap. Appends never fail one by one: the first that would pass the cap
+ * marks the buffer `overflowed`, drops the bytes, and buffer_finish() reports it once. */
+#pragma once
+
+#include "shared/slice.h"
+
+struct buffer {
+    char *data;
+    size_t len;
+    size_t size;     /* allocated */
+    size_t size_max; /* cap; a fixed buffer has size == size_max and owns nothing */
+    bool fixed;
+    bool overflowed;
+};
+
+void buffer_init(struct buffer *b, size_t size_max);
+void buffer_init_fixed(struct buffer *b, void *memory, size_t size); /* memory is the caller's */
+void buffer_free(struct buffer *b);
+void buffer_clear(struct buffer *b); /* keeps the memory, clears `overflowed` */
+
+/* Room for `len` more bytes at data + len (the caller writes, then adds to len); NULL when past the cap. */
+char *buffer_reserve(struct buffer *b, size_t len);
+void buffer_append(struct buffer *b, slice s);
+void buffer_append_bytes(struct buffer *b, const void *bytes, size_t len);
+void buffer_append_char(struct buffer *b, char c);
+void buffer_append_i64(struct buffer *b, int64_t value);
+void buffer_append_u64(struct buffer *b, uint64_t value);
+void buffer_append_hex(struct buffer *b, const uint8_t *bytes, size_t len); /* lower case */
+void buffer_consume(struct buffer *b, size_t len); /* drop from the front */
+
+static inline slice buffer_slice(const struct buffer *b)
+{
+    return (slice){b->data == NULL ? "" : b->data, b->len};
+}
+
+/* OVERFLOW if any append was dropped. */
+status buffer_finish(const struct buffer *b);

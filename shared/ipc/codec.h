@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The field kinds of messages.def: their C types, encoders and bounded decoders. Also used for the ledger's
+ * journal records. A decoder never reads past its slice and never allocates; texts are views of the input. */
+#pragma once
+
+#include "shared/billing.h"
+#include "shared/buffer.h"
+#include "shared/id.h"
+
+#define CODEC_LIST_MAX 128
+#define ATTEMPTS_MAX 8
+#define CANDIDATES_MAX 8
+
+struct u32_list {
+    uint8_t count; /* ≤ CANDIDATES_MAX */
+    uint32_t items[CANDIDATES_MAX];
+};
+struct u64_list {
+    uint8_t count; /* ≤ CODEC_LIST_MAX */
+    uint64_t items[CODEC_LIST_MAX];
+};
+
+enum caller_kind { CALLER_NONE = 0, CALLER_KEY = 1, CALLER_MANAGEMENT = 2 };
+enum limit_source { LIMIT_NONE, LIMIT_CREDITS, LIMIT_KEY, LIMIT_MEMBER, LIMIT_ORG };
+enum dialect { DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECT_GEMINI, DIALECT_BEDROCK, DIALECT_COHERE };
+enum modality { MODALITY_TEXT = 1, MODALITY_IMAGE = 2, MODALITY_AUDIO = 4, MODALITY_FILE = 8, MODALITY_VIDEO = 16 };
+enum endpoint_health { HEALTH_STABLE, HEALTH_DEGRADED, HEALTH_DOWN };
+enum attempt_result {
+    ATTEMPT_OK, ATTEMPT_BAD_REQUEST, ATTEMPT_AUTH, ATTEMPT_RATE_LIMITED, ATTEMPT_OVERLOADED,
+    ATTEMPT_SERVER, ATTEMPT_TIMEOUT, ATTEMPT_NOT_FOUND, ATTEMPT_BROKEN_STREAM, ATTEMPT_CLIENT_GONE,
+};
+
+/* Who is calling, as the ledger knows it. Any change of any of it raises version. */
+struct caller {
+    int64_t org;
+    int64_t workspace;
+    int64_t member; /* 0: none */
+    int64_t key;
+    uint64_t version;
+    int64_t expires_ns; /* wall time; 0: never */
+    uint8_t kind;       /* enum caller_kind */
+};
+
+/* One try at one endpoint. */
+struct attempt_fact {
+    uint32_t endpoint;
+    uint32_t provider;
+    uint16_t http_status; /* 0: no answer */
+    uint8_t result;       /* enum attempt_result */
+    uint32_t latency_ms;
+};
+
+enum finish_reason { FINISH_NONE, FINISH_STOP, FINISH_LENGTH, FINISH_TOOL_CALLS, FINISH_CONTENT_FILTER, FINISH_ERROR };
+enum fact_flag {
+    FACT_STREAMED = 1,
+    FACT_CANCELLED = 2, /* the client left */
+    FACT_ESTIMATED = 4, /* usage_estimate() instead of the provider's figure */
+    FACT_SIMULATED = 8,
+    FACT_BYOK = 16,
+};
+
+/* What a generation's row needs beyond money. Text bounds are cuts: longer ones are shortened by the edge. */
+struct generation_facts {
+    uint32_t model;
+    uint32_t endpoint; /* that answered; 0: none */
+    uint32_t provider;
+    uint32_t flags; /* enum fact_flag */
+    uint8_t finish; /* enum finish_reason */
+    uint32_t first_byte_ms; /* from request to the first byte of the answer */
+    uint32_t total_ms;
+    slice native_finish; /* ≤ 32 */
+    slice upstream_id;   /* ≤ 96 */
+    slice referer;       /* ≤ 192 */
+    slice title;         /* ≤ 64 */
+    slice user_agent;    /* ≤ 128 */
+    slice session;       /* ≤ 128 */
+    uint8_t attempt_count;
+    struct attempt_fact attempts[ATTEMPTS_MAX];
+};
+
+/* C types of the kinds */
+typedef uint8_t kind_u8;
+typedef uint16_t kind_u16;
+typedef uint32_t kind_u32;
+typedef uint64_t kind_u64;
+typedef int64_t kind_i64;
+typedef money kind_money;
+typedef price kind_price;
+typedef struct u32_list kind_u32_list;
+typedef struct u64_list kind_u64_list;
+typedef struct key_hash kind_key_hash;
+typedef struct generation_id kind_generation_id;
+typedef struct caller kind_caller;
+typedef struct usage_vector kind_usage;
+typedef struct generation_facts kind_facts;
+typedef struct price_row kind_price_row;
+
+/* A reader over bytes of a peer or a file. Past the end every get answers zero: appended fields of a newer version are
+ * absent in an older frame. `bad` is set when a value breaks its own bound (list too long, text too long, tiers 0). */
+struct codec_reader {
+    const uint8_t *at;
+    const uint8_t *end;
+    bool bad;
+};
+
+#define CODEC_KIND(kind)                                                                           \
+    void codec_put_##kind(struct buffer *out, const kind_##kind *value);                           \
+    void codec_get_##kind(struct codec_reader *in, kind_##kind *value);
+CODEC_KIND(u8)
+CODEC_KIND(u16)
+CODEC_KIND(u32)
+CODEC_KIND(u64)
+CODEC_KIND(i64)
+CODEC_KIND(money)
+CODEC_KIND(price)
+CODEC_KIND(u32_list)
+CODEC_KIND(u64_list)
+CODEC_KIND(key_hash)
+CODEC_KIND(generation_id)
+CODEC_KIND(caller)
+CODEC_KIND(usage)
+CODEC_KIND(facts)
+CODEC_KIND(price_row)
+#undef CODEC_KIND
+/* u16 length and bytes; longer than max sets bad (get) or is cut (put). */
+void codec_put_text(struct buffer *out, slice text, size_t max);
+void codec_get_text(struct codec_reader *in, slice *text, size_t max);
