@@ -10,27 +10,39 @@
 
 #define JSON_DEPTH_MAX 64
 
-enum json_kind { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
-
-struct json_node {
-    uint32_t offset;  /* of the value's first byte in the text; a string's opening quote */
-    uint32_t len;     /* bytes of the raw value; a string's with both quotes */
-    uint32_t next;    /* index of the node after this value and all it holds */
-    uint32_t count;   /* members of an object, items of an array; 0 otherwise */
-    uint8_t kind;
-    bool escaped;     /* a string that holds a backslash */
+enum json_kind {
+    JSON_NULL,
+    JSON_FALSE,
+    JSON_TRUE,
+    JSON_NUMBER,
+    JSON_STRING,
+    JSON_ARRAY,
+    JSON_OBJECT
 };
 
-/* Reusable: keeps its memory between parses. One per thread or per connection, never shared. */
+struct json_node {
+    uint32_t offset; /* of the value's first byte in the text; a string's opening quote */
+    uint32_t len;    /* bytes of the raw value; a string's with both quotes */
+    uint32_t next;   /* index of the node after this value and all it holds */
+    uint32_t count;  /* members of an object, items of an array; 0 otherwise */
+    uint8_t kind;
+    bool escaped; /* a string that holds a backslash */
+};
+
+/* Reusable: keeps its memory between parses, up to 5 MiB; what a huge text needed beyond that is given
+ * back by the next parse. One per thread or per connection, never shared. */
 struct json_document {
     const char *text;
-    struct json_node *nodes; /* nodes[0] is the root; an object's members are key node, value node, … */
-    uint32_t node_count;
+    struct json_node *nodes; /* [0] is the root; members of an object are key node, value node, … */
+    uint32_t nodes_size;     /* allocated */
+    uint32_t node_count;     /* 0 when nothing was accepted */
     uint32_t values_max;
     void *parser; /* simdjson's state, owned */
 };
 
+/* values_max counts values at every level, the root among them; keys are none. */
 void json_document_init(struct json_document *document, uint32_t values_max);
+/* The document can be used again afterwards: so an idle owner gives all its memory back. */
 void json_document_free(struct json_document *document);
 
 /* BAD_JSON, JSON_TOO_DEEP, TOO_MANY_VALUES (also for text of 4 GiB and more). */
@@ -42,10 +54,12 @@ struct json_value {
     const struct json_document *document;
     uint32_t node;
 };
-struct json_value json_root(const struct json_document *document);
+struct json_value json_root(
+    const struct json_document *document); /* missing after a failed parse */
 bool json_exists(struct json_value v);
 enum json_kind json_kind_of(struct json_value v); /* JSON_NULL for a missing value */
-slice json_raw(struct json_value v);              /* bytes as they stand; empty for a missing value */
+/* Bytes as they stand; empty for a missing value. */
+slice json_raw(struct json_value v);
 
 /* Member by name (linear; the first of duplicates). Compares unescaped names. */
 struct json_value json_get(struct json_value object, slice name);
@@ -62,12 +76,17 @@ struct json_iterator {
 struct json_iterator json_iterate(struct json_value container);
 bool json_next(struct json_iterator *iterator);
 
-/* Typed reads: WRONG_TYPE when the kind differs, MISSING_FIELD when missing, OUT_OF_RANGE where said. */
-status json_read_string(struct json_value v, struct arena *arena, slice *text); /* unescaped; a view when no escape; lone surrogates become U+FFFD; TOO_LARGE */
+/* Typed reads: WRONG_TYPE when the kind differs (null does), MISSING_FIELD when missing, OUT_OF_RANGE
+ * where said. */
+
+/* Unescaped; a view when there is no escape; lone surrogates become U+FFFD. TOO_LARGE. */
+status json_read_string(struct json_value v, struct arena *arena, slice *text);
 status json_read_bool(struct json_value v, bool *value);
-status json_read_i64(struct json_value v, int64_t *value);  /* integers only: 1.0 and 1e3 are accepted when exact; else OUT_OF_RANGE */
+/* Integers only: 1.0 and 1e3 are accepted, being exact; anything else is OUT_OF_RANGE. */
+status json_read_i64(struct json_value v, int64_t *value);
 status json_read_u32(struct json_value v, uint32_t *value);
-status json_read_number_text(struct json_value v, slice *digits); /* raw number text, for money_parse_dollars */
+/* Raw number text, for money_parse_dollars. */
+status json_read_number_text(struct json_value v, slice *digits);
 bool json_string_equal(struct json_value v, slice text); /* false for other kinds */
 
 /* Byte length of the text a JSON string stands for (UTF-8, unescaped). 0 for other kinds. */

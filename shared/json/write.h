@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The one JSON writer: streams into a buffer, puts commas by itself, escapes what must be escaped.
- * Invalid UTF-8 in a string becomes U+FFFD, so an answer is always valid JSON. */
+ * Invalid UTF-8 in a string becomes U+FFFD, so an answer is always valid JSON. Depth at most 64; calls
+ * that cannot make one value (a close without an open, two keys in a row) are faults of ours: they assert. */
 #pragma once
 
 #include "shared/buffer.h"
@@ -25,14 +26,15 @@ void json_i64(struct json_writer *w, int64_t value);
 void json_u64(struct json_writer *w, uint64_t value);
 void json_bool(struct json_writer *w, bool value);
 void json_null(struct json_writer *w);
-void json_money(struct json_writer *w, money amount);          /* a JSON number in dollars, exact digits */
-void json_price_string(struct json_writer *w, price value);    /* a string in dollars per unit */
-void json_raw_value(struct json_writer *w, slice valid_json);  /* spliced as it is */
-void json_time(struct json_writer *w, wall_time at);           /* ISO string */
+void json_money(struct json_writer *w, money amount); /* a JSON number in dollars, exact digits */
+void json_price_string(struct json_writer *w, price value);   /* a string in dollars per unit */
+void json_raw_value(struct json_writer *w, slice valid_json); /* spliced as it is */
+void json_time(struct json_writer *w, wall_time at);          /* ISO string */
 
 /* key and value in one call */
 void json_key_string(struct json_writer *w, slice name, slice text);
-void json_key_string_or_null(struct json_writer *w, slice name, slice text); /* null when text.len is 0 */
+/* null when text.len is 0 */
+void json_key_string_or_null(struct json_writer *w, slice name, slice text);
 void json_key_i64(struct json_writer *w, slice name, int64_t value);
 void json_key_u64(struct json_writer *w, slice name, uint64_t value);
 void json_key_bool(struct json_writer *w, slice name, bool value);
