@@ -75,8 +75,7 @@ int main(int argc, char **argv)
     read_schema(&migrator);
     connect_database(&migrator);
     read_history(&migrator);
-    if (!migrator.only_status)
-        apply_all(&migrator);
+    if (!migrator.only_status) apply_all(&migrator);
     print_result(&migrator);
     PQfinish(migrator.db);
     arena_free(&migrator.arena);
@@ -115,19 +114,15 @@ static void read_arguments(struct migrator *m, int argc, char **argv)
         }
         for (size_t k = 0; !known && k < sizeof options / sizeof options[0] && i + 1 < argc; k++) {
             known = strcmp(argv[i], options[k].name) == 0;
-            if (known)
-                *options[k].value = argv[++i];
+            if (known) *options[k].value = argv[++i];
         }
-        if (!known)
-            fail(2, argv[i], "unknown argument or its value is missing, see --help");
+        if (!known) fail(2, argv[i], "unknown argument or its value is missing, see --help");
     }
     if (!status_ok(slice_to_i64(slice_of(wait), &m->wait_s)))
         fail(2, "--wait", "is not a number of seconds");
-    if (m->connection != NULL)
-        return;
+    if (m->connection != NULL) return;
     config_defaults(&m->config);
-    if (!status_ok(config_read_file(&m->config, config_path)))
-        exit(2);
+    if (!status_ok(config_read_file(&m->config, config_path))) exit(2);
     m->connection = m->config.database;
 }
 
@@ -139,23 +134,18 @@ static slice read_file(struct migrator *m, const char *name)
     struct stat file;
     snprintf(path, sizeof path, "%s/%s", m->schema, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &file) != 0)
-        fail(1, path, strerror(errno));
+    if (fd < 0 || fstat(fd, &file) != 0) fail(1, path, strerror(errno));
     size_t size = (size_t)file.st_size;
-    if (size > FILE_SIZE_MAX)
-        fail(1, path, "is larger than 16 MiB");
+    if (size > FILE_SIZE_MAX) fail(1, path, "is larger than 16 MiB");
     char *text = arena_alloc(&m->arena, size + 1);
-    if (text == NULL)
-        fail(1, path, "all files together are larger than 256 MiB");
+    if (text == NULL) fail(1, path, "all files together are larger than 256 MiB");
     size_t len = 0;
     for (ssize_t n; len < size && (n = read(fd, text + len, size - len)) > 0;) {
         len += (size_t)n;
     }
     close(fd);
-    if (len != size)
-        fail(1, path, "could not be read to its end");
-    if (memchr(text, '\0', len) != NULL)
-        fail(1, path, "contains a NUL byte");
+    if (len != size) fail(1, path, "could not be read to its end");
+    if (memchr(text, '\0', len) != NULL) fail(1, path, "contains a NUL byte");
     return (slice){text, len};
 }
 
@@ -171,10 +161,8 @@ static void read_schema(struct migrator *m)
 {
     struct dirent **entries = NULL;
     int found = scandir(m->schema, &entries, is_migration, alphasort);
-    if (found < 0)
-        fail(1, m->schema, strerror(errno));
-    if (found == 0)
-        fail(1, m->schema, "holds no migration NNNN_title.sql");
+    if (found < 0) fail(1, m->schema, strerror(errno));
+    if (found == 0) fail(1, m->schema, "holds no migration NNNN_title.sql");
     for (int i = 0; i < found; i++) {
         struct migration *migration = &m->migrations[m->count++];
         uint8_t digest[crypto_hash_sha256_BYTES];
@@ -202,8 +190,7 @@ static void connect_database(struct migrator *m)
     uint64_t end_ms = clock_monotonic_ms() + (uint64_t)m->wait_s * 1000;
     for (;;) {
         m->db = PQconnectdbParams(names, values, 1);
-        if (PQstatus(m->db) == CONNECTION_OK)
-            return;
+        if (PQstatus(m->db) == CONNECTION_OK) return;
         if (clock_monotonic_ms() >= end_ms)
             fail(1, "cannot connect to the database", PQerrorMessage(m->db));
         PQfinish(m->db);
@@ -227,13 +214,23 @@ static void run_command(struct migrator *m, const char *statement)
     PQclear(run_statement(m, statement, NULL, 0));
 }
 
+static bool has_history(struct migrator *m)
+{
+    PGresult *row = run_statement(m, "SELECT to_regclass('schema_migration') IS NOT NULL", NULL, 0);
+    bool found = PQgetvalue(row, 0, 0)[0] == 't';
+    PQclear(row);
+    return found;
+}
+
 static void read_history(struct migrator *m)
 {
     run_command(m, LOCK_STATEMENT);
-    run_command(
-        m,
-        "CREATE TABLE IF NOT EXISTS schema_migration ("
-        "name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())");
+    if (!has_history(m)) {
+        if (m->only_status) return;
+        run_command(m,
+                    "CREATE TABLE schema_migration (name text PRIMARY KEY, sha256 text NOT NULL, "
+                    "applied_at timestamptz NOT NULL DEFAULT now())");
+    }
     PGresult *rows =
         run_statement(m, "SELECT name, sha256 FROM schema_migration ORDER BY name", NULL, 0);
     size_t count = (size_t)PQntuples(rows);
@@ -259,8 +256,7 @@ static int line_of(slice text, long position)
 {
     int line = 1;
     for (size_t i = 0; i < text.len && position > 1; i++) {
-        if (((unsigned char)text.data[i] & 0xC0) == 0x80)
-            continue;
+        if (((unsigned char)text.data[i] & 0xC0) == 0x80) continue;
         position--;
         line += text.data[i] == '\n';
     }
@@ -289,16 +285,14 @@ static void apply_all(struct migrator *m)
 {
     for (size_t i = 0; i < m->count; i++) {
         const struct migration *migration = &m->migrations[i];
-        if (migration->applied)
-            continue;
+        if (migration->applied) continue;
         run_command(m, "BEGIN");
         run_file(m, migration->name, migration->text);
         PQclear(run_statement(m, "INSERT INTO schema_migration (name, sha256) VALUES ($1, $2)",
                               (const char *[]){migration->name, migration->sha256}, 2));
         run_command(m, "COMMIT");
         m->applied_now++;
-        if (!m->json)
-            printf("applied %s\n", migration->name);
+        if (!m->json) printf("applied %s\n", migration->name);
     }
     run_command(m, "BEGIN");
     run_file(m, "roles.sql", read_file(m, "roles.sql"));
