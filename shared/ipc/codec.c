@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bytes of every field kind, little-endian whatever the machine is. What an encoder writes, the decoder of the
+ * same kind accepts: texts, attempts and unit counts are cut to their bounds on the way out and checked against
+ * them on the way in. The one complication: nothing left means "an older sender without this field", which
+ * reads as zero, but a field that begins and does not end was cut, and that is bad. */
+#include "shared/ipc/codec.h"
+
+#include <assert.h>
+
+#define NATIVE_FINISH_MAX 32
+#define UPSTREAM_ID_MAX   96
+#define REFERER_MAX       192
+#define TITLE_MAX         64
+#define USER_AGENT_MAX    128
+#define SESSION_MAX       128
+
+static void put_integer(struct buffer *out, uint64_t value, size_t size);
+static uint64_t get_integer(struct codec_reader *in, size_t size);
+static void get_bytes(struct codec_reader *in, uint8_t *bytes, size_t size);
+static void put_attempt(struct buffer *out, const struct attempt_fact *attempt);
+static void get_attempt(struct codec_reader *in, struct attempt_fact *attempt);
+
+/* The plain integers differ in nothing but their type. */
+#define CODEC_INTEGER(kind)                                             \
+    void codec_put_##kind(struct buffer *out, const kind_##kind *value) \
+    {                                                                   \
+        put_integer(out, (uint64_t)*value, sizeof(*value));             \
+    }                                                                   \
+    void codec_get_##kind(struct codec_reader *in, kind_##kind *value)  \
+    {                                                                   \
+        *value = (kind_##kind)get_integer(in, sizeof(*value));          \
+    }
+CODEC_INTEGER(u8)
+CODEC_INTEGER(u16)
+CODEC_INTEGER(u32)
+CODEC_INTEGER(u64)
+CODEC_INTEGER(i64)
+#undef CODEC_INTEGER
+
+void codec_put_money(struct buffer *out, const kind_money *value)
+{
+    codec_put_i64(out, &value->nano);
+}
+
+void codec_get_money(struct codec_reader *in, kind_money *value)
+{
+    codec_get_i64(in, &value->nano);
+}
+
+void codec_put_price(struct buffer *out, const kind_price *value)
+{
+    codec_put_i64(out, &value->nano_per_million);
+}
+
+/* Nothing has a negative price; a peer that says so would turn a hold into a gift. */
+void codec_get_price(struct codec_reader *in, kind_price *value)
+{
+    codec_get_i64(in, &value->nano_per_million);
+    if (value->nano_per_million < 0) in->bad = true;
+}
+
+void codec_put_u32_list(struct buffer *out, const kind_u32_list *value)
+{
+    assert(value->count <= CANDIDATES_MAX);
+    codec_put_u8(out, &value->count);
+    for (size_t i = 0; i < value->count; i++)
+        codec_put_u32(out, &value->items[i]);
+}
+
+void codec_get_u32_list(struct codec_reader *in, kind_u32_list *value)
+{
+    *value = (kind_u32_list){0};
+    uint8_t count = 0;
+    codec_get_u8(in, &count);
+    if (count > CANDIDATES_MAX) {
+        in->bad = true;
+        return;
+    }
+    value->count = count;
+    for (size_t i = 0; i < count; i++)
+        codec_get_u32(in, &value->items[i]);
+}
+
+void codec_put_u64_list(struct buffer *out, const kind_u64_list *value)
+{
+    assert(value->count <= CODEC_LIST_MAX);
+    codec_put_u8(out, &value->count);
+    for (size_t i = 0; i < value->count; i++)
+        codec_put_u64(out, &value->items[i]);
+}
+
+void codec_get_u64_list(struct codec_reader *in, kind_u64_list *value)
+{
+    *value = (kind_u64_list){0};
+    uint8_t count = 0;
+    codec_get_u8(in, &count);
+    if (count > CODEC_LIST_MAX) {
+        in->bad = true;
+        return;
+    }
+    value->count = count;
+    for (size_t i = 0; i < count; i++)
+        codec_get_u64(in, &value->items[i]);
+}
+
+void codec_put_key_hash(struct buffer *out, const kind_key_hash *value)
+{
+    buffer_append_bytes(out, value->bytes, sizeof(value->bytes));
+}
+
+void codec_get_key_hash(struct codec_reader *in, kind_key_hash *value)
+{
+    get_bytes(in, value->bytes, sizeof(value->bytes));
+}
+
+void codec_put_generation_id(struct buffer *out, const kind_generation_id *value)
+{
+    buffer_append_bytes(out, value->bytes, sizeof(value->bytes));
+}
+
+void codec_get_generation_id(struct codec_reader *in, kind_generation_id *value)
+{
+    get_bytes(in, value->bytes, sizeof(value->bytes));
+}
+
+void codec_put_caller(struct buffer *out, const kind_caller *value)
+{
+    codec_put_i64(out, &value->org);
+    codec_put_i64(out, &value->workspace);
+    codec_put_i64(out, &value->member);
+    codec_put_i64(out, &value->key);
+    codec_put_u64(out, &value->version);
+    codec_put_i64(out, &value->expires_ns);
+    codec_put_u8(out, &value->kind);
+}
+
+void codec_get_caller(struct codec_reader *in, kind_caller *value)
+{
+    *value = (kind_caller){0};
+    codec_get_i64(in, &value->org);
+    codec_get_i64(in, &value->workspace);
+    codec_get_i64(in, &value->member);
+    codec_get_i64(in, &value->key);
+    codec_get_u64(in, &value->version);
+    codec_get_i64(in, &value->expires_ns);
+    codec_get_u8(in, &value->kind);
+    if (value->kind > CALLER_MANAGEMENT) in->bad = true;
+}
+
+/* A count above the bound can only come from a provider that talks nonsense; it is cut here, because a frame
+ * that the ledger refuses would be sent again for ever. */
+void codec_put_usage(struct buffer *out, const kind_usage *value)
+{
+    for (size_t i = 0; i < BILLING_CLASS_COUNT; i++) {
+        uint32_t units = value->units[i];
+        put_integer(out, units > BILLING_UNITS_MAX ? BILLING_UNITS_MAX : units, sizeof(units));
+    }
+}
+
+void codec_get_usage(struct codec_reader *in, kind_usage *value)
+{
+    for (size_t i = 0; i < BILLING_CLASS_COUNT; i++) {
+        codec_get_u32(in, &value->units[i]);
+        if (value->units[i] > BILLING_UNITS_MAX) in->bad = true;
+    }
+}
+
+void codec_put_facts(struct buffer *out, const kind_facts *value)
+{
+    codec_put_u32(out, &value->model);
+    codec_put_u32(out, &value->endpoint);
+    codec_put_u32(out, &value->provider);
+    codec_put_u32(out, &value->flags);
+    codec_put_u8(out, &value->finish);
+    codec_put_u32(out, &value->first_byte_ms);
+    codec_put_u32(out, &value->total_ms);
+    codec_put_text(out, value->native_finish, NATIVE_FINISH_MAX);
+    codec_put_text(out, value->upstream_id, UPSTREAM_ID_MAX);
+    codec_put_text(out, value->referer, REFERER_MAX);
+    codec_put_text(out, value->title, TITLE_MAX);
+    codec_put_text(out, value->user_agent, USER_AGENT_MAX);
+    codec_put_text(out, value->session, SESSION_MAX);
+    uint8_t count = value->attempt_count > ATTEMPTS_MAX ? ATTEMPTS_MAX : value->attempt_count;
+    codec_put_u8(out, &count);
+    for (size_t i = 0; i < count; i++)
+        put_attempt(out, &value->attempts[i]);
+}
+
+void codec_get_facts(struct codec_reader *in, kind_facts *value)
+{
+    *value = (kind_facts){0};
+    codec_get_u32(in, &value->model);
+    codec_get_u32(in, &value->endpoint);
+    codec_get_u32(in, &value->provider);
+    codec_get_u32(in, &value->flags);
+    codec_get_u8(in, &value->finish);
+    codec_get_u32(in, &value->first_byte_ms);
+    codec_get_u32(in, &value->total_ms);
+    codec_get_text(in, &value->native_finish, NATIVE_FINISH_MAX);
+    codec_get_text(in, &value->upstream_id, UPSTREAM_ID_MAX);
+    codec_get_text(in, &value->referer, REFERER_MAX);
+    codec_get_text(in, &value->title, TITLE_MAX);
+    codec_get_text(in, &value->user_agent, USER_AGENT_MAX);
+    codec_get_text(in, &value->session, SESSION_MAX);
+    uint8_t count = 0;
+    codec_get_u8(in, &count);
+    if (count > ATTEMPTS_MAX) {
+        in->bad = true;
+        return;
+    }
+    value->attempt_count = count;
+    for (size_t i = 0; i < count; i++)
+        get_attempt(in, &value->attempts[i]);
+}
+
+void codec_put_price_row(struct buffer *out, const kind_price_row *value)
+{
+    assert(value->tier_count >= 1 && value->tier_count <= BILLING_TIERS_MAX);
+    codec_put_u32(out, &value->id);
+    codec_put_u8(out, &value->tier_count);
+    for (size_t i = 0; i < value->tier_count; i++) {
+        codec_put_u32(out, &value->tiers[i].above_prompt_tokens);
+        for (size_t class = 0; class < BILLING_CLASS_COUNT; class ++)
+            codec_put_price(out, &value->tiers[i].prices[class]);
+    }
+}
+
+void codec_get_price_row(struct codec_reader *in, kind_price_row *value)
+{
+    *value = (kind_price_row){0};
+    uint8_t count = 0;
+    codec_get_u32(in, &value->id);
+    codec_get_u8(in, &count);
+    if (count < 1 || count > BILLING_TIERS_MAX) {
+        in->bad = true;
+        return;
+    }
+    value->tier_count = count;
+    for (size_t i = 0; i < count; i++) {
+        codec_get_u32(in, &value->tiers[i].above_prompt_tokens);
+        for (size_t class = 0; class < BILLING_CLASS_COUNT; class ++)
+            codec_get_price(in, &value->tiers[i].prices[class]);
+    }
+}
+
+void codec_put_text(struct buffer *out, slice text, size_t max)
+{
+    size_t len = text.len > max ? max : text.len;
+    put_integer(out, len, sizeof(uint16_t));
+    if (len > 0) buffer_append_bytes(out, text.data, len);
+}
+
+void codec_get_text(struct codec_reader *in, slice *text, size_t max)
+{
+    *text = SLICE_NONE;
+    uint16_t len = 0;
+    codec_get_u16(in, &len);
+    if (len > max || len > (size_t)(in->end - in->at)) {
+        in->bad = true;
+        return;
+    }
+    if (len > 0) *text = (slice){(const char *)in->at, len};
+    in->at += len;
+}
+
+static void put_attempt(struct buffer *out, const struct attempt_fact *attempt)
+{
+    codec_put_u32(out, &attempt->endpoint);
+    codec_put_u32(out, &attempt->provider);
+    codec_put_u16(out, &attempt->http_status);
+    codec_put_u8(out, &attempt->result);
+    codec_put_u32(out, &attempt->latency_ms);
+}
+
+static void get_attempt(struct codec_reader *in, struct attempt_fact *attempt)
+{
+    codec_get_u32(in, &attempt->endpoint);
+    codec_get_u32(in, &attempt->provider);
+    codec_get_u16(in, &attempt->http_status);
+    codec_get_u8(in, &attempt->result);
+    codec_get_u32(in, &attempt->latency_ms);
+}
+
+static void put_integer(struct buffer *out, uint64_t value, size_t size)
+{
+    uint8_t bytes[8];
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)(value >> (8 * i));
+    buffer_append_bytes(out, bytes, size);
+}
+
+static uint64_t get_integer(struct codec_reader *in, size_t size)
+{
+    uint8_t bytes[8];
+    get_bytes(in, bytes, size);
+    uint64_t value = 0;
+    for (size_t i = 0; i < size; i++)
+        value |= (uint64_t)bytes[i] << (8 * i);
+    return value;
+}
+
+static void get_bytes(struct codec_reader *in, uint8_t *bytes, size_t size)
+{
+    size_t left = (size_t)(in->end - in->at);
+    if (left < size) {
+        if (left > 0) in->bad = true;
+        in->at = in->end;
+        memset(bytes, 0, size);
+        return;
+    }
+    memcpy(bytes, in->at, size);
+    in->at += size;
+}
