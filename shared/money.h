@@ -58,6 +58,9 @@ struct money_sum {
 };
 status money_sum_add(struct money_sum *sum, uint64_t units, price unit_price); /* price >= 0 */
 status money_sum_round(const struct money_sum *sum, money *total);
+/* For bounds: the least whole nano-dollar that is not below the sum. */
+status money_sum_round_up(const struct money_sum *sum, money *total);
+price price_max(price a, price b);
 
 /* How many units one can pay for at a price: floor(amount · 1e6 / price); UINT64_MAX at price 0. */
 uint64_t money_units_affordable(money amount, price unit_price);

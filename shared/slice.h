@@ -25,7 +25,7 @@ static inline slice slice_of(const char *c_string)
 
 static inline bool slice_equal(slice a, slice b)
 {
-    return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
 bool slice_equal_nocase(slice a, slice b); /* ASCII only */

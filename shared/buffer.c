@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Growth by doubling, never past the cap. Every append goes through buffer_reserve(), the one place
+ * that compares lengths. After an overflow nothing more is taken in: a run of bytes with a hole in it
+ * would be worse than a short one. */
+#include "shared/buffer.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define BUFFER_SIZE_MIN ((size_t)256)
+
+static void grow(struct buffer *b, size_t size);
+
+void buffer_init(struct buffer *b, size_t size_max)
+{
+    *b = (struct buffer){.size_max = size_max};
+}
+
+void buffer_init_fixed(struct buffer *b, void *memory, size_t size)
+{
+    *b = (struct buffer){.data = memory, .size = size, .size_max = size, .fixed = true};
+}
+
+void buffer_free(struct buffer *b)
+{
+    if (!b->fixed)
+        free(b->data);
+    *b = (struct buffer){.size_max = b->fixed ? 0 : b->size_max};
+}
+
+void buffer_clear(struct buffer *b)
+{
+    b->len = 0;
+    b->overflowed = false;
+}
+
+char *buffer_reserve(struct buffer *b, size_t len)
+{
+    if (b->overflowed || len > b->size_max - b->len) {
+        b->overflowed = true;
+        return NULL;
+    }
+    bool room = b->data != NULL && len <= b->size - b->len;
+    if (!b->fixed && !room)
+        grow(b, b->len + len);
+    return b->data + b->len;
+}
+
+void buffer_append(struct buffer *b, slice s)
+{
+    buffer_append_bytes(b, s.data, s.len);
+}
+
+void buffer_append_bytes(struct buffer *b, const void *bytes, size_t len)
+{
+    if (len == 0)
+        return;
+    char *room = buffer_reserve(b, len);
+    if (room == NULL)
+        return;
+    memcpy(room, bytes, len);
+    b->len += len;
+}
+
+void buffer_append_char(struct buffer *b, char c)
+{
+    buffer_append_bytes(b, &c, 1);
+}
+
+void buffer_append_i64(struct buffer *b, int64_t value)
+{
+    if (value < 0)
+        buffer_append_char(b, '-');
+    buffer_append_u64(b, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+}
+
+void buffer_append_u64(struct buffer *b, uint64_t value)
+{
+    char digits[20]; /* of UINT64_MAX */
+    size_t at = sizeof(digits);
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    buffer_append_bytes(b, digits + at, sizeof(digits) - at);
+}
+
+void buffer_append_hex(struct buffer *b, const uint8_t *bytes, size_t len)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < len; i++) {
+        const char pair[2] = {digits[bytes[i] >> 4], digits[bytes[i] & 15]};
+        buffer_append_bytes(b, pair, sizeof(pair));
+    }
+}
+
+void buffer_consume(struct buffer *b, size_t len)
+{
+    if (len >= b->len) {
+        b->len = 0;
+        return;
+    }
+    memmove(b->data, b->data + len, b->len - len);
+    b->len -= len;
+}
+
+status buffer_finish(const struct buffer *b)
+{
+    return b->overflowed ? FAIL(OVERFLOW) : OK;
+}
+
+/* Called with size_needed <= size_max. */
+static void grow(struct buffer *b, size_t size_needed)
+{
+    size_t size = b->size < BUFFER_SIZE_MIN ? BUFFER_SIZE_MIN : b->size;
+    while (size < size_needed) {
+        size = size > b->size_max / 2 ? b->size_max : size * 2;
+    }
+    char *data = realloc(b->data, size);
+    if (data == NULL) {
+        static const char message[] = "buffer: out of memory\n";
+        (void)!write(STDERR_FILENO, message, sizeof(message) - 1);
+        abort();
+    }
+    b->data = data;
+    b->size = size;
+}
