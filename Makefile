@@ -148,10 +148,65 @@ fuzz-programs: $(FUZZERS:%.c=$(BUILD)/%)
 ALL_SOURCES := $(SOURCES) $(foreach test,$(TESTS) $(FUZZERS),$(test) $(call support_of,$(test)))
 -include $(patsubst %.o,%.d,$(call object_of,$(sort $(ALL_SOURCES))))
 
+# ---- running ----------------------------------------------------------------------------------
+
+# What is missing is installed first; BOURSE_VAR and BOURSE_PORT reach the script as environment.
+INSTANCE := BOURSE_BUILD='$(BUILD)' tools/run/instance
+
+deps: ## install the Debian and npm packages that are missing
+	@deploy/dependencies test
+
+run up: ## run an instance in the foreground; up: in the background
+	@deploy/dependencies run
+	@$(MAKE) --no-print-directory -j"$$(nproc)" all
+	@$(INSTANCE) $@
+
+down: ## stop it; nothing is left running
+	@$(INSTANCE) down
+
+audit: ## check the books of the running instance
+	@$(INSTANCE) audit
+
+# ---- checking ---------------------------------------------------------------------------------
+
+test: ## run every test; ends with `N passed, N failed`
+	@deploy/dependencies test
+	@tests/run
+
+check: ## the quick tests only: unit tests and fuzz corpora
+	@tests/run unit fuzz
+
+lint: ## style, static analysis, headers that compile alone
+	@deploy/dependencies test
+	@tools/run/lint
+
+format: ## lay out the C sources as lint wants them
+	@git ls-files -z -co --exclude-standard '*.c' '*.h' '*.cc' | xargs -0 clang-format-14 -i
+
+fuzz: ## fuzz each parser for SECONDS (default 60)
+	@deploy/dependencies test
+	@tests/run fuzz-long $(or $(SECONDS),60)
+
+coverage: ## lines of shared/ and services/ that the unit tests reach
+	@deploy/dependencies test
+	@tools/run/coverage
+
+bench: ## speed as ratios against nginx, into build/bench.json
+	@deploy/dependencies test
+	@$(MAKE) --no-print-directory -j"$$(nproc)" all
+	@tests/bench/run
+
+docs: all ## write the tables of docs/ anew from the .def files
+	@tools/run/docs
+
+dist: all ## the source with the built console, as build/bourse-VERSION.tar.gz
+	@tools/run/dist
+
 clean: ## remove what was built (a running instance's data stays)
 	rm -rf $(BUILD_ROOT)
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all clean help always test-programs fuzz-programs
+.PHONY: all deps run up down audit test check lint format fuzz coverage bench docs dist clean help \
+        always test-programs fuzz-programs

@@ -36,6 +36,7 @@
 #define READY_WAIT_MS \
     30000 /* then the next row starts anyway: a slow program must not keep the others down */
 #define READY_POLL_MS 20
+#define LOCK_TRIES_MAX 20
 #define IDLE_WAIT_MS  60000
 
 struct program {
@@ -130,8 +131,11 @@ static void take_lock(void)
 {
     int fd = open("run/supervise.pid", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0) fail(2, strerror(errno), "run/supervise.pid");
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0)
-        fail(3, "already running in this directory", "run/supervise.pid is locked");
+    /* Who asks whether a supervisor runs takes the lock for a moment; hence a few tries. */
+    for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; tries++) {
+        if (tries == LOCK_TRIES_MAX) fail(3, "already running in this directory", "run/supervise.pid is locked");
+        usleep(READY_POLL_MS * 1000);
+    }
     if (ftruncate(fd, 0) != 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
         fail(2, strerror(errno), "run/supervise.pid");
 }

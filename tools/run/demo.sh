@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+# What makes an instance useful at once: secrets, catalog, a demo organization with bought credit, and the lines that
+# say how to use it. Part of tools/run/instance. Everything here is done once and kept by later starts.
+# shellcheck shell=bash
+
+# ---- secrets ----
+
+# keep_secret PROGRAM FILE COMMAND...: the output of the command becomes the file, unless it exists.
+keep_secret() {
+    local program=$1 path=$VAR/secrets/$1/$2
+    shift 2
+    [ ! -s "$path" ] || return 0
+    (umask 077 && "$@" >"$path.new") || die "could not create $path"
+    ! is_root || chown "bourse-$program:bourse-$program" "$path.new"
+    mv "$path.new" "$path"
+}
+
+make_credentials() {
+    # Losing one of these makes every key or every sealed provider key of the database worthless.
+    if [ -e "$VAR/pg" ]; then
+        local name
+        for name in ledger/pepper ledger/generation.key catalog/master.key; do
+            [ -s "$VAR/secrets/$name" ] ||
+                die "$VAR/secrets/$name is missing, but the database exists. Restore it from your backup."
+        done
+    fi
+    keep_secret ledger signing.pem openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256
+    keep_secret ledger pepper openssl rand 32
+    keep_secret ledger generation.key openssl rand 16
+    keep_secret usage generation.key cat "$VAR/secrets/ledger/generation.key"
+    keep_secret catalog master.key openssl rand 32
+    keep_secret catalog signing.pub.pem openssl pkey -in "$VAR/secrets/ledger/signing.pem" -pubout
+    keep_secret usage signing.pub.pem openssl pkey -in "$VAR/secrets/ledger/signing.pem" -pubout
+}
+
+# ---- catalog and demo organization ----
+
+bourse() { "$ROOT/$BUILD/bourse" "$@"; }
+
+has_command() { [ -x "$ROOT/$BUILD/bourse" ]; }
+
+# Again only when the shipped file has changed.
+load_catalog() {
+    local sum
+    has_command && [ -e schema/catalog.json ] || return 0
+    sum=$(sha256sum <schema/catalog.json)
+    [ "$(cat "$VAR/catalog.loaded" 2>/dev/null)" != "$sum" ] || return 0
+    say "bourse: loading the catalog"
+    bourse catalog load schema/catalog.json >"$VAR/log/catalog-load.log" 2>&1 ||
+        { tail -5 "$VAR/log/catalog-load.log" >&2 && die "the catalog could not be loaded"; }
+    say "$sum" >"$VAR/catalog.loaded"
+}
+
+# json_field NAME: its value in the one-line object on stdin, without quotes.
+json_field() { sed -n -E "s/.*\"$1\"[[:space:]]*:[[:space:]]*\"?([^\",}]*)\"?.*/\1/p" | head -1; }
+
+shell_quoted() { printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"; }
+
+# The secrets are shown once, so they are caught here; a step that was done is not repeated after an interruption.
+create_demo() {
+    local org key management progress=$VAR/demo.progress
+    has_command || return 0
+    if [ ! -e "$VAR/demo.env" ]; then
+        say "bourse: creating the demo organization with \$25.00 of bought credit"
+        (umask 077 && : >>"$progress")
+        org=$(sed -n 's/^org //p' "$progress")
+        if [ -z "$org" ]; then
+            org=$(bourse org create --name Demo --json | json_field id)
+            [ -n "$org" ] || die "the demo organization could not be created"
+            say "org $org" >>"$progress"
+        fi
+        if ! grep -q '^credit' "$progress"; then
+            bourse credit buy --org "$org" --amount 25 --json >"$VAR/log/demo.log" || die "the demo credit could not be bought"
+            say "credit" >>"$progress"
+        fi
+        key=$(bourse key create --org "$org" --name demo --json | json_field key)
+        management=$(bourse key create --org "$org" --name demo-management --management --json | json_field key)
+        [ -n "$key" ] && [ -n "$management" ] || die "the demo keys could not be created"
+    else
+        key=$(. "$VAR/demo.env" && say "$BOURSE_API_KEY")
+        management=$(. "$VAR/demo.env" && say "$BOURSE_MANAGEMENT_KEY")
+    fi
+    write_demo_file "$key" "$management"
+    rm -f "$progress"
+}
+
+# Written anew at each start: ports and paths may have changed, the keys have not.
+write_demo_file() {
+    (
+        umask 077
+        {
+            say "# Demo access to this instance; shell syntax."
+            say "BOURSE_BASE_URL=$(shell_quoted "http://127.0.0.1:$PORT/api/v1")"
+            say "BOURSE_API_KEY=$(shell_quoted "$1")"
+            say "BOURSE_MANAGEMENT_KEY=$(shell_quoted "$2")"
+            say "BOURSE_SIM_URL=$(shell_quoted "http://127.0.0.1:$SIM_PORT")"
+            say "BOURSE_PG=$(shell_quoted "$(connection_of bourse_reader)")"
+        } >"$VAR/demo.env.new"
+        mv -f "$VAR/demo.env.new" "$VAR/demo.env"
+    )
+}
+
+# ---- what the user sees ----
+
+is_simulated() { [ "$(option_of simulated)" = true ]; }
+
+print_banner() {
+    local key='YOUR-KEY'
+    [ ! -e "$VAR/demo.env" ] || key=$(. "$VAR/demo.env" && say "$BOURSE_API_KEY")
+    cat <<END
+
+  Bourse is running.
+
+    base URL   http://127.0.0.1:$PORT/api/v1
+    key        $key
+
+  Try it:
+
+    curl http://127.0.0.1:$PORT/api/v1/chat/completions \\
+      -H 'Authorization: Bearer $key' \\
+      -H 'Content-Type: application/json' \\
+      -d '{"model":"openai/gpt-4o-mini","messages":[{"role":"user","content":"Hello"}]}'
+
+END
+    ! is_simulated || cat <<END
+  **********************************************************************
+  *  ANSWERS ARE SIMULATED. No provider is called; nothing is really    *
+  *  generated. To go live with a provider, give it a key of yours:     *
+  *                                                                     *
+  *    build/bourse provider live openai --key-file FILE                *
+  **********************************************************************
+
+END
+    say "  Data, logs and this key (demo.env): ${BOURSE_VAR:-var}"
+    say "  Stop: make down      Check the books: make audit"
+    say ""
+}
