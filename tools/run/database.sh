@@ -32,7 +32,7 @@ create_database() {
     [ "$(cat "$VAR/pg/bourse.roles" 2>/dev/null)" = "${ROLES[*]}" ] || create_roles pg
 }
 
-# Through a file that bourse-pg may write: install sets owner and mode before the file has its name.
+# Owner and mode are right before the file has its name.
 write_database_file() {
     local path=$VAR/$1/$2
     cat >"$path.new"
@@ -48,6 +48,7 @@ write_database_settings() {
 # The Unix socket with peer authentication, and nothing else.
 local all all peer map=bourse
 END
+    [ -e "$VAR/$directory/local.conf" ] || write_database_file "$directory" local.conf </dev/null
     write_identities | write_database_file "$directory" pg_ident.conf
 }
 

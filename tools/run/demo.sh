@@ -132,6 +132,8 @@ END
 
 END
     say "  Data, logs and this key (demo.env): ${BOURSE_VAR:-var}"
-    say "  Stop: make down      Check the books: make audit"
+    local here=
+    [ "$GIVEN_VAR" = var ] || here=" BOURSE_VAR=$(shell_quoted "$GIVEN_VAR")"
+    say "  Stop: make down$here      Check the books: make audit$here"
     say ""
 }

@@ -14,7 +14,8 @@ user_of() { if is_root; then say "bourse-$1"; else say -; fi; }
 
 # VAR becomes the real, absolute directory. BOURSE_VAR is exported for the programs called from here.
 find_place() {
-    local wanted=${BOURSE_VAR:-var}
+    GIVEN_VAR=${BOURSE_VAR:-var}
+    local wanted=$GIVEN_VAR
     [[ $wanted != *$'\n'* && $wanted != *$'\t'* ]] || die "BOURSE_VAR must not hold tabs or newlines"
     [ "${wanted#/}" != "$wanted" ] || wanted=$ROOT/$wanted
     case $COMMAND in
@@ -37,7 +38,7 @@ create_users() {
             useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin \
                 --comment "Bourse $name" "bourse-$name"
         # The simulated provider stands for the outside world: no socket of ours is open to it.
-        [ "$name" = sim ] || id -nG "bourse-$name" | grep -qw "$GROUP" || usermod -a -G "$GROUP" "bourse-$name"
+        [ "$name" = sim ] || [[ " $(id -nG "bourse-$name") " == *" $GROUP "* ]] || usermod -a -G "$GROUP" "bourse-$name"
     done
 }
 

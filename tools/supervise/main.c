@@ -35,9 +35,9 @@
 
 #define READY_WAIT_MS \
     30000 /* then the next row starts anyway: a slow program must not keep the others down */
-#define READY_POLL_MS 20
+#define READY_POLL_MS  20
 #define LOCK_TRIES_MAX 20
-#define IDLE_WAIT_MS  60000
+#define IDLE_WAIT_MS   60000
 
 struct program {
     const char *name;
@@ -133,7 +133,8 @@ static void take_lock(void)
     if (fd < 0) fail(2, strerror(errno), "run/supervise.pid");
     /* Who asks whether a supervisor runs takes the lock for a moment; hence a few tries. */
     for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; tries++) {
-        if (tries == LOCK_TRIES_MAX) fail(3, "already running in this directory", "run/supervise.pid is locked");
+        if (tries == LOCK_TRIES_MAX)
+            fail(3, "already running in this directory", "run/supervise.pid is locked");
         usleep(READY_POLL_MS * 1000);
     }
     if (ftruncate(fd, 0) != 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
@@ -214,6 +215,13 @@ static void write_pid_file(const struct program *p)
     rename(fresh, path);
 }
 
+static void remove_pid_file(const struct program *p)
+{
+    char path[PATH_SIZE];
+    path_of(path, "run", p->name, ".pid");
+    unlink(path);
+}
+
 /* Runs in the child: log, user, and the promise to die with the supervisor (in this order, a change of user clears it). */
 static void become_program(const struct program *p, pid_t parent)
 {
@@ -291,6 +299,7 @@ static void note_death(struct supervisor *s, struct program *p, int wait_status)
     if (p->once) {
         p->ready = wait_status == 0;
         s->failed = s->failed || !p->ready;
+        remove_pid_file(p);
         log_info("ended", F(name, slice_of(p->name)), FN(name, by, how), FN(number, code, code));
         return;
     }
@@ -383,7 +392,6 @@ static void run_until_signal(struct supervisor *s)
 static void stop_program(struct supervisor *s, struct program *p)
 {
     uint64_t asked_ms = clock_monotonic_ms();
-    char path[PATH_SIZE];
     if (p->pid != 0) kill(p->pid, p->stop_signal);
     while (p->pid != 0 && clock_monotonic_ms() - asked_ms < p->stop_wait_ms) {
         wait_signal(s, READY_POLL_MS);
@@ -395,8 +403,7 @@ static void stop_program(struct supervisor *s, struct program *p)
         wait_signal(s, READY_POLL_MS);
         reap(s, true);
     }
-    path_of(path, "run", p->name, ".pid");
-    unlink(path);
+    remove_pid_file(p);
     if (!p->once)
         log_info("stopped", F(name, slice_of(p->name)),
                  FN(ms, after_ms, clock_monotonic_ms() - asked_ms));
