@@ -94,8 +94,7 @@ static int64_t days_of(wall_time at)
 static wall_time start_of_day(int64_t days)
 {
     int64_t ns;
-    if (__builtin_mul_overflow(days, NS_PER_DAY, &ns))
-        ns = days < 0 ? INT64_MIN : INT64_MAX;
+    if (__builtin_mul_overflow(days, NS_PER_DAY, &ns)) ns = days < 0 ? INT64_MIN : INT64_MAX;
     return (wall_time){ns};
 }
 
@@ -143,9 +142,9 @@ static void append_digits(struct buffer *out, int64_t value, int width)
 
 void clock_append_iso(struct buffer *out, wall_time at)
 {
-    int64_t days = days_of(at);
-    struct civil_date date = civil_from_days(days);
-    int64_t ms = (at.ns - days * NS_PER_DAY) / NS_PER_MS;
+    struct civil_date date = civil_from_days(days_of(at));
+    int64_t ns_of_day = at.ns % NS_PER_DAY;
+    int64_t ms = (ns_of_day < 0 ? ns_of_day + NS_PER_DAY : ns_of_day) / NS_PER_MS;
     int64_t seconds = ms / 1000;
     append_digits(out, date.year, 4);
     buffer_append_char(out, '-');
@@ -167,8 +166,7 @@ void clock_append_iso(struct buffer *out, wall_time at)
 static status take_number(slice *text, size_t width, int64_t min, int64_t max, int64_t *value)
 {
     slice digits = slice_first(*text, width);
-    if (digits.len != width || digits.data[0] == '-')
-        return FAIL(BAD_REQUEST);
+    if (digits.len != width || digits.data[0] == '-') return FAIL(BAD_REQUEST);
     TRY(slice_to_i64(digits, value));
     *text = slice_from(*text, width);
     return *value >= min && *value <= max ? OK : FAIL(BAD_REQUEST);
@@ -176,8 +174,7 @@ static status take_number(slice *text, size_t width, int64_t min, int64_t max, i
 
 static status take_char(slice *text, char c)
 {
-    if (text->len == 0 || text->data[0] != c)
-        return FAIL(BAD_REQUEST);
+    if (text->len == 0 || text->data[0] != c) return FAIL(BAD_REQUEST);
     *text = slice_from(*text, 1);
     return OK;
 }
@@ -218,8 +215,7 @@ static status take_time(slice *text, int64_t *seconds)
 static status take_fraction(slice *text, int64_t *ns)
 {
     *ns = 0;
-    if (!status_ok(take_char(text, '.')))
-        return OK;
+    if (!status_ok(take_char(text, '.'))) return OK;
     int64_t unit = NS_PER_SECOND / 10;
     size_t count = 0;
     for (; text->len > 0 && text->data[0] >= '0' && text->data[0] <= '9'; count++, unit /= 10) {
@@ -232,11 +228,9 @@ static status take_fraction(slice *text, int64_t *ns)
 static status take_offset(slice *text, int64_t *seconds)
 {
     *seconds = 0;
-    if (status_ok(take_char(text, 'Z')))
-        return OK;
+    if (status_ok(take_char(text, 'Z'))) return OK;
     bool west = status_ok(take_char(text, '-'));
-    if (!west)
-        TRY(take_char(text, '+'));
+    if (!west) TRY(take_char(text, '+'));
     int64_t hours, minutes;
     TRY(take_number(text, 2, 0, 23, &hours));
     TRY(take_char(text, ':'));
@@ -253,12 +247,10 @@ status clock_parse_iso(slice text, wall_time *at)
     TRY(take_time(&text, &seconds));
     TRY(take_fraction(&text, &fraction_ns));
     TRY(take_offset(&text, &offset_seconds));
-    if (text.len > 0)
-        return FAIL(BAD_REQUEST);
+    if (text.len > 0) return FAIL(BAD_REQUEST);
     __int128 ns =
         (__int128)(days * SECONDS_PER_DAY + seconds - offset_seconds) * NS_PER_SECOND + fraction_ns;
-    if (ns < INT64_MIN || ns > INT64_MAX)
-        return FAIL(OUT_OF_RANGE);
+    if (ns < INT64_MIN || ns > INT64_MAX) return FAIL(OUT_OF_RANGE);
     at->ns = (int64_t)ns;
     return OK;
 }
