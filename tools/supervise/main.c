@@ -110,6 +110,8 @@ int main(int argc, char **argv)
 
     log_init("supervise", LOG_LEVEL_INFO);
     umask(027);
+    prctl(PR_SET_CHILD_SUBREAPER,
+          1); /* what a killed PostgreSQL leaves behind is reaped here, not by a lazy init */
     take_lock();
     read_table(&supervisor, table);
     signal(SIGPIPE, SIG_IGN);
