@@ -30,9 +30,11 @@ status secret_init(void)
 
 struct secret secret_new(size_t len)
 {
-    struct secret secret = {sodium_malloc(len), len};
+    /* Repeated calls cost nothing; without the first, the guarded pages would be set up wrongly. */
+    bool ready = sodium_init() >= 0;
+    struct secret secret = {ready ? sodium_malloc(len) : NULL, len};
     if (secret.bytes == NULL) {
-        static const char message[] = "secret: out of memory\n";
+        static const char message[] = "secret: no guarded memory\n";
         (void)!write(STDERR_FILENO, message, sizeof(message) - 1);
         abort();
     }

@@ -2,6 +2,7 @@
 /* The output goes to an unnamed file rather than a pipe, so that a child that writes much never waits. */
 #include "tests/unit/shared/capture.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -14,6 +15,11 @@ static void run_child(void (*function)(void *argument), void *argument, int fd)
 {
     if (dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0) {
         _exit(125);
+    }
+    /* The test framework catches these and would go on with the next test, in the child too. */
+    const int fatal[] = {SIGSEGV, SIGABRT, SIGFPE, SIGILL, SIGBUS};
+    for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++) {
+        signal(fatal[i], SIG_DFL);
     }
     function(argument);
     fflush(stdout);

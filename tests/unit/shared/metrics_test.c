@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Metrics: counting, and the text that Prometheus reads. One process, so the tests build on each other. */
+#include "tests/unit/test.h"
+
+#include <pthread.h>
+
+#include "shared/metrics.h"
+
+static void assert_text(const char *program, const char *text)
+{
+    SCOPED(buffer_free) struct buffer out;
+    buffer_init(&out, 65536);
+    metrics_append_text(&out, program);
+    assert_ok(buffer_finish(&out));
+    assert_slice(buffer_slice(&out), text);
+}
+
+TEST(metrics_that_were_never_touched_are_not_shown)
+{
+    assert_text("ledger", "");
+}
+
+TEST(a_metric_is_shown_with_its_help_type_and_program)
+{
+    metric_add(holds_total, 2);
+    metric_add(holds_total, 1);
+    metric_set(holds_open, 5);
+    metric_set(holds_open, 0); /* touched, hence shown at 0 */
+    assert_int_equal(metric_read(METRIC_holds_total), 3);
+    assert_text("ledger", "# HELP bourse_holds_open Holds without a terminal record.\n"
+                          "# TYPE bourse_holds_open gauge\n"
+                          "bourse_holds_open{program=\"ledger\"} 0\n"
+                          "# HELP bourse_holds_total Holds admitted.\n"
+                          "# TYPE bourse_holds_total counter\n"
+                          "bourse_holds_total{program=\"ledger\"} 3\n");
+}
+
+TEST(a_gauge_goes_down_too)
+{
+    metric_set(connections, 5);
+    metric_add(connections, -7);
+    assert_int_equal(metric_read(METRIC_connections), -2);
+}
+
+TEST(the_label_is_escaped)
+{
+    SCOPED(buffer_free) struct buffer out;
+    buffer_init(&out, 65536);
+    metrics_append_text(&out, "a\"b\\c\nd");
+    buffer_append_char(&out, '\0');
+    assert_non_null(strstr(out.data, "bourse_holds_total{program=\"a\\\"b\\\\c\\nd\"} 3\n"));
+}
+
+static void *count_requests(void *argument)
+{
+    for (int i = 0; i < 10000; i++) {
+        metric_add(requests_total, 1);
+    }
+    return argument;
+}
+
+TEST(no_count_of_several_threads_is_lost)
+{
+    pthread_t threads[4];
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, count_requests, NULL), 0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_int_equal(metric_read(METRIC_requests_total), 40000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(metrics_that_were_never_touched_are_not_shown),
+        cmocka_unit_test(a_metric_is_shown_with_its_help_type_and_program),
+        cmocka_unit_test(a_gauge_goes_down_too),
+        cmocka_unit_test(the_label_is_escaped),
+        cmocka_unit_test(no_count_of_several_threads_is_lost),
+    };
+    return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
+}
