@@ -79,7 +79,7 @@ $(LIBRARY): $(call object_of,$(LIBRARY_SOURCES))
 	$(write_archive)
 
 # The statements.sql of a program becomes a text in it: extern const char ledger_statements_sql[];
-statements_of = $(patsubst %.sql,$(BUILD)/objects/%.o,$(wildcard $(directory_of)/statements.sql))
+statements_of = $(patsubst %.sql,$(BUILD)/objects/%.o,$(call sources_in,$(directory_of),statements.sql))
 objects_of    = $(call object_of,$(call sources_of,$(1))) $(statements_of)
 
 $(BUILD)/objects/%/statements.c: %/statements.sql Makefile
@@ -180,6 +180,14 @@ lint: ## style, static analysis, headers that compile alone
 	@deploy/dependencies test
 	@tools/run/lint
 
+# A source is looked at again when its object is built again; headers count through that.
+clang-tidy: $(patsubst %.c,$(BUILD)/checked/%.ok,$(filter %.c,$(SOURCES)))
+
+$(BUILD)/checked/%.ok: $(BUILD)/objects/%.o .clang-tidy
+	@mkdir -p $(@D)
+	@clang-tidy-14 --quiet $*.c -- $(CPPFLAGS) -std=c17 2>$@.log || { cat $@.log; exit 1; }
+	@touch $@
+
 format: ## lay out the C sources as lint wants them
 	@git ls-files -z -co --exclude-standard '*.c' '*.h' '*.cc' | xargs -0 clang-format-14 -i
 
@@ -208,5 +216,5 @@ clean: ## remove what was built (a running instance's data stays)
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all deps run up down audit test check lint format fuzz coverage bench docs dist clean help \
+.PHONY: all clang-tidy deps run up down audit test check lint format fuzz coverage bench docs dist clean help \
         always test-programs fuzz-programs
