@@ -2,6 +2,7 @@
 /* The output goes to an unnamed file rather than a pipe, so that a child that writes much never waits. */
 #include "tests/unit/shared/capture.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,8 @@ void capture(void (*function)(void *argument), void *argument, struct captured *
 {
     int fd = memfd_create("captured", 0);
     assert_true(fd >= 0);
+    /* Like a log file: each write goes to the end, whichever thread wrote last. */
+    assert_int_equal(fcntl(fd, F_SETFL, O_APPEND), 0);
     fflush(NULL);
     pid_t child = fork();
     assert_true(child >= 0);
