@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of the ledger's routes and what its handlers share. The complication: an operator names the organization in the
+ * query, a customer never can. */
+#include "services/ledger/api/api.h"
+
+#include "services/ledger/apply.h"
+#include "shared/log.h"
+#include "shared/random.h"
+
+#define POSTED_WAIT_MS 1000 /* how long a read waits for one's own writes */
+#define BODY_MAX       16384
+
+extern const char api_statements_sql[];
+
+static const struct control_route routes[] = {
+    {"GET", "/api/v1/key", ACCESS_ANY_KEY, 0, false, false, keys_current},
+    {"GET", "/api/v1/keys", ACCESS_MANAGEMENT, 0, false, false, keys_list},
+    {"POST", "/api/v1/keys", ACCESS_MANAGEMENT, BODY_MAX, true, false, keys_create},
+    {"GET", "/api/v1/keys/{hash}", ACCESS_MANAGEMENT, 0, false, false, keys_read},
+    {"PATCH", "/api/v1/keys/{hash}", ACCESS_MANAGEMENT, BODY_MAX, true, false, keys_change},
+    {"DELETE", "/api/v1/keys/{hash}", ACCESS_MANAGEMENT, 0, false, false, keys_delete},
+    {"GET", "/api/v1/credits", ACCESS_MANAGEMENT, 0, false, false, credits_read},
+    {"GET", "/api/v1/purchases", ACCESS_MANAGEMENT, 0, false, false, purchases_list},
+    {"POST", "/api/v1/purchases", ACCESS_MANAGEMENT, BODY_MAX, true, true, purchases_create},
+    {"GET", "/api/v1/purchases/{id}", ACCESS_MANAGEMENT, 0, false, false, purchases_read},
+    {"POST", "/operator/purchases/{id}/confirm", ACCESS_OPERATOR, BODY_MAX, true, false,
+     purchases_confirm},
+    {"POST", "/operator/purchases/{id}/cancel", ACCESS_OPERATOR, BODY_MAX, true, false,
+     purchases_cancel},
+    {"GET", "/operator/orgs", ACCESS_OPERATOR, 0, false, false, orgs_list},
+    {"POST", "/operator/orgs", ACCESS_OPERATOR, BODY_MAX, true, false, orgs_create},
+    {"POST", "/operator/grants", ACCESS_OPERATOR, BODY_MAX, true, true, orgs_grant},
+};
+
+static struct api api;
+static struct control *control;
+
+status api_start(struct ledger *ledger, const struct config *config,
+                 struct token_verifier *verifier)
+{
+    static const struct db_statements statements = {api_statements_sql};
+    api = (struct api){.ledger = ledger, .config = config};
+    TRY(secret_read_file("secrets/ledger/pepper", 64, false, &api.pepper));
+    const struct control_settings settings = {
+        .service = "ledger",
+        .routes = routes,
+        .route_count = sizeof(routes) / sizeof(routes[0]),
+        .workers = config->control_workers,
+        .database = config->database,
+        .database_role = "bourse_ledger_api",
+        .statements = &statements,
+        .verifier = verifier,
+        .context = &api,
+    };
+    return control_start(&settings, &control);
+}
+
+void api_stop(void)
+{
+    control_stop(&control);
+    secret_free(&api.pepper);
+}
+
+void api_append_org(struct buffer *out, int64_t org)
+{
+    buffer_append(out, SLICE("org-"));
+    buffer_append_i64(out, org);
+}
+
+status api_parse_org(slice text, int64_t *org)
+{
+    if (!slice_starts_with(text, SLICE("org-"))) return FAIL(NOT_FOUND);
+    if (!status_ok(slice_to_i64(slice_from(text, 4), org)) || *org <= 0) return FAIL(NOT_FOUND);
+    return OK;
+}
+
+status api_org(struct control_request *request, struct control_response *response, int64_t *org)
+{
+    if (request->principal.kind != PRINCIPAL_OPERATOR) {
+        *org = request->principal.org;
+        return OK;
+    }
+    slice text = control_query(request, SLICE("org"));
+    if (text.len == 0) {
+        return control_fail(response, FAIL(MISSING_FIELD),
+                            SLICE("Name the organization: ?org=org-…"));
+    }
+    if (!status_ok(api_parse_org(text, org))) {
+        return control_fail(response, FAIL(NOT_FOUND), SLICE("No organization has this id."));
+    }
+    return OK;
+}
+
+int64_t api_random_id(void)
+{
+    int64_t id = (int64_t)(random_u64() >> 11);
+    return id == 0 ? 1 : id;
+}
+
+static status read_bound(struct control_request *request, slice name, int64_t low, int64_t high,
+                         int64_t *value)
+{
+    slice text = control_query(request, name);
+    if (text.len == 0) return OK;
+    TRY(slice_to_i64(text, value));
+    return *value < low || *value > high ? FAIL(OUT_OF_RANGE) : OK;
+}
+
+status api_page(struct control_request *request, struct control_response *response,
+                int64_t limit_max, int64_t *offset, int64_t *limit)
+{
+    *offset = 0;
+    *limit = limit_max;
+    if (!status_ok(read_bound(request, SLICE("offset"), 0, INT32_MAX, offset)) ||
+        !status_ok(read_bound(request, SLICE("limit"), 1, limit_max, limit))) {
+        return control_fail(response, FAIL(OUT_OF_RANGE),
+                            SLICE("offset and limit must be whole numbers in range."));
+    }
+    return OK;
+}
+
+void api_credit_moved(struct api *service, int64_t org)
+{
+    status result = apply_credit_changed(service->ledger, org);
+    if (!status_ok(result)) log_warning("credit_change_not_taken", F(error, result));
+}
+
+void api_await_posted(struct control_request *request, struct control_response *response)
+{
+    struct api *service = request->service;
+    if (apply_wait_posted(service->ledger, POSTED_WAIT_MS)) return;
+    struct buffer text;
+    char *memory = arena_alloc(request->arena, 32);
+    if (memory == NULL) return;
+    buffer_init_fixed(&text, memory, 32);
+    clock_append_iso(&text, (wall_time){clock_wall().ns - (int64_t)POSTED_WAIT_MS * 1000000});
+    if (!status_ok(control_header(response, SLICE("x-bourse-as-of"), buffer_slice(&text)))) return;
+}

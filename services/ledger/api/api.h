@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ledger's control plane: keys, credits, purchases for customers; organizations and grants for operators. */
+#pragma once
+
+#include "shared/config.h"
+#include "shared/http/control.h"
+#include "shared/token.h"
+
+struct ledger;
+
+/* Starts the sockets and workers; runs until api_stop. Loads the pepper from secrets/ledger/pepper. */
+status api_start(struct ledger *ledger, const struct config *config,
+                 struct token_verifier *verifier);
+void api_stop(void);
+
+/* What the handlers get as request->service. */
+struct api {
+    struct ledger *ledger;
+    const struct config *config;
+    struct secret pepper;
+};
+
+/* The organization a request is about: the principal's, or for an operator the query parameter org=org-<number>. */
+status api_org(struct control_request *request, struct control_response *response, int64_t *org);
+void api_append_org(struct buffer *out, int64_t org); /* org-123 */
+status api_parse_org(slice text, int64_t *org);
+int64_t api_random_id(
+    void); /* 53 random bits, so that JSON numbers carry it and ids tell nothing */
+/* offset and limit of the query, within [0, …] and [1, limit_max]. */
+status api_page(struct control_request *request, struct control_response *response,
+                int64_t limit_max, int64_t *offset, int64_t *limit);
+/* Waits for the poster; where that takes too long the answer says as of when it is (X-Bourse-As-Of). */
+void api_await_posted(struct control_request *request, struct control_response *response);
+
+/* Credit moved and is committed: tell the core. A core that is late catches up by itself, so the answer stands. */
+void api_credit_moved(struct api *api, int64_t org);
+
+status keys_current(struct control_request *request, struct control_response *response);
+status keys_list(struct control_request *request, struct control_response *response);
+status keys_create(struct control_request *request, struct control_response *response);
+status keys_read(struct control_request *request, struct control_response *response);
+status keys_change(struct control_request *request, struct control_response *response);
+status keys_delete(struct control_request *request, struct control_response *response);
+status credits_read(struct control_request *request, struct control_response *response);
+status purchases_create(struct control_request *request, struct control_response *response);
+status purchases_list(struct control_request *request, struct control_response *response);
+status purchases_read(struct control_request *request, struct control_response *response);
+status purchases_confirm(struct control_request *request, struct control_response *response);
+status purchases_cancel(struct control_request *request, struct control_response *response);
+status orgs_create(struct control_request *request, struct control_response *response);
+status orgs_list(struct control_request *request, struct control_response *response);
+status orgs_grant(struct control_request *request, struct control_response *response);

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See the header. Usage figures are rows of meter_period, one per cadence; the limit stands on one of the four meters. */
+#include "services/ledger/api/key_rows.h"
+
+#include "services/ledger/api/api.h"
+
+/* Columns of the statement list_keys. */
+enum {
+    COLUMN_ID,
+    COLUMN_HASH,
+    COLUMN_LABEL,
+    COLUMN_NAME,
+    COLUMN_KIND,
+    COLUMN_DISABLED,
+    COLUMN_CREATED,
+    COLUMN_UPDATED,
+    COLUMN_EXPIRES,
+    COLUMN_LIMIT,
+    COLUMN_CADENCE,
+    COLUMN_INCLUDE_BYOK,
+    COLUMN_WORKSPACE,
+    COLUMN_SPENT, /* life, day, week, month */
+    COLUMN_BYOK_SPENT = COLUMN_SPENT + CADENCE_COUNT,
+};
+
+static const slice cadence_suffixes[CADENCE_COUNT] = {
+    {"", 0}, {"_daily", 6}, {"_weekly", 7}, {"_monthly", 8}};
+static const slice cadence_names[CADENCE_COUNT] = {
+    {"", 0}, {"daily", 5}, {"weekly", 6}, {"monthly", 7}};
+
+/* ---- transactions */
+
+status key_rows_query(struct db *db, void *context)
+{
+    struct key_query *query = context;
+    const struct key_filter *f = query->filter;
+    wall_time now = clock_wall();
+    const struct db_param params[] = {
+        DB_P_I64(f->org),
+        DB_P_I64(clock_period(CADENCE_DAY, now)),
+        DB_P_I64(clock_period(CADENCE_WEEK, now)),
+        DB_P_I64(clock_period(CADENCE_MONTH, now)),
+        f->key == 0 ? DB_P_NULL : DB_P_I64(f->key),
+        f->hash.len == 0 ? DB_P_NULL : DB_P_BYTES(f->hash),
+        DB_P_BOOL(f->disabled_too),
+        DB_P_I64(f->offset),
+        DB_P_I64(f->limit),
+    };
+    db_result_free(query->rows);
+    TRY(db_run(db, "list_keys", params, 9, query->rows));
+    if (!query->wants_purchases) return OK;
+    SCOPED(db_result_free) struct db_result *result = NULL;
+    TRY(db_run(db, "has_purchases", params, 1, &result));
+    query->has_purchases = db_bool(result, 0, 0);
+    return OK;
+}
+
+status key_rows_insert(struct db *db, void *context)
+{
+    const struct key_new *new = context;
+    const struct key_change *c = &new->change;
+    struct db_param limit = c->has_limit ? DB_P_MONEY(c->limit) : DB_P_NULL;
+    TRY(db_run(
+        db, "insert_key",
+        (const struct db_param[]){DB_P_I64(new->org), DB_P_I64(new->id), DB_P_BYTES(new->hash),
+                                  DB_P_TEXT(new->label), DB_P_TEXT(new->name), DB_P_I64(new->kind),
+                                  c->expires_at.ns == 0 ? DB_P_NULL : DB_P_I64(c->expires_at.ns),
+                                  limit, DB_P_I64(c->cadence), DB_P_BOOL(c->include_byok)},
+        10, NULL));
+    TRY(db_run(
+        db, "insert_key_place",
+        (const struct db_param[]){DB_P_BYTES(new->hash), DB_P_I64(new->org), DB_P_I64(new->id)}, 3,
+        NULL));
+    return db_run(db, "insert_key_meters",
+                  (const struct db_param[]){DB_P_I64(new->org), DB_P_I64(new->id),
+                                            DB_P_I64(c->cadence), limit,
+                                            DB_P_BOOL(c->include_byok)},
+                  5, NULL);
+}
+
+static status update_limit(struct db *db, const struct key_update *update, struct db_param limit,
+                           enum cadence cadence)
+{
+    const struct key_change *c = &update->change;
+    wall_time now = clock_wall();
+    struct db_param byok = c->byok_given ? DB_P_BOOL(c->include_byok) : DB_P_NULL;
+    TRY(db_run(db, "update_key_meters",
+               (const struct db_param[]){DB_P_I64(update->org), DB_P_I64(update->id),
+                                         DB_P_I64(cadence), limit, byok},
+               5, NULL));
+    return db_run(db, "update_key_periods",
+                  (const struct db_param[]){DB_P_I64(update->org), DB_P_I64(update->id),
+                                            DB_P_I64(cadence), DB_P_I64(clock_period(cadence, now)),
+                                            limit, DB_P_I64(clock_period(CADENCE_DAY, now)),
+                                            DB_P_I64(clock_period(CADENCE_WEEK, now)),
+                                            DB_P_I64(clock_period(CADENCE_MONTH, now))},
+                  8, NULL);
+}
+
+status key_rows_update(struct db *db, void *context)
+{
+    struct key_update *update = context;
+    const struct key_change *c = &update->change;
+    SCOPED(db_result_free) struct db_result *row = NULL;
+    TRY(db_run(db, "lock_key",
+               (const struct db_param[]){DB_P_I64(update->org), DB_P_BYTES(update->hash)}, 2,
+               &row));
+    if (db_row_count(row) == 0) return FAIL(NOT_FOUND);
+    update->id = db_i64(row, 0, 0);
+    const struct db_param place[] = {DB_P_I64(update->org), DB_P_I64(update->id)};
+    if (update->delete) return db_run(db, "delete_key", place, 2, NULL);
+
+    bool has_limit = c->limit_given ? c->has_limit : !db_is_null(row, 0, 1);
+    money amount = c->limit_given ? c->limit : db_money(row, 0, 1);
+    enum cadence cadence = c->cadence_given ? c->cadence : (enum cadence)db_i64(row, 0, 2);
+    struct db_param limit = has_limit ? DB_P_MONEY(amount) : DB_P_NULL;
+    TRY(db_run(db, "update_key",
+               (const struct db_param[]){
+                   place[0], place[1], update->name.len == 0 ? DB_P_NULL : DB_P_TEXT(update->name),
+                   c->disabled_given ? DB_P_BOOL(c->disabled) : DB_P_NULL, limit, DB_P_I64(cadence),
+                   c->byok_given ? DB_P_BOOL(c->include_byok) : DB_P_NULL},
+               7, NULL));
+    if (!c->limit_given && !c->cadence_given && !c->byok_given) return OK;
+    return update_limit(db, update, limit, cadence);
+}
+
+/* ---- JSON */
+
+static void write_spent(const struct db_result *rows, size_t row, slice name, size_t column,
+                        struct json_writer *w)
+{
+    for (size_t c = 0; c < CADENCE_COUNT; c++) {
+        char text[32];
+        struct buffer key;
+        buffer_init_fixed(&key, text, sizeof(text));
+        buffer_append(&key, name);
+        buffer_append(&key, cadence_suffixes[c]);
+        json_key_money(w, buffer_slice(&key), db_money(rows, row, column + c));
+    }
+}
+
+static void write_limit(const struct db_result *rows, size_t row, struct json_writer *w)
+{
+    enum cadence cadence = (enum cadence)db_i64(rows, row, COLUMN_CADENCE);
+    json_key_string_or_null(w, SLICE("limit_reset"), cadence_names[cadence]);
+    json_key_bool(w, SLICE("include_byok_in_limit"), db_bool(rows, row, COLUMN_INCLUDE_BYOK));
+    if (db_is_null(rows, row, COLUMN_LIMIT)) {
+        json_key_null(w, SLICE("limit"));
+        json_key_null(w, SLICE("limit_remaining"));
+        return;
+    }
+    money limit = db_money(rows, row, COLUMN_LIMIT);
+    money spent = db_money(rows, row, COLUMN_SPENT + (size_t)cadence);
+    json_key_money(w, SLICE("limit"), limit);
+    json_key_money(w, SLICE("limit_remaining"),
+                   money_less(spent, limit) ? money_minus(limit, spent) : MONEY_ZERO);
+}
+
+static void write_time_or_null(const struct db_result *rows, size_t row, slice name, size_t column,
+                               struct json_writer *w)
+{
+    json_key(w, name);
+    if (db_is_null(rows, row, column)) {
+        json_null(w);
+    } else {
+        json_time(w, (wall_time){db_i64(rows, row, column)});
+    }
+}
+
+static void write_workspace(const struct db_result *rows, size_t row, struct json_writer *w)
+{
+    char text[24];
+    struct buffer id;
+    buffer_init_fixed(&id, text, sizeof(text));
+    buffer_append_i64(&id, db_i64(rows, row, COLUMN_WORKSPACE));
+    json_key_string(w, SLICE("workspace_id"), buffer_slice(&id));
+}
+
+static void write_facts(const struct db_result *rows, size_t row, struct json_writer *w)
+{
+    json_key_string(w, SLICE("label"), db_text(rows, row, COLUMN_LABEL));
+    json_key_null(w, SLICE("creator_user_id"));
+    write_workspace(rows, row, w);
+    write_limit(rows, row, w);
+    write_spent(rows, row, SLICE("usage"), COLUMN_SPENT, w);
+    write_spent(rows, row, SLICE("byok_usage"), COLUMN_BYOK_SPENT, w);
+    write_time_or_null(rows, row, SLICE("expires_at"), COLUMN_EXPIRES, w);
+}
+
+void key_rows_write(const struct db_result *rows, size_t row, struct json_writer *w)
+{
+    char hex[65];
+    struct buffer hash;
+    slice bytes = db_bytes(rows, row, COLUMN_HASH);
+    buffer_init_fixed(&hash, hex, sizeof(hex));
+    buffer_append_hex(&hash, (const uint8_t *)bytes.data, bytes.len);
+    json_object_begin(w);
+    json_key_string(w, SLICE("hash"), buffer_slice(&hash));
+    json_key_string(w, SLICE("name"), db_text(rows, row, COLUMN_NAME));
+    json_key_bool(w, SLICE("disabled"), db_bool(rows, row, COLUMN_DISABLED));
+    json_key_bool(w, SLICE("is_management_key"),
+                  db_i64(rows, row, COLUMN_KIND) == PRINCIPAL_MANAGEMENT);
+    json_key_null(w, SLICE("external_user"));
+    write_time_or_null(rows, row, SLICE("created_at"), COLUMN_CREATED, w);
+    write_time_or_null(rows, row, SLICE("updated_at"), COLUMN_UPDATED, w);
+    write_facts(rows, row, w);
+    json_object_end(w);
+}
+
+/* Free models are not offered yet: no allowance is used and none is left. */
+static void write_free_model_requests(struct json_writer *w)
+{
+    json_key(w, SLICE("free_model_daily_requests"));
+    json_object_begin(w);
+    json_key_i64(w, SLICE("used"), 0);
+    json_key_i64(w, SLICE("limit"), 0);
+    json_key_i64(w, SLICE("remaining"), 0);
+    json_object_end(w);
+}
+
+void key_rows_write_current(const struct db_result *rows, bool free_tier, int64_t org,
+                            struct json_writer *w)
+{
+    bool management = db_i64(rows, 0, COLUMN_KIND) == PRINCIPAL_MANAGEMENT;
+    char text[32];
+    struct buffer id;
+    buffer_init_fixed(&id, text, sizeof(text));
+    api_append_org(&id, org);
+    json_object_begin(w);
+    json_key(w, SLICE("data"));
+    json_object_begin(w);
+    write_facts(rows, 0, w);
+    json_key_bool(w, SLICE("is_free_tier"), free_tier);
+    json_key_bool(w, SLICE("is_management_key"), management);
+    json_key_bool(w, SLICE("is_provisioning_key"), management);
+    json_key_string(w, SLICE("organization_id"), buffer_slice(&id));
+    json_key(w, SLICE("allowed_data_regions"));
+    json_array_begin(w);
+    json_string(w, SLICE("global"));
+    json_array_end(w);
+    write_free_model_requests(w);
+    json_key(w, SLICE("rate_limit"));
+    json_object_begin(w);
+    json_key_i64(w, SLICE("requests"), -1);
+    json_key_string(w, SLICE("interval"), SLICE("10s"));
+    json_key_string(w, SLICE("note"),
+                    SLICE("Keys have no request rate; their limits are in dollars."));
+    json_object_end(w);
+    json_object_end(w);
+    json_object_end(w);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Keys as rows: the transactions behind keys.c and the JSON of a row. Knows no HTTP. */
+#pragma once
+
+#include "shared/clock.h"
+#include "shared/db.h"
+#include "shared/json/write.h"
+#include "shared/token.h"
+
+/* Which keys: key and hash narrow when given. */
+struct key_filter {
+    int64_t org;
+    int64_t key;
+    slice hash; /* 32 bytes, or empty */
+    bool disabled_too;
+    int64_t offset, limit;
+};
+struct key_query {
+    struct db *db;
+    const struct key_filter *filter;
+    struct db_result **rows; /* the caller frees */
+    bool wants_purchases;
+    bool has_purchases; /* answered when wanted: the organization ever bought credits */
+};
+
+/* What a body may set; …_given tells what it named. */
+struct key_change {
+    bool limit_given, has_limit;
+    money limit;
+    bool cadence_given;
+    enum cadence cadence;
+    bool disabled_given, disabled;
+    bool byok_given, include_byok;
+    wall_time expires_at; /* 0: never; at creation only */
+};
+struct key_new {
+    int64_t org, id;
+    slice name, label, hash;
+    enum principal_kind kind;
+    struct key_change change;
+};
+struct key_update {
+    int64_t org;
+    int64_t id; /* answered */
+    slice hash;
+    slice name; /* empty: as it is */
+    bool delete;
+    struct key_change change;
+};
+
+/* Bodies for db_transaction; the contexts are the structs above. */
+status key_rows_query(struct db *db, void *query);
+status key_rows_insert(struct db *db, void *new);
+status key_rows_update(struct db *db, void *update); /* NOT_FOUND */
+
+void key_rows_write(const struct db_result *rows, size_t row, struct json_writer *w);
+/* The answer of GET /api/v1/key. free_tier: never bought credits. */
+void key_rows_write_current(const struct db_result *rows, bool free_tier, int64_t org,
+                            struct json_writer *w);

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What only an operator does: make and list organizations, grant promotional credit. */
+#include "services/ledger/api/api.h"
+
+#include "services/ledger/api/idempotency.h"
+#include "services/ledger/api/postings.h"
+
+#define ORG_PAGE_MAX 1000
+#define NAME_MAX     200
+
+struct org_new {
+    int64_t org;
+    slice name;
+};
+
+static void write_org_id(struct json_writer *w, int64_t org)
+{
+    char text[32];
+    struct buffer id;
+    buffer_init_fixed(&id, text, sizeof(text));
+    api_append_org(&id, org);
+    json_key_string(w, SLICE("id"), buffer_slice(&id));
+}
+
+static status insert_org(struct db *db, void *context)
+{
+    const struct org_new *new = context;
+    const struct db_param params[] = {DB_P_I64(new->org), DB_P_TEXT(new->name)};
+    TRY(db_run(db, "insert_org", params, 2, NULL));
+    return db_run(db, "insert_workspace", params, 1, NULL);
+}
+
+status orgs_create(struct control_request *request, struct control_response *response)
+{
+    struct org_new new = {.org = api_random_id()};
+    status result =
+        json_read_string(json_get(request->json, SLICE("name")), request->arena, &new.name);
+    if (!status_ok(result) || new.name.len == 0 || new.name.len > NAME_MAX) {
+        return control_fail(response, FAIL(BAD_REQUEST),
+                            SLICE("name must be a string of 1 to 200 bytes."));
+    }
+    TRY(db_transaction(request->db, new.org, insert_org, &new));
+    response->http_status = 201;
+    json_object_begin(&response->json);
+    json_key(&response->json, SLICE("data"));
+    json_object_begin(&response->json);
+    write_org_id(&response->json, new.org);
+    json_key_string(&response->json, SLICE("name"), new.name);
+    json_object_end(&response->json);
+    json_object_end(&response->json);
+    return OK;
+}
+
+status orgs_list(struct control_request *request, struct control_response *response)
+{
+    int64_t after = 0;
+    slice text = control_query(request, SLICE("after"));
+    if (text.len > 0 && !status_ok(api_parse_org(text, &after))) {
+        return control_fail(response, FAIL(OUT_OF_RANGE),
+                            SLICE("after must be an organization's id."));
+    }
+    SCOPED(db_result_free) struct db_result *rows = NULL;
+    TRY(db_run(request->db, "list_orgs",
+               (const struct db_param[]){DB_P_I64(after), DB_P_I64(ORG_PAGE_MAX)}, 2, &rows));
+    struct json_writer *w = &response->json;
+    json_object_begin(w);
+    json_key(w, SLICE("data"));
+    json_array_begin(w);
+    for (size_t i = 0; i < db_row_count(rows); i++) {
+        json_object_begin(w);
+        write_org_id(w, db_i64(rows, i, 0));
+        json_key_string(w, SLICE("name"), db_text(rows, i, 1));
+        json_key_bool(w, SLICE("frozen"), db_bool(rows, i, 2));
+        json_key(w, SLICE("created_at"));
+        json_time(w, (wall_time){db_i64(rows, i, 3)});
+        json_key_money(w, SLICE("balance"), db_money(rows, i, 4));
+        json_object_end(w);
+    }
+    json_array_end(w);
+    json_object_end(w);
+    return OK;
+}
+
+struct grant {
+    int64_t org;
+    money amount;
+};
+
+static status grant_effect(struct control_request *request, struct control_response *response,
+                           void *context)
+{
+    struct api *api = request->service;
+    const struct grant *grant = context;
+    SCOPED(db_result_free) struct db_result *row = NULL;
+    TRY(db_run(request->db, "find_org", (const struct db_param[]){DB_P_I64(grant->org)}, 1, &row));
+    if (db_row_count(row) == 0)
+        return control_fail(response, FAIL(NOT_FOUND), SLICE("No organization has this id."));
+    const struct posting posting = {ACCOUNT_PROMO_EXPENSE, ACCOUNT_CREDIT_PROMO, grant->amount,
+                                    "promo"};
+    TRY(postings_make(request->db, grant->org, api->config->cell, &posting, 1,
+                      request->idempotency_key));
+    response->http_status = 201;
+    json_object_begin(&response->json);
+    json_key(&response->json, SLICE("data"));
+    json_object_begin(&response->json);
+    write_org_id(&response->json, grant->org);
+    json_key_money(&response->json, SLICE("granted"), grant->amount);
+    json_object_end(&response->json);
+    json_object_end(&response->json);
+    return OK;
+}
+
+status orgs_grant(struct control_request *request, struct control_response *response)
+{
+    struct api *api = request->service;
+    struct grant grant = {0};
+    slice digits;
+    TRY(api_org(request, response, &grant.org));
+    status result = json_read_number_text(json_get(request->json, SLICE("amount")), &digits);
+    if (status_ok(result)) result = money_parse_dollars(digits, false, &grant.amount);
+    if (!status_ok(result) || !money_is_positive(grant.amount)) {
+        return control_fail(response, FAIL(OUT_OF_RANGE),
+                            SLICE("amount must be a number of dollars above 0."));
+    }
+    TRY(idempotency_run(request, response, grant.org, SLICE("grant"), grant_effect, &grant));
+    api_credit_moved(api, grant.org);
+    return OK;
+}

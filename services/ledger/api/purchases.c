@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Buying credits. The fee comes on top by the plan's rule; a purchase is a row first and credit only once it is paid. The `manual`
+ * method waits for an operator's word, or is paid at once where the instance says payments_manual = immediate. */
+#include "services/ledger/api/api.h"
+
+#include "services/ledger/api/idempotency.h"
+#include "services/ledger/api/postings.h"
+
+#define PURCHASE_PAGE_MAX 100
+#define REFERENCE_MAX     200
+
+/* Columns of the statement list_purchases. */
+enum {
+    COLUMN_ID,
+    COLUMN_METHOD,
+    COLUMN_AMOUNT,
+    COLUMN_FEE,
+    COLUMN_CHARGED,
+    COLUMN_CREDITED,
+    COLUMN_STATE,
+    COLUMN_REFERENCE,
+    COLUMN_CREATED,
+    COLUMN_PAID
+};
+
+struct purchase {
+    int64_t org;
+    slice id;
+    int64_t amount_cents;
+    slice reference;
+    bool immediate;
+    bool changed; /* credit moved: the core must hear of it */
+};
+
+static money dollars_of_cents(int64_t cents)
+{
+    return (money){cents * NANO_PER_CENT};
+}
+
+/* ---- reading */
+
+static void write_time(const struct db_result *rows, size_t row, slice name, size_t column,
+                       struct json_writer *w)
+{
+    json_key(w, name);
+    if (db_is_null(rows, row, column)) {
+        json_null(w);
+    } else {
+        json_time(w, (wall_time){db_i64(rows, row, column)});
+    }
+}
+
+static void write_purchase(const struct db_result *rows, size_t row, struct json_writer *w)
+{
+    json_object_begin(w);
+    json_key_string(w, SLICE("id"), db_text(rows, row, COLUMN_ID));
+    json_key_string(w, SLICE("payment_method"), db_text(rows, row, COLUMN_METHOD));
+    json_key_string(w, SLICE("status"), db_text(rows, row, COLUMN_STATE));
+    json_key_money(w, SLICE("amount"), dollars_of_cents(db_i64(rows, row, COLUMN_AMOUNT)));
+    json_key_money(w, SLICE("fee"), dollars_of_cents(db_i64(rows, row, COLUMN_FEE)));
+    json_key_money(w, SLICE("charged"), dollars_of_cents(db_i64(rows, row, COLUMN_CHARGED)));
+    json_key_money(w, SLICE("credited"), dollars_of_cents(db_i64(rows, row, COLUMN_CREDITED)));
+    json_key_string_or_null(w, SLICE("reference"), db_text(rows, row, COLUMN_REFERENCE));
+    write_time(rows, row, SLICE("created_at"), COLUMN_CREATED, w);
+    write_time(rows, row, SLICE("paid_at"), COLUMN_PAID, w);
+    json_object_end(w);
+}
+
+struct purchase_query {
+    int64_t org, offset, limit;
+    slice id; /* empty: all */
+    struct db_result **rows;
+};
+
+static status query_purchases(struct db *db, void *context)
+{
+    struct purchase_query *q = context;
+    db_result_free(q->rows);
+    return db_run(db, "list_purchases",
+                  (const struct db_param[]){DB_P_I64(q->org),
+                                            q->id.len == 0 ? DB_P_NULL : DB_P_TEXT(q->id),
+                                            DB_P_I64(q->offset), DB_P_I64(q->limit)},
+                  4, q->rows);
+}
+
+status purchases_list(struct control_request *request, struct control_response *response)
+{
+    SCOPED(db_result_free) struct db_result *rows = NULL;
+    struct purchase_query query = {.rows = &rows};
+    TRY(api_org(request, response, &query.org));
+    TRY(api_page(request, response, PURCHASE_PAGE_MAX, &query.offset, &query.limit));
+    TRY(db_transaction(request->db, query.org, query_purchases, &query));
+    json_object_begin(&response->json);
+    json_key(&response->json, SLICE("data"));
+    json_array_begin(&response->json);
+    for (size_t i = 0; i < db_row_count(rows); i++)
+        write_purchase(rows, i, &response->json);
+    json_array_end(&response->json);
+    json_object_end(&response->json);
+    return OK;
+}
+
+static status write_one(struct db *db, struct control_response *response, int64_t org, slice id)
+{
+    SCOPED(db_result_free) struct db_result *rows = NULL;
+    struct purchase_query query = {.org = org, .id = id, .limit = 1, .rows = &rows};
+    TRY(query_purchases(db, &query));
+    if (db_row_count(rows) == 0)
+        return control_fail(response, FAIL(NOT_FOUND), SLICE("No purchase has this id."));
+    json_object_begin(&response->json);
+    json_key(&response->json, SLICE("data"));
+    write_purchase(rows, 0, &response->json);
+    json_object_end(&response->json);
+    return OK;
+}
+
+struct read_context {
+    struct control_request *request;
+    struct control_response *response;
+    int64_t org;
+};
+
+static status read_body(struct db *db, void *context)
+{
+    struct read_context *c = context;
+    return write_one(db, c->response, c->org, c->request->params[0]);
+}
+
+status purchases_read(struct control_request *request, struct control_response *response)
+{
+    struct read_context context = {request, response, 0};
+    TRY(api_org(request, response, &context.org));
+    return db_transaction(request->db, context.org, read_body, &context);
+}
+
+/* ---- paying */
+
+/* Clearing gets what was charged; the customer gets the amount, the fee is income. */
+static status post_payment(struct control_request *request, const struct purchase *p,
+                           int64_t amount_cents, int64_t fee_cents)
+{
+    struct api *api = request->service;
+    const struct posting postings[] = {
+        {ACCOUNT_PAYMENT_CLEARING, ACCOUNT_CREDIT_PAID, dollars_of_cents(amount_cents), "purchase"},
+        {ACCOUNT_PAYMENT_CLEARING, ACCOUNT_PURCHASE_FEE_INCOME, dollars_of_cents(fee_cents),
+         "purchase_fee"},
+    };
+    TRY(db_run(
+        request->db, "pay_purchase",
+        (const struct db_param[]){DB_P_I64(p->org), DB_P_TEXT(p->id), DB_P_TEXT(p->reference)}, 3,
+        NULL));
+    return postings_make(request->db, p->org, api->config->cell, postings, 2, p->id);
+}
+
+/* ---- creating */
+
+static status read_amount(struct control_request *request, struct control_response *response,
+                          int64_t *cents)
+{
+    slice digits;
+    money amount = MONEY_ZERO;
+    status result = json_read_number_text(json_get(request->json, SLICE("amount")), &digits);
+    if (status_ok(result)) result = money_parse_dollars(digits, false, &amount);
+    if (!status_ok(result) || amount.nano % NANO_PER_CENT != 0) {
+        return control_fail(response, status_ok(result) ? FAIL(OUT_OF_RANGE) : result,
+                            SLICE("amount must be a number of dollars with at most two decimals."));
+    }
+    *cents = amount.nano / NANO_PER_CENT;
+    return OK;
+}
+
+static status read_method(struct control_request *request, struct control_response *response)
+{
+    struct json_value method = json_get(request->json, SLICE("payment_method"));
+    if (!json_exists(method) || json_string_equal(method, SLICE("manual"))) return OK;
+    return control_fail(response, FAIL(OUT_OF_RANGE), SLICE("payment_method must be manual."));
+}
+
+static status price_purchase(struct control_request *request, struct control_response *response,
+                             const struct purchase *p, int64_t *fee_cents)
+{
+    SCOPED(db_result_free) struct db_result *plan = NULL;
+    TRY(db_run(request->db, "find_org", (const struct db_param[]){DB_P_I64(p->org)}, 1, &plan));
+    if (db_row_count(plan) == 0)
+        return control_fail(response, FAIL(NOT_FOUND), SLICE("No organization has this id."));
+    if (p->amount_cents < db_i64(plan, 0, 4) || p->amount_cents > db_i64(plan, 0, 5)) {
+        return control_fail(
+            response, FAIL(OUT_OF_RANGE),
+            SLICE("amount is outside the bounds of the plan (by default $5 to $25,000)."));
+    }
+    return money_purchase_fee_cents(p->amount_cents, db_i64(plan, 0, 2), db_i64(plan, 0, 3),
+                                    fee_cents);
+}
+
+static status create_effect(struct control_request *request, struct control_response *response,
+                            void *context)
+{
+    struct purchase *p = context;
+    int64_t fee_cents;
+    TRY(price_purchase(request, response, p, &fee_cents));
+    TRY(db_run(request->db, "insert_purchase",
+               (const struct db_param[]){DB_P_I64(p->org), DB_P_TEXT(p->id),
+                                         DB_P_I64(p->amount_cents), DB_P_I64(fee_cents),
+                                         DB_P_I64(p->amount_cents + fee_cents)},
+               5, NULL));
+    if (p->immediate) TRY(post_payment(request, p, p->amount_cents, fee_cents));
+    response->http_status = 201;
+    return write_one(request->db, response, p->org, p->id);
+}
+
+status purchases_create(struct control_request *request, struct control_response *response)
+{
+    struct api *api = request->service;
+    char id[40];
+    struct buffer id_out;
+    struct purchase p = {
+        .immediate = slice_equal(slice_of(api->config->payments_manual), SLICE("immediate"))};
+    TRY(api_org(request, response, &p.org));
+    TRY(read_amount(request, response, &p.amount_cents));
+    TRY(read_method(request, response));
+    buffer_init_fixed(&id_out, id, sizeof(id));
+    id_append_random(&id_out, SLICE("pur-"));
+    p.id = buffer_slice(&id_out);
+    if (p.immediate) p.reference = SLICE("paid at once: payments_manual = immediate");
+    TRY(idempotency_run(request, response, p.org, SLICE("purchase"), create_effect, &p));
+    if (p.immediate) api_credit_moved(api, p.org);
+    return OK;
+}
+
+/* ---- the operator's word */
+
+struct decision {
+    struct control_request *request;
+    struct control_response *response;
+    struct purchase purchase;
+    bool confirm;
+};
+
+static status decide(struct db *db, void *context)
+{
+    struct decision *d = context;
+    struct purchase *p = &d->purchase;
+    SCOPED(db_result_free) struct db_result *row = NULL;
+    const struct db_param params[] = {DB_P_I64(p->org), DB_P_TEXT(p->id), DB_P_TEXT(p->reference)};
+    TRY(db_run(db, "lock_purchase", params, 2, &row));
+    if (db_row_count(row) == 0)
+        return control_fail(d->response, FAIL(NOT_FOUND), SLICE("No purchase has this id."));
+    slice state = db_text(row, 0, 3);
+    bool pending = slice_equal(state, SLICE("pending"));
+    bool done = slice_equal(state, d->confirm ? SLICE("paid") : SLICE("cancelled"));
+    if (!pending && !done)
+        return control_fail(d->response, FAIL(CONFLICT),
+                            SLICE("The purchase was decided otherwise before."));
+    if (pending && d->confirm)
+        TRY(post_payment(d->request, p, db_i64(row, 0, 0), db_i64(row, 0, 1)));
+    if (pending && !d->confirm) TRY(db_run(db, "cancel_purchase", params, 3, NULL));
+    p->changed = pending && d->confirm;
+    buffer_clear(&d->response->body);
+    json_write_init(&d->response->json, &d->response->body);
+    return write_one(db, d->response, p->org, p->id);
+}
+
+static status decide_purchase(struct control_request *request, struct control_response *response,
+                              bool confirm)
+{
+    struct api *api = request->service;
+    struct decision decision = {.request = request, .response = response, .confirm = confirm};
+    struct purchase *p = &decision.purchase;
+    TRY(api_org(request, response, &p->org));
+    p->id = request->params[0];
+    struct json_value reference = json_get(request->json, SLICE("reference"));
+    if (json_exists(reference)) TRY(json_read_string(reference, request->arena, &p->reference));
+    if (p->reference.len > REFERENCE_MAX) {
+        return control_fail(response, FAIL(OUT_OF_RANGE),
+                            SLICE("reference has at most 200 bytes."));
+    }
+    TRY(db_transaction(request->db, p->org, decide, &decision));
+    if (p->changed) api_credit_moved(api, p->org);
+    return OK;
+}
+
+status purchases_confirm(struct control_request *request, struct control_response *response)
+{
+    return decide_purchase(request, response, true);
+}
+
+status purchases_cancel(struct control_request *request, struct control_response *response)
+{
+    return decide_purchase(request, response, false);
+}

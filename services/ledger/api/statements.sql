@@ -1,0 +1,118 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Every statement of the ledger's control plane, run as bourse_ledger_api: it sees one organization at a time.
+
+-- name: insert_org
+insert into org (org, name) values ($1, $2)
+
+-- name: insert_workspace
+insert into workspace (org, id, name, slug) values ($1, 1, 'Default', 'default')
+
+-- name: find_org
+select o.name, o.frozen, p.purchase_fee_permille, p.purchase_fee_min_cents, p.purchase_min_cents, p.purchase_max_cents
+from org o join plan p on p.id = o.plan where o.org = $1
+
+-- name: list_orgs
+select org, name, frozen, (extract(epoch from created_at) * 1000000000)::bigint, balance from org_list($1, $2)
+
+-- name: insert_key
+insert into api_key (org, id, workspace, hash, label, name, kind, expires_at, limit_nano, limit_cadence, include_byok_in_limit)
+values ($1, $2, 1, $3, $4, $5, $6, to_timestamp($7::bigint / 1000000000.0), $8, $9, $10)
+
+-- name: insert_key_place
+insert into key_place (hash, org, key) values ($1, $2, $3)
+
+-- One meter per cadence; the limit stands on one of them.
+-- name: insert_key_meters
+insert into meter (org, id, owner_kind, owner, cadence, limit_nano, include_byok)
+select $1::bigint, 4 * $2::bigint + c, 1, $2::bigint, c, case when c = $3::smallint then $4::bigint end, $5::boolean
+from generate_series(0, 3) c
+
+-- name: list_keys
+select k.id, k.hash, k.label, k.name, k.kind, k.disabled, (extract(epoch from k.created_at) * 1000000000)::bigint,
+       (extract(epoch from k.updated_at) * 1000000000)::bigint, (extract(epoch from k.expires_at) * 1000000000)::bigint,
+       k.limit_nano, k.limit_cadence, k.include_byok_in_limit, k.workspace,
+       life.spent, day.spent, week.spent, month.spent, life.byok_spent, day.byok_spent, week.byok_spent, month.byok_spent
+from api_key k
+left join meter_period life on life.org = k.org and life.meter = 4 * k.id and life.period = 0
+left join meter_period day on day.org = k.org and day.meter = 4 * k.id + 1 and day.period = $2
+left join meter_period week on week.org = k.org and week.meter = 4 * k.id + 2 and week.period = $3
+left join meter_period month on month.org = k.org and month.meter = 4 * k.id + 3 and month.period = $4
+where k.org = $1 and k.deleted_at is null
+  and ($5::bigint is null or k.id = $5) and ($6::bytea is null or k.hash = $6) and ($7::boolean or not k.disabled)
+order by k.created_at desc, k.id offset $8 limit $9
+
+-- name: lock_key
+select id, limit_nano, limit_cadence from api_key where org = $1 and hash = $2 and deleted_at is null for update
+
+-- name: update_key
+update api_key set name = coalesce($3, name), disabled = coalesce($4, disabled), limit_nano = $5, limit_cadence = $6,
+    include_byok_in_limit = coalesce($7, include_byok_in_limit), version = nextval('caller_version_seq'), updated_at = now()
+where org = $1 and id = $2
+
+-- name: update_key_meters
+update meter set limit_nano = case when cadence = $3::smallint then $4::bigint end, include_byok = coalesce($5, include_byok)
+where org = $1 and owner_kind = 1 and owner = $2
+
+-- A lowered limit never breaks a running request: what is already beyond it is remembered in `over`.
+-- name: update_key_periods
+update meter_period set limit_nano = case when meter = 4 * $2::bigint + $3::smallint and period = $4::integer then $5::bigint end,
+    over = case when meter = 4 * $2::bigint + $3::smallint and period = $4::integer and $5::bigint is not null
+                then greatest(0, spent + leased - $5::bigint) else over end
+where org = $1 and (meter, period) in
+    (select 4 * $2::bigint, 0 union all select 4 * $2::bigint + 1, $6::integer union all select 4 * $2::bigint + 2, $7::integer
+     union all select 4 * $2::bigint + 3, $8::integer)
+
+-- name: delete_key
+update api_key set deleted_at = now(), disabled = true, version = nextval('caller_version_seq'), updated_at = now()
+where org = $1 and id = $2
+
+-- name: has_purchases
+select exists (select 1 from purchase where org = $1 and state = 'paid')
+
+-- Balance = credit and all escrow; usage = what all keys ever spent; the debt is what could not be taken from credit.
+-- name: read_credits
+select coalesce((select sum(credits - debits) from account where org = $1 and kind in (1, 2, 3)), 0)::bigint,
+       coalesce((select sum(p.spent) from meter m join meter_period p on p.org = m.org and p.meter = m.id
+                 where m.org = $1 and m.owner_kind = 1 and m.cadence = 0), 0)::bigint,
+       coalesce((select sum(debits - credits) from account where org = $1 and kind = 4), 0)::bigint
+
+-- name: find_idempotency
+select request_hash, http_status, response from idempotency where org = $1 and scope = $2 and key = $3
+
+-- name: insert_idempotency
+insert into idempotency (org, scope, key, request_hash, http_status, response) values ($1, $2, $3, $4, $5, $6)
+
+-- name: insert_purchase
+insert into purchase (org, id, method, amount_cents, fee_cents, charged_cents, state) values ($1, $2, 'manual', $3, $4, $5, 'pending')
+
+-- name: lock_purchase
+select amount_cents, fee_cents, charged_cents, state from purchase where org = $1 and id = $2 for update
+
+-- name: pay_purchase
+update purchase set state = 'paid', credited_cents = amount_cents, paid_at = now(), reference = $3 where org = $1 and id = $2
+
+-- name: cancel_purchase
+update purchase set state = 'cancelled', reference = $3 where org = $1 and id = $2 and state = 'pending'
+
+-- name: list_purchases
+select id, method, amount_cents, fee_cents, charged_cents, credited_cents, state, reference,
+       (extract(epoch from created_at) * 1000000000)::bigint, (extract(epoch from paid_at) * 1000000000)::bigint
+from purchase where org = $1 and ($2::text is null or id = $2) order by created_at desc, id offset $3 limit $4
+
+-- name: ensure_accounts
+insert into account (org, kind, cell) select * from unnest($1::bigint[], $2::bigint[], $3::bigint[]) on conflict do nothing
+
+-- Money is locked in one order everywhere: cell, account, lease, meter_period.
+-- name: lock_accounts
+select a.org, a.kind, a.cell from account a join unnest($1::bigint[], $2::bigint[], $3::bigint[]) w (org, kind, cell)
+    on a.org = w.org and a.kind = w.kind and a.cell = w.cell and a.detail = 0
+order by a.org, a.kind, a.cell, a.detail for update of a
+
+-- name: debit_account
+update account set debits = debits + $4 where org = $1 and kind = $2 and cell = $3 and detail = 0
+
+-- name: credit_account
+update account set credits = credits + $4 where org = $1 and kind = $2 and cell = $3 and detail = 0
+
+-- name: insert_transfer
+insert into transfer (org, debit_kind, credit_kind, cell, amount, code, reference) values ($1, $2, $3, $4, $5, $6, $7)
