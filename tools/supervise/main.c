@@ -278,7 +278,8 @@ static void start_program(struct program *p)
     log_info("started", F(name, slice_of(p->name)), FN(number, pid, p->pid));
 }
 
-static uint64_t restart_delay(struct program *p, uint64_t now_ms)
+/* SIGKILL is not the program's own failure, it comes from outside: such a program is always back within a second. */
+static uint64_t restart_delay(struct program *p, uint64_t now_ms, bool was_killed)
 {
     if (now_ms - p->started_ms >= STABLE_AFTER_MS) {
         p->quick_deaths = 0;
@@ -290,7 +291,7 @@ static uint64_t restart_delay(struct program *p, uint64_t now_ms)
     }
     p->quick_deaths++;
     if (p->quick_deaths == 1) return 0;
-    return p->quick_deaths < QUICK_DEATHS_MAX ? RESTART_SOON_MS : RESTART_LATE_MS;
+    return was_killed || p->quick_deaths < QUICK_DEATHS_MAX ? RESTART_SOON_MS : RESTART_LATE_MS;
 }
 
 static void note_death(struct supervisor *s, struct program *p, int wait_status)
@@ -307,7 +308,7 @@ static void note_death(struct supervisor *s, struct program *p, int wait_status)
     }
     p->deaths++;
     uint64_t now_ms = clock_monotonic_ms();
-    uint64_t delay_ms = restart_delay(p, now_ms);
+    uint64_t delay_ms = restart_delay(p, now_ms, WIFSIGNALED(wait_status) && code == SIGKILL);
     p->restart_ms = now_ms + delay_ms;
     log_warning("died", F(name, slice_of(p->name)), FN(name, by, how), FN(number, code, code),
                 FN(ms, restart_ms, delay_ms));
