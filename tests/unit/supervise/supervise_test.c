@@ -302,6 +302,7 @@ int main(void)
         SCENE_TEST(programs_start_in_the_order_of_the_table_and_stop_in_reverse),
         SCENE_TEST(a_program_waits_for_the_socket_of_the_one_before),
         SCENE_TEST(a_killed_program_is_back_within_a_second),
+        SCENE_TEST(a_program_killed_again_and_again_is_back_within_a_second_each_time),
         SCENE_TEST(
             a_program_that_keeps_dying_is_started_again_at_once_then_after_half_a_second_then_after_five),
         SCENE_TEST(a_step_that_fails_ends_the_start_and_stops_what_runs),
