@@ -33,8 +33,7 @@ static slice number_take_digits(slice *text)
 
 static bool number_take_char(slice *text, char wanted)
 {
-    if (text->len == 0 || text->data[0] != wanted)
-        return false;
+    if (text->len == 0 || text->data[0] != wanted) return false;
     text->data++;
     text->len--;
     return true;
@@ -42,11 +41,9 @@ static bool number_take_char(slice *text, char wanted)
 
 static int64_t number_take_exponent(slice *text)
 {
-    if (!number_take_char(text, 'e') && !number_take_char(text, 'E'))
-        return 0;
+    if (!number_take_char(text, 'e') && !number_take_char(text, 'E')) return 0;
     bool negative = number_take_char(text, '-');
-    if (!negative)
-        number_take_char(text, '+');
+    if (!negative) number_take_char(text, '+');
     int64_t exponent = 0;
     slice digits = number_take_digits(text);
     for (size_t i = 0; i < digits.len && exponent < EXPONENT_MAX; i++)
@@ -56,10 +53,9 @@ static int64_t number_take_exponent(slice *text)
 
 static struct decimal number_take_apart(slice text)
 {
-    struct decimal d = {.negative = number_take_char(&text, '-')};
+    struct decimal d = {.negative = number_take_char(&text, '-'), .fraction = SLICE_NONE};
     d.whole = number_take_digits(&text);
-    if (number_take_char(&text, '.'))
-        d.fraction = number_take_digits(&text);
+    if (number_take_char(&text, '.')) d.fraction = number_take_digits(&text);
     d.exponent = number_take_exponent(&text);
     return d;
 }
@@ -83,8 +79,7 @@ status json_text_to_i64(slice number, int64_t *value)
         shift++;
     }
     *value = 0;
-    if (first == end)
-        return OK;
+    if (first == end) return OK;
     if (shift < 0 || shift > INT64_DIGITS_MAX || end - first > INT64_DIGITS_MAX)
         return FAIL(OUT_OF_RANGE);
 
@@ -94,10 +89,8 @@ status json_text_to_i64(slice number, int64_t *value)
         sum = 10 * sum + (number_digit(&d, i) - '0');
     for (; shift > 0; shift--)
         sum *= 10;
-    if (d.negative)
-        sum = -sum;
-    if (sum < INT64_MIN || sum > INT64_MAX)
-        return FAIL(OUT_OF_RANGE);
+    if (d.negative) sum = -sum;
+    if (sum < INT64_MIN || sum > INT64_MAX) return FAIL(OUT_OF_RANGE);
     *value = (int64_t)sum;
     return OK;
 }

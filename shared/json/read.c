@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The JSON reader's outside: a document's memory, ways through the tape of nodes, and typed reads.
- * The parsing itself is in walk.cc and tape.c, escapes in text.c. Everything here works on a document
- * that was accepted, so only kinds and ranges can be wrong. */
+/* The JSON reader's outside: a document's memory, ways through the tape of nodes, and typed
+ * reads. The parsing itself is in walk.cc and tape.c, escapes in text.c. Everything here works
+ * on a document that was accepted, so only kinds and ranges can be wrong. */
 
 #include <stdlib.h>
 
@@ -9,7 +9,8 @@
 #include "shared/json/text.h"
 #include "shared/json/walk.h"
 
-/* Memory of nodes kept between texts: 1 MiB is some 50,000 of them, a body of a megabyte of tools. */
+/* Memory of nodes kept between texts: 1 MiB is some 50,000 of them, a body of a megabyte of
+ * tools. */
 #define NODES_KEPT_MAX  (1024u * 1024 / sizeof(struct json_node))
 #define NODES_FIRST     256u
 #define KEYS_PAIRED_MAX 24 /* up to here each key is compared with each: at most 276 comparisons */
@@ -18,7 +19,7 @@ static const struct json_node *node_of(struct json_value v);
 static slice string_inside(const struct json_node *node, const char *text);
 static bool inside_equal(slice inside, slice text);
 
-/* ---- documents -------------------------------------------------------------------------------- */
+/* ---- documents ------------------------------------------------------------------------------- */
 
 void json_document_init(struct json_document *document, uint32_t values_max)
 {
@@ -36,16 +37,13 @@ void json_document_free(struct json_document *document)
 static void document_reserve(struct json_document *document, uint64_t count)
 {
     bool too_large = document->nodes_size > NODES_KEPT_MAX && count <= NODES_KEPT_MAX;
-    if (count <= document->nodes_size && !too_large)
-        return;
+    if (count <= document->nodes_size && !too_large) return;
     uint64_t doubled = too_large ? 0 : 2 * (uint64_t)document->nodes_size;
     uint64_t size = count > NODES_FIRST ? count : NODES_FIRST;
-    if (size < doubled && doubled <= NODES_KEPT_MAX)
-        size = doubled;
+    if (size < doubled && doubled <= NODES_KEPT_MAX) size = doubled;
     free(document->nodes);
     document->nodes = calloc(size, sizeof(struct json_node));
-    if (document->nodes == NULL)
-        abort();
+    if (document->nodes == NULL) abort();
     document->nodes_size = (uint32_t)size;
 }
 
@@ -53,8 +51,7 @@ status json_parse(struct json_document *document, slice text)
 {
     document->text = text.data;
     document->node_count = 0;
-    if (text.len > UINT32_MAX)
-        return FAIL(TOO_MANY_VALUES);
+    if (text.len > UINT32_MAX) return FAIL(TOO_MANY_VALUES);
 
     struct json_index index;
     status parsed = json_walk_bytes(&document->parser, text, &index);
@@ -66,7 +63,7 @@ status json_parse(struct json_document *document, slice text)
     return parsed;
 }
 
-/* ---- ways through the nodes ------------------------------------------------------------------- */
+/* ---- ways through the nodes ------------------------------------------------------------------ */
 
 struct json_value json_root(const struct json_document *document)
 {
@@ -85,8 +82,7 @@ enum json_kind json_kind_of(struct json_value v)
 
 slice json_raw(struct json_value v)
 {
-    if (!json_exists(v))
-        return SLICE_NONE;
+    if (!json_exists(v)) return SLICE_NONE;
     return (slice){v.document->text + node_of(v)->offset, node_of(v)->len};
 }
 
@@ -97,11 +93,9 @@ uint32_t json_count(struct json_value v)
 
 struct json_value json_get(struct json_value object, slice name)
 {
-    if (json_kind_of(object) != JSON_OBJECT)
-        return (struct json_value){0};
+    if (json_kind_of(object) != JSON_OBJECT) return (struct json_value){0};
     for (struct json_iterator i = json_iterate(object); json_next(&i);)
-        if (json_string_equal(i.key, name))
-            return i.value;
+        if (json_string_equal(i.key, name)) return i.value;
     return (struct json_value){0};
 }
 
@@ -113,8 +107,7 @@ struct json_iterator json_iterate(struct json_value container)
 
 bool json_next(struct json_iterator *i)
 {
-    if (i->left == 0)
-        return false;
+    if (i->left == 0) return false;
     i->left--;
     i->key = (struct json_value){0};
     if (node_of(i->container)->kind == JSON_OBJECT)
@@ -124,12 +117,11 @@ bool json_next(struct json_iterator *i)
     return true;
 }
 
-/* ---- typed reads ------------------------------------------------------------------------------ */
+/* ---- typed reads ----------------------------------------------------------------------------- */
 
 static status require_kind(struct json_value v, enum json_kind kind)
 {
-    if (!json_exists(v))
-        return FAIL(MISSING_FIELD);
+    if (!json_exists(v)) return FAIL(MISSING_FIELD);
     return json_kind_of(v) == kind ? OK : FAIL(WRONG_TYPE);
 }
 
@@ -144,8 +136,7 @@ status json_read_string(struct json_value v, struct arena *arena, slice *text)
     }
     /* No escape is shorter than what it stands for. */
     char *out = arena_alloc(arena, inside.len);
-    if (out == NULL)
-        return FAIL(TOO_LARGE);
+    if (out == NULL) return FAIL(TOO_LARGE);
     size_t len = 0;
     while (inside.len > 0) {
         char character[JSON_CHARACTER_LEN_MAX];
@@ -159,11 +150,9 @@ status json_read_string(struct json_value v, struct arena *arena, slice *text)
 
 status json_read_bool(struct json_value v, bool *value)
 {
-    if (!json_exists(v))
-        return FAIL(MISSING_FIELD);
+    if (!json_exists(v)) return FAIL(MISSING_FIELD);
     enum json_kind kind = json_kind_of(v);
-    if (kind != JSON_TRUE && kind != JSON_FALSE)
-        return FAIL(WRONG_TYPE);
+    if (kind != JSON_TRUE && kind != JSON_FALSE) return FAIL(WRONG_TYPE);
     *value = kind == JSON_TRUE;
     return OK;
 }
@@ -178,8 +167,7 @@ status json_read_u32(struct json_value v, uint32_t *value)
 {
     int64_t wide = 0;
     TRY(json_read_i64(v, &wide));
-    if (wide < 0 || wide > UINT32_MAX)
-        return FAIL(OUT_OF_RANGE);
+    if (wide < 0 || wide > UINT32_MAX) return FAIL(OUT_OF_RANGE);
     *value = (uint32_t)wide;
     return OK;
 }
@@ -193,8 +181,7 @@ status json_read_number_text(struct json_value v, slice *digits)
 
 bool json_string_equal(struct json_value v, slice text)
 {
-    if (json_kind_of(v) != JSON_STRING)
-        return false;
+    if (json_kind_of(v) != JSON_STRING) return false;
     const struct json_node *node = node_of(v);
     slice inside = string_inside(node, v.document->text);
     return node->escaped ? inside_equal(inside, text) : slice_equal(inside, text);
@@ -202,12 +189,10 @@ bool json_string_equal(struct json_value v, slice text)
 
 size_t json_string_len(struct json_value v)
 {
-    if (json_kind_of(v) != JSON_STRING)
-        return 0;
+    if (json_kind_of(v) != JSON_STRING) return 0;
     const struct json_node *node = node_of(v);
     slice inside = string_inside(node, v.document->text);
-    if (!node->escaped)
-        return inside.len;
+    if (!node->escaped) return inside.len;
     size_t len = 0;
     while (inside.len > 0) {
         char character[JSON_CHARACTER_LEN_MAX];
@@ -216,12 +201,11 @@ size_t json_string_len(struct json_value v)
     return len;
 }
 
-/* ---- the top level ---------------------------------------------------------------------------- */
+/* ---- the top level --------------------------------------------------------------------------- */
 
 static int compare_slices(slice a, slice b)
 {
-    if (a.len != b.len)
-        return a.len < b.len ? -1 : 1;
+    if (a.len != b.len) return a.len < b.len ? -1 : 1;
     return memcmp(a.data, b.data, a.len);
 }
 
@@ -237,16 +221,14 @@ static status check_many_keys(struct json_value object)
     SCOPED(arena_free) struct arena arena;
     arena_init(&arena, count * sizeof(slice) + 64);
     slice *keys = arena_alloc_array(&arena, count, sizeof(slice));
-    if (keys == NULL)
-        return FAIL(TOO_LARGE);
+    if (keys == NULL) return FAIL(TOO_LARGE);
 
     slice *key = keys;
     for (struct json_iterator i = json_iterate(object); json_next(&i);)
         *key++ = json_raw(i.key);
     qsort(keys, count, sizeof(slice), compare_keys);
     for (uint32_t i = 1; i < count; i++)
-        if (slice_equal(keys[i - 1], keys[i]))
-            return FAIL(DUPLICATE_KEY);
+        if (slice_equal(keys[i - 1], keys[i])) return FAIL(DUPLICATE_KEY);
     return OK;
 }
 
@@ -257,8 +239,7 @@ static status check_few_keys(struct json_value object)
     for (struct json_iterator i = json_iterate(object); json_next(&i); count++) {
         keys[count] = json_raw(i.key);
         for (uint32_t before = 0; before < count; before++)
-            if (slice_equal(keys[before], keys[count]))
-                return FAIL(DUPLICATE_KEY);
+            if (slice_equal(keys[before], keys[count])) return FAIL(DUPLICATE_KEY);
     }
     return OK;
 }
@@ -266,15 +247,13 @@ static status check_few_keys(struct json_value object)
 status json_check_top_level(const struct json_document *document)
 {
     struct json_value root = json_root(document);
-    if (json_kind_of(root) != JSON_OBJECT)
-        return FAIL(WRONG_TYPE);
+    if (json_kind_of(root) != JSON_OBJECT) return FAIL(WRONG_TYPE);
     for (struct json_iterator i = json_iterate(root); json_next(&i);)
-        if (node_of(i.key)->escaped)
-            return FAIL(ESCAPED_KEY);
+        if (node_of(i.key)->escaped) return FAIL(ESCAPED_KEY);
     return json_count(root) > KEYS_PAIRED_MAX ? check_many_keys(root) : check_few_keys(root);
 }
 
-/* ---- below ------------------------------------------------------------------------------------ */
+/* ---- below ----------------------------------------------------------------------------------- */
 
 static const struct json_node *node_of(struct json_value v)
 {
@@ -293,8 +272,7 @@ static bool inside_equal(slice inside, slice text)
     while (inside.len > 0) {
         char character[JSON_CHARACTER_LEN_MAX];
         slice piece = json_text_next(&inside, character);
-        if (!slice_starts_with(text, piece))
-            return false;
+        if (!slice_starts_with(text, piece)) return false;
         text = slice_from(text, piece.len);
     }
     return text.len == 0;

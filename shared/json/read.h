@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one JSON reader. json_parse() makes one validating walk: simdjson's SIMD stage finds the structure and checks
- * UTF-8, a walk over its index checks the grammar and writes a flat tape of nodes. Accepted ⇔ JSON.parse accepts
- * it, nesting ≤ 64, at most values_max values. Nothing is copied: nodes are byte ranges of the caller's text,
- * which must outlive the document. Numbers stay raw text until asked for, so integers of any size survive. */
+/* The one JSON reader. json_parse() makes one validating walk: simdjson's SIMD stage finds the
+ * structure and checks UTF-8, a walk over its index checks the grammar and writes a flat tape of
+ * nodes. Accepted ⇔ JSON.parse accepts it, nesting ≤ 64, at most values_max values. Nothing is
+ * copied: nodes are byte ranges of the caller's text, which must outlive the document. Numbers
+ * stay raw text until asked for, so integers of any size survive. */
 #pragma once
 
 #include "shared/arena.h"
@@ -29,8 +30,9 @@ struct json_node {
     bool escaped; /* a string that holds a backslash */
 };
 
-/* Reusable: keeps its memory between parses, up to 5 MiB; what a huge text needed beyond that is given
- * back by the next parse. One per thread or per connection, never shared. */
+/* Reusable: keeps its memory between parses. Of what a huge text needed all but 5 MiB is given
+ * back: the index at once, the nodes by the next parse. One per thread or per connection, never
+ * shared. */
 struct json_document {
     const char *text;
     struct json_node *nodes; /* [0] is the root; members of an object are key node, value node, … */
@@ -48,8 +50,8 @@ void json_document_free(struct json_document *document);
 /* BAD_JSON, JSON_TOO_DEEP, TOO_MANY_VALUES (also for text of 4 GiB and more). */
 status json_parse(struct json_document *document, slice text);
 
-/* A value is a document and the index of its node; a missing value has document NULL, and every function
- * below takes a missing value and answers that it is missing. */
+/* A value is a document and the index of its node; a missing value has document NULL, and every
+ * function below takes a missing value and answers that it is missing. */
 struct json_value {
     const struct json_document *document;
     uint32_t node;
@@ -65,7 +67,8 @@ slice json_raw(struct json_value v);
 struct json_value json_get(struct json_value object, slice name);
 uint32_t json_count(struct json_value v);
 
-/* for (struct json_iterator i = json_iterate(v); json_next(&i);) … i.key (objects; a string value), i.value */
+/* for (struct json_iterator i = json_iterate(v); json_next(&i);) … i.value, and i.key in objects: a
+ * string value, missing in arrays. */
 struct json_iterator {
     struct json_value container;
     struct json_value key;
@@ -76,8 +79,8 @@ struct json_iterator {
 struct json_iterator json_iterate(struct json_value container);
 bool json_next(struct json_iterator *iterator);
 
-/* Typed reads: WRONG_TYPE when the kind differs (null does), MISSING_FIELD when missing, OUT_OF_RANGE
- * where said. */
+/* Typed reads: WRONG_TYPE when the kind differs (null does), MISSING_FIELD when missing, and
+ * what each says. */
 
 /* Unescaped; a view when there is no escape; lone surrogates become U+FFFD. TOO_LARGE. */
 status json_read_string(struct json_value v, struct arena *arena, slice *text);
@@ -92,6 +95,7 @@ bool json_string_equal(struct json_value v, slice text); /* false for other kind
 /* Byte length of the text a JSON string stands for (UTF-8, unescaped). 0 for other kinds. */
 size_t json_string_len(struct json_value v);
 
-/* Top-level keys of the root object are unique and written without escapes: DUPLICATE_KEY, ESCAPED_KEY; WRONG_TYPE
- * when the root is not an object. Edge and provider must never read two different requests. */
+/* Top-level keys of the root object are unique and written without escapes: DUPLICATE_KEY,
+ * ESCAPED_KEY; WRONG_TYPE when the root is not an object. Edge and provider must never read two
+ * different requests. */
 status json_check_top_level(const struct json_document *document);

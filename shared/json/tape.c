@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The second walk of the reader: over the index of tokens, not over the bytes. Checks the grammar of
- * RFC 8259, which is JSON.parse's, and writes the tape of nodes. The complication: a token's end is not
- * in the index. A number or literal is read to its end and only blanks may follow up to the next token;
- * a string is found from behind, since its closing quote is the last byte before the next token that
- * is no blank. Backslashes are searched for once over the whole text, not string by string. */
+/* The second walk of the reader: over the index of tokens, not over the bytes. Checks the
+ * grammar of RFC 8259, which is JSON.parse's, and writes the tape of nodes. The complication: a
+ * token's end is not in the index. A number or literal is read to its end and only blanks may
+ * follow up to the next token; a string is found from behind, since its closing quote is the
+ * last byte before the next token that is no blank. Backslashes are searched for once over the
+ * whole text, not string by string. */
 
 #include "shared/json/walk.h"
 
@@ -31,9 +32,9 @@ static const uint8_t escape_kinds[256] = {
 static status tape_value(struct tape *t, bool *opened);
 static status tape_after_value(struct tape *t, bool *finished);
 
-/* A text of n tokens holds at most (n + 1) / 2 nodes: each one beyond the first of a container brings a
- * comma, each key a colon, each container its end. Containers still open when the walk stops have not
- * brought their end, hence the depth on top. */
+/* A text of n tokens holds at most (n + 1) / 2 nodes: each one beyond the first of a container
+ * brings a comma, each key a colon, each container its end. Containers still open when the walk
+ * stops have not brought their end, hence the depth on top. */
 uint64_t json_tape_room(uint32_t index_count, uint32_t values_max)
 {
     uint64_t by_index = (uint64_t)index_count / 2;
@@ -58,11 +59,9 @@ status json_tape_write(struct json_document *document, struct json_index index)
     while (!finished) {
         bool opened = false;
         TRY(tape_value(&t, &opened));
-        if (!opened)
-            TRY(tape_after_value(&t, &finished));
+        if (!opened) TRY(tape_after_value(&t, &finished));
     }
-    if (t.at != t.end)
-        return FAIL(BAD_JSON);
+    if (t.at != t.end) return FAIL(BAD_JSON);
     document->node_count = t.node_count;
     return OK;
 }
@@ -116,21 +115,17 @@ static uint32_t tape_find_backslash(const struct tape *t, uint32_t from)
 static bool tape_check_escapes(struct tape *t, uint32_t first, uint32_t closing_quote,
                                bool *escaped)
 {
-    if (t->backslash < first)
-        t->backslash = tape_find_backslash(t, first);
+    if (t->backslash < first) t->backslash = tape_find_backslash(t, first);
     *escaped = t->backslash < closing_quote;
     while (t->backslash < closing_quote) {
         const char *at = t->text + t->backslash;
         uint32_t left = closing_quote - t->backslash;
         uint8_t kind = escape_kinds[(uint8_t)at[1]];
-        if (left < 2 || kind == ESCAPE_NONE)
-            return false;
+        if (left < 2 || kind == ESCAPE_NONE) return false;
         if (kind == ESCAPE_HEX) {
-            if (left < ESCAPE_HEX_LEN)
-                return false;
+            if (left < ESCAPE_HEX_LEN) return false;
             for (int i = 2; i < ESCAPE_HEX_LEN; i++)
-                if (!tape_is_hex_digit(at[i]))
-                    return false;
+                if (!tape_is_hex_digit(at[i])) return false;
         }
         t->backslash = tape_find_backslash(t, t->backslash + 2);
     }
@@ -144,11 +139,9 @@ static status tape_string(struct tape *t)
     uint32_t last = t->at[1] - 1;
     while (last > start && tape_is_blank(t->text[last]))
         last--;
-    if (last == start || t->text[last] != '"')
-        return FAIL(BAD_JSON);
+    if (last == start || t->text[last] != '"') return FAIL(BAD_JSON);
     bool escaped = false;
-    if (!tape_check_escapes(t, start + 1, last, &escaped))
-        return FAIL(BAD_JSON);
+    if (!tape_check_escapes(t, start + 1, last, &escaped)) return FAIL(BAD_JSON);
     tape_add(t, JSON_STRING, last + 1 - start, escaped);
     return OK;
 }
@@ -162,24 +155,21 @@ static const char *tape_skip_digits(const char *p, const char *end)
     return p == first ? NULL : p;
 }
 
-/* -? (0 | [1-9][0-9]*) (.[0-9]+)? ([eE][+-]?[0-9]+)? of any length: what it means is asked later. */
+/* -? (0 | [1-9][0-9]*) (.[0-9]+)? ([eE][+-]?[0-9]+)? of any length: what it means is asked
+ * later. */
 static const char *tape_skip_number(const char *p, const char *end)
 {
-    if (p < end && *p == '-')
-        p++;
+    if (p < end && *p == '-') p++;
     const char *first = p;
     p = tape_skip_digits(p, end);
-    if (p == NULL || (*first == '0' && p - first > 1))
-        return NULL;
+    if (p == NULL || (*first == '0' && p - first > 1)) return NULL;
     if (p < end && *p == '.') {
         p = tape_skip_digits(p + 1, end);
-        if (p == NULL)
-            return NULL;
+        if (p == NULL) return NULL;
     }
     if (p < end && (*p == 'e' || *p == 'E')) {
         p++;
-        if (p < end && (*p == '+' || *p == '-'))
-            p++;
+        if (p < end && (*p == '+' || *p == '-')) p++;
         p = tape_skip_digits(p, end);
     }
     return p;
@@ -190,8 +180,7 @@ static status tape_number(struct tape *t)
     const char *start = t->text + t->at[0];
     const char *next = t->text + t->at[1];
     const char *end = tape_skip_number(start, next);
-    if (end == NULL || !tape_only_blanks(end, next))
-        return FAIL(BAD_JSON);
+    if (end == NULL || !tape_only_blanks(end, next)) return FAIL(BAD_JSON);
     tape_add(t, JSON_NUMBER, (uint32_t)(end - start), false);
     return OK;
 }
@@ -202,19 +191,16 @@ static status tape_literal(struct tape *t, enum json_kind kind, slice word)
     const char *next = t->text + t->at[1];
     if ((size_t)(next - start) < word.len || memcmp(start, word.data, word.len) != 0)
         return FAIL(BAD_JSON);
-    if (!tape_only_blanks(start + word.len, next))
-        return FAIL(BAD_JSON);
+    if (!tape_only_blanks(start + word.len, next)) return FAIL(BAD_JSON);
     tape_add(t, kind, (uint32_t)word.len, false);
     return OK;
 }
 
 static status tape_key(struct tape *t)
 {
-    if (tape_peek(t) != '"')
-        return FAIL(BAD_JSON);
+    if (tape_peek(t) != '"') return FAIL(BAD_JSON);
     TRY(tape_string(t));
-    if (tape_peek(t) != ':')
-        return FAIL(BAD_JSON);
+    if (tape_peek(t) != ':') return FAIL(BAD_JSON);
     t->at++;
     return OK;
 }
@@ -234,8 +220,7 @@ static void tape_close(struct tape *t)
 /* Stands before the first value inside afterwards (*opened), or behind an empty container. */
 static status tape_open(struct tape *t, enum json_kind kind, bool *opened)
 {
-    if (t->depth == JSON_DEPTH_MAX)
-        return FAIL(JSON_TOO_DEEP);
+    if (t->depth == JSON_DEPTH_MAX) return FAIL(JSON_TOO_DEEP);
     t->open[t->depth++] = t->node_count;
     tape_add(t, kind, 0, false);
     *opened = tape_peek(t) != tape_closing_byte(kind);
@@ -249,10 +234,8 @@ static status tape_open(struct tape *t, enum json_kind kind, bool *opened)
 static status tape_value(struct tape *t, bool *opened)
 {
     char first = tape_peek(t);
-    if (first == '\0')
-        return FAIL(BAD_JSON);
-    if (t->values_left == 0)
-        return FAIL(TOO_MANY_VALUES);
+    if (first == '\0') return FAIL(BAD_JSON);
+    if (t->values_left == 0) return FAIL(TOO_MANY_VALUES);
     t->values_left--;
     switch (first) {
     case '"': return tape_string(t);
@@ -265,8 +248,8 @@ static status tape_value(struct tape *t, bool *opened)
     }
 }
 
-/* Takes the ends of all containers this value is the last of; stands before the next value afterwards,
- * or behind the root. */
+/* Takes the ends of all containers this value is the last of; stands before the next value
+ * afterwards, or behind the root. */
 static status tape_after_value(struct tape *t, bool *finished)
 {
     while (t->depth > 0) {
@@ -277,8 +260,7 @@ static status tape_after_value(struct tape *t, bool *finished)
             t->at++;
             return container->kind == JSON_OBJECT ? tape_key(t) : OK;
         }
-        if (c != tape_closing_byte(container->kind))
-            return FAIL(BAD_JSON);
+        if (c != tape_closing_byte(container->kind)) return FAIL(BAD_JSON);
         tape_close(t);
     }
     *finished = true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Escapes of JSON strings, taken apart piece by piece. The text was checked by the reader, so nothing
- * here can fail. The one complication: two \u escapes make one character when they are a pair of
- * surrogates. */
+/* Escapes of JSON strings, taken apart piece by piece. The text was checked by the reader, so
+ * nothing here can fail. The one complication: two \u escapes make one character when they are a
+ * pair of surrogates. */
 
 #include "shared/json/text.h"
 
@@ -19,8 +19,7 @@ static slice text_take(slice *s, size_t len)
 
 static uint32_t text_hex_value(char c)
 {
-    if (c <= '9')
-        return (uint32_t)(c - '0');
+    if (c <= '9') return (uint32_t)(c - '0');
     return (uint32_t)((c | 0x20) - 'a' + 10);
 }
 
@@ -39,15 +38,12 @@ static bool text_is_low_surrogate(uint32_t code)
 static uint32_t text_take_code(slice *inside)
 {
     uint32_t code = text_hex_code(text_take(inside, HEX_ESCAPE_LEN).data + 2);
-    if (text_is_low_surrogate(code))
-        return REPLACEMENT_CODE;
-    if (code < 0xD800 || code > 0xDBFF)
-        return code;
+    if (text_is_low_surrogate(code)) return REPLACEMENT_CODE;
+    if (code < 0xD800 || code > 0xDBFF) return code;
     if (inside->len < HEX_ESCAPE_LEN || inside->data[0] != '\\' || inside->data[1] != 'u')
         return REPLACEMENT_CODE;
     uint32_t low = text_hex_code(inside->data + 2);
-    if (!text_is_low_surrogate(low))
-        return REPLACEMENT_CODE;
+    if (!text_is_low_surrogate(low)) return REPLACEMENT_CODE;
     text_take(inside, HEX_ESCAPE_LEN);
     return 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
 }
@@ -95,8 +91,7 @@ slice json_text_next(slice *inside, char character[JSON_CHARACTER_LEN_MAX])
         return text_take(inside,
                          backslash == NULL ? inside->len : (size_t)(backslash - inside->data));
     }
-    if (inside->data[1] == 'u')
-        return text_encode_utf8(text_take_code(inside), character);
+    if (inside->data[1] == 'u') return text_encode_utf8(text_take_code(inside), character);
     character[0] = text_short_escape(text_take(inside, ESCAPE_LEN).data[1]);
     return (slice){character, 1};
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The first walk of the reader: simdjson's stage 1 behind a few C functions. It finds where tokens
- * begin and checks UTF-8 and raw control characters; it knows no grammar. The only C++ here, because
- * simdjson is C++; nothing of it throws, and nothing of it is visible outside this file.
+/* The first walk of the reader: simdjson's stage 1 behind a few C functions. It finds where
+ * tokens begin and checks UTF-8 and raw control characters; it knows no grammar. The only C++
+ * here, because simdjson is C++; nothing of it throws, and nothing of it is visible outside this
+ * file.
  *
- * Stage 1 copies the last block of a text before it reads it, so texts need no padding. The header
- * of simdjson does not promise that; a test with an unreadable page behind the text holds it to it. */
+ * Stage 1 copies the last block of a text before it reads it, so texts need no padding. The
+ * header of simdjson does not promise that; a test with an unreadable page behind the text holds
+ * it to it. */
 
 #define SIMDJSON_EXCEPTIONS 0
 #include <simdjson.h>
@@ -21,15 +23,15 @@ namespace
 
 using parser = simdjson::internal::dom_parser_implementation;
 
-/* The index takes four bytes per byte of text, so 64 KiB at first and at most 4 MiB between texts. */
+/* The index takes four bytes per byte of text, so 64 KiB at first and at most 4 MiB between
+ * texts. */
 constexpr size_t TEXT_LEN_FIRST = 16 * 1024;
 constexpr size_t TEXT_LEN_KEPT = 1024 * 1024;
 
 /* Out of memory ends the process, as everywhere. */
 void require(simdjson::error_code result)
 {
-    if (result != simdjson::SUCCESS)
-        std::abort();
+    if (result != simdjson::SUCCESS) std::abort();
 }
 
 parser *parser_create()
@@ -43,8 +45,7 @@ parser *parser_create()
 
 void parser_reserve(parser *p, size_t text_len)
 {
-    if (text_len <= p->capacity())
-        return;
+    if (text_len <= p->capacity()) return;
     size_t doubled = 2 * p->capacity();
     size_t wanted = text_len > doubled ? text_len : doubled;
     require(p->set_capacity(wanted > UINT32_MAX ? UINT32_MAX : wanted));
@@ -54,11 +55,9 @@ void parser_reserve(parser *p, size_t text_len)
 
 extern "C" status json_walk_bytes(void **parser_slot, slice text, struct json_index *index)
 {
-    if (*parser_slot == nullptr)
-        *parser_slot = parser_create();
+    if (*parser_slot == nullptr) *parser_slot = parser_create();
     parser *p = static_cast<parser *>(*parser_slot);
-    if (text.len == 0)
-        return FAIL(BAD_JSON);
+    if (text.len == 0) return FAIL(BAD_JSON);
     parser_reserve(p, text.len);
 
     const uint8_t *bytes = reinterpret_cast<const uint8_t *>(text.data);
@@ -67,8 +66,7 @@ extern "C" status json_walk_bytes(void **parser_slot, slice text, struct json_in
 
     uint32_t *positions = p->structural_indexes.get();
     uint32_t count = p->n_structural_indexes;
-    if (count == 0 || positions[count - 1] >= text.len)
-        return FAIL(BAD_JSON);
+    if (count == 0 || positions[count - 1] >= text.len) return FAIL(BAD_JSON);
     positions[count] = static_cast<uint32_t>(text.len);
     *index = {positions, count};
     return OK;
@@ -77,8 +75,7 @@ extern "C" status json_walk_bytes(void **parser_slot, slice text, struct json_in
 extern "C" void json_walk_trim(void *parser_memory)
 {
     parser *p = static_cast<parser *>(parser_memory);
-    if (p != nullptr && p->capacity() > TEXT_LEN_KEPT)
-        require(p->set_capacity(TEXT_LEN_FIRST));
+    if (p != nullptr && p->capacity() > TEXT_LEN_KEPT) require(p->set_capacity(TEXT_LEN_FIRST));
 }
 
 extern "C" void json_walk_free(void *parser_memory)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the reader only: the two walks of json_parse(). The first, walk.cc, goes over the bytes and
- * finds where tokens begin; the second, tape.c, goes over that index, checks the grammar and writes
- * the nodes. Nobody outside shared/json/ includes this file. */
+/* Inside the reader only: the two walks of json_parse(). The first, walk.cc, goes over the bytes
+ * and finds where tokens begin; the second, tape.c, goes over that index, checks the grammar and
+ * writes the nodes. Nobody outside shared/json/ includes this file. */
 #pragma once
 
 #include "shared/json/read.h"
 
-/* Where each token of the text begins: one of {}[]:, or the first byte of a string, number or literal.
- * Ascending; positions[count] is the text's length. Valid until the next walk with the same parser. */
+/* Where each token of the text begins: one of {}[]:, or the first byte of a string, number or
+ * literal. Ascending; positions[count] is the text's length. Valid until the next walk with the
+ * same parser. */
 struct json_index {
     const uint32_t *positions;
     uint32_t count;
@@ -18,7 +19,8 @@ struct json_index {
  * past the text. text.len <= UINT32_MAX. */
 status json_walk_bytes(void **parser, slice text, struct json_index *index);
 
-/* Gives the index's memory back when it is larger than one ordinary body needs. The index is dead. */
+/* Gives the index's memory back when it is larger than one ordinary body needs. The index is
+ * dead. */
 void json_walk_trim(void *parser);
 void json_walk_free(void *parser);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The JSON writer: commas, quotes and escapes, straight into a buffer. Whether the calls make one
- * whole value is the caller's duty. The complication: strings are copied in runs as long as possible,
- * 16 bytes looked at at a time, and a string that is not ASCII has its UTF-8 checked once as a whole;
- * only an invalid one is looked at character by character. */
+/* The JSON writer: commas, quotes and escapes, straight into a buffer. Whether the calls make
+ * one whole value is the caller's duty. The complication: strings are copied in runs as long as
+ * possible, 16 bytes looked at at a time, and a string that is not ASCII has its UTF-8 checked
+ * once as a whole; only an invalid one is looked at character by character. */
 
 #include <assert.h>
 #ifdef __SSE2__
@@ -17,7 +17,7 @@
 
 static void write_text(struct buffer *out, slice text);
 
-/* ---- structure -------------------------------------------------------------------------------- */
+/* ---- structure ------------------------------------------------------------------------------- */
 
 void json_write_init(struct json_writer *w, struct buffer *out)
 {
@@ -33,8 +33,7 @@ static uint64_t write_depth_bit(const struct json_writer *w)
 /* Before every value and key. */
 static void write_begin(struct json_writer *w)
 {
-    if (!w->after_key && (w->has_items & write_depth_bit(w)) != 0)
-        buffer_append_char(w->out, ',');
+    if (!w->after_key && (w->has_items & write_depth_bit(w)) != 0) buffer_append_char(w->out, ',');
     w->has_items |= write_depth_bit(w);
     w->after_key = false;
 }
@@ -83,7 +82,7 @@ void json_key(struct json_writer *w, slice name)
     w->after_key = true;
 }
 
-/* ---- values ----------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 void json_string(struct json_writer *w, slice text)
 {
@@ -143,7 +142,7 @@ void json_time(struct json_writer *w, wall_time at)
     buffer_append_char(w->out, '"');
 }
 
-/* ---- key and value ---------------------------------------------------------------------------- */
+/* ---- key and value --------------------------------------------------------------------------- */
 
 void json_key_string(struct json_writer *w, slice name, slice text)
 {
@@ -196,15 +195,15 @@ void json_key_raw(struct json_writer *w, slice name, slice valid_json)
     json_raw_value(w, valid_json);
 }
 
-/* ---- strings ---------------------------------------------------------------------------------- */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 static bool write_is_plain(uint8_t c, bool high_is_plain)
 {
     return c >= 0x20 && c != '"' && c != '\\' && (c < 0x80 || high_is_plain);
 }
 
-/* How many bytes from `from` on may be copied as they stand. Bytes of 0x80 and more count as such only
- * where the string is known to be valid UTF-8. */
+/* How many bytes from `from` on may be copied as they stand. Bytes of 0x80 and more count as
+ * such only where the string is known to be valid UTF-8. */
 static size_t write_plain_len(slice text, size_t from, bool high_is_plain)
 {
     size_t i = from;
@@ -216,12 +215,10 @@ static size_t write_plain_len(slice text, size_t from, bool high_is_plain)
         __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(text.data + i));
         /* A signed comparison finds control characters and, being negative, high bytes. */
         unsigned below = (unsigned)_mm_movemask_epi8(_mm_cmplt_epi8(bytes, blank));
-        if (high_is_plain)
-            below &= ~(unsigned)_mm_movemask_epi8(bytes);
+        if (high_is_plain) below &= ~(unsigned)_mm_movemask_epi8(bytes);
         unsigned special = (unsigned)_mm_movemask_epi8(
             _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)));
-        if ((below | special) != 0)
-            return i + (size_t)__builtin_ctz(below | special) - from;
+        if ((below | special) != 0) return i + (size_t)__builtin_ctz(below | special) - from;
     }
 #endif
     while (i < text.len && write_is_plain((uint8_t)text.data[i], high_is_plain))
@@ -244,21 +241,19 @@ static void write_escape(struct buffer *out, uint8_t c)
     buffer_append_hex(out, &c, 1);
 }
 
-/* How long a well-formed character begins `text`; 0 for none. Ranges of the second byte are those of
- * the Unicode standard's table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF. */
+/* How long a well-formed character begins `text`; 0 for none. Ranges of the second byte are
+ * those of the Unicode standard's table 3-7: no overlong forms, no surrogates, nothing above
+ * U+10FFFF. */
 static size_t write_character_len(slice text)
 {
     const uint8_t *c = (const uint8_t *)text.data;
     size_t len = c[0] < 0xC2 ? 0 : c[0] < 0xE0 ? 2 : c[0] < 0xF0 ? 3 : c[0] < 0xF5 ? 4 : 0;
-    if (len == 0 || text.len < len)
-        return 0;
+    if (len == 0 || text.len < len) return 0;
     uint8_t low = c[0] == 0xE0 ? 0xA0 : c[0] == 0xF0 ? 0x90 : 0x80;
     uint8_t high = c[0] == 0xED ? 0x9F : c[0] == 0xF4 ? 0x8F : 0xBF;
-    if (c[1] < low || c[1] > high)
-        return 0;
+    if (c[1] < low || c[1] > high) return 0;
     for (size_t i = 2; i < len; i++)
-        if (c[i] < 0x80 || c[i] > 0xBF)
-            return 0;
+        if (c[i] < 0x80 || c[i] > 0xBF) return 0;
     return len;
 }
 
@@ -277,11 +272,9 @@ static void write_text(struct buffer *out, slice text)
     size_t at = 0;
     while (at < text.len) {
         size_t plain = write_plain_len(text, at, valid);
-        if (plain > 0)
-            buffer_append_bytes(out, text.data + at, plain);
+        if (plain > 0) buffer_append_bytes(out, text.data + at, plain);
         at += plain;
-        if (at == text.len)
-            return;
+        if (at == text.len) return;
         uint8_t c = (uint8_t)text.data[at];
         if (c < 0x80) {
             write_escape(out, c);

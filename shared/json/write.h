@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one JSON writer: streams into a buffer, puts commas by itself, escapes what must be escaped.
- * Invalid UTF-8 in a string becomes U+FFFD, so an answer is always valid JSON. Depth at most 64; calls
- * that cannot make one value (a close without an open, two keys in a row) are faults of ours: they assert. */
+/* The one JSON writer: streams into a buffer, puts commas by itself, escapes what must be
+ * escaped. Invalid UTF-8 in a string becomes U+FFFD byte by byte, so an answer is always valid
+ * JSON. Nesting past JSON_DEPTH_MAX, a close without an open and two keys in a row are faults of
+ * ours: they assert. */
 #pragma once
 
 #include "shared/buffer.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What json_parse() accepts and what it refuses, and the nodes it writes. A text is accepted exactly
- * when JSON.parse of a browser accepts it, apart from the limits on depth and number of values. */
+/* What json_parse() accepts and what it refuses, and the nodes it writes. A text is accepted
+ * exactly when JSON.parse of a browser accepts it, apart from the limits on depth and number of
+ * values. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -95,6 +96,11 @@ static const struct sample refused[] = {
     {"an escape of a high byte", SLICE("\"\\\xC3\xA9\"")},
     {"an escape with three digits", SLICE("\"\\u00e\"")},
     {"an escape with a letter past f", SLICE("\"\\u00eg\"")},
+    {"an escape with a letter past F", SLICE("\"\\u00eG\"")},
+    {"an escape with the byte before A", SLICE("\"\\u00e@\"")},
+    {"an escape with the byte before a", SLICE("\"\\u00e`\"")},
+    {"an escape with the byte before 0", SLICE("\"\\u/000\"")},
+    {"an escape with the byte past 9", SLICE("\"\\u0:00\"")},
     {"an escape with a sign", SLICE("\"\\u+0e9\"")},
     {"a capital escape letter", SLICE("\"\\U00e9\"")},
     {"an escape without digits at the end", SLICE("\"\\u\"")},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the reads of an accepted document answer: members, items, strings, integers, and the rule about
- * top-level keys. What is accepted at all is the matter of parse_test.c. */
+/* What the reads of an accepted document answer: members, items, strings, integers, and the rule
+ * about top-level keys. What is accepted at all is the matter of parse_test.c. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +43,7 @@ static void assert_slice(slice actual, slice expected)
     assert_memory_equal(actual.data, expected.data, expected.len);
 }
 
-/* ---- members and items ------------------------------------------------------------------------ */
+/* ---- members and items ----------------------------------------------------------------------- */
 
 static void a_member_is_found_by_name(void **state)
 {
@@ -192,7 +192,7 @@ static void both_booleans_are_read(void **state)
     assert_false(no);
 }
 
-/* ---- strings ---------------------------------------------------------------------------------- */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 static void a_string_without_escapes_is_a_view_of_the_text(void **state)
 {
@@ -235,6 +235,7 @@ static const struct {
     {SLICE("\"\\ud800x\""), SLICE(REPLACEMENT "x")},
     {SLICE("\"\\ud800\\n\""), SLICE(REPLACEMENT "\n")},
     {SLICE("\"\\ud800\\u0041\""), SLICE(REPLACEMENT "A")},
+    {SLICE("\"\\ud800\\ndc00\""), SLICE(REPLACEMENT "\ndc00")},
     {SLICE("\"\\ud800\\ud800\\udc00\""), SLICE(REPLACEMENT "\xF0\x90\x80\x80")},
     {SLICE("\"\\udc00\\ud800\""), SLICE(REPLACEMENT REPLACEMENT)},
     {SLICE("\"\\ud7ff\\ue000\""), SLICE("\xED\x9F\xBF\xEE\x80\x80")},
@@ -282,7 +283,7 @@ static void an_escaped_string_past_the_cap_of_the_arena_is_too_large(void **stat
     assert_int_equal(json_read_string(v, &small, &read).code, ERROR_TOO_LARGE);
 }
 
-/* ---- numbers ---------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 static const struct {
     slice text;
@@ -381,7 +382,7 @@ static void the_text_of_a_number_is_kept_digit_by_digit(void **state)
     assert_slice(digits, SLICE("-12345678901234567890.10e+07"));
 }
 
-/* ---- the top level ---------------------------------------------------------------------------- */
+/* ---- the top level --------------------------------------------------------------------------- */
 
 static uint16_t top_level_code(slice text)
 {
@@ -450,6 +451,29 @@ static void duplicates_are_found_among_any_number_of_keys(void **state)
     }
 }
 
+/* {"k":0,"kk":0,…} with 40 keys; where one is repeated, it stands once more at the end. */
+static void a_key_that_begins_another_is_no_duplicate_of_it(void **state)
+{
+    (void)state;
+    for (size_t repeated = 0; repeated <= 40; repeated++) {
+        char text[1200];
+        size_t len = 0;
+        text[len++] = '{';
+        for (size_t key_len = 1; key_len <= 41; key_len++) {
+            size_t used_len = key_len <= 40 ? key_len : repeated;
+            if (used_len == 0) break;
+            text[len++] = '"';
+            memset(text + len, 'k', used_len);
+            len += used_len;
+            memcpy(text + len, "\":0,", 4);
+            len += 4;
+        }
+        text[len - 1] = '}';
+        assert_int_equal(top_level_code((slice){text, len}),
+                         repeated == 0 ? ERROR_NONE : ERROR_DUPLICATE_KEY);
+    }
+}
+
 static void a_hundred_thousand_keys_are_checked_at_once(void **state)
 {
     (void)state;
@@ -487,6 +511,7 @@ int main(void)
         cmocka_unit_test(below_the_top_level_keys_are_free),
         cmocka_unit_test(a_root_that_is_no_object_is_the_wrong_type),
         cmocka_unit_test(duplicates_are_found_among_any_number_of_keys),
+        cmocka_unit_test(a_key_that_begins_another_is_no_duplicate_of_it),
         cmocka_unit_test(a_hundred_thousand_keys_are_checked_at_once),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

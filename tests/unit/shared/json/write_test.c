@@ -140,25 +140,45 @@ static void what_must_be_escaped_is_and_nothing_else(void **state)
     assert_written(SLICE("{\"a\\\"\\n\":null}"));
 }
 
-/* Sixteen bytes are looked at at a time. */
-static void an_escape_is_found_at_every_place_of_a_long_string(void **state)
+/* Sixteen bytes are looked at at a time. The string begins with `first`. */
+static void check_escape_at_every_place(slice first, char special, slice escape)
 {
-    (void)state;
-    for (size_t at = 0; at < 70; at++) {
+    for (size_t at = first.len; at < 70; at++) {
         char text[70];
         char expected[80];
         memset(text, 'x', sizeof(text));
         memset(expected, 'x', sizeof(expected));
-        text[at] = '\n';
-        expected[0] = expected[72] = '"';
-        expected[1 + at] = '\\';
-        expected[2 + at] = 'n';
+        memcpy(text, first.data, first.len);
+        memcpy(expected + 1, first.data, first.len);
+        text[at] = special;
+        memcpy(expected + 1 + at, escape.data, escape.len);
+        size_t expected_len = 1 + sizeof(text) - 1 + escape.len + 1;
+        expected[0] = expected[expected_len - 1] = '"';
         json_string(&w, (slice){text, sizeof(text)});
-        assert_written((slice){expected, 73});
+        assert_written((slice){expected, expected_len});
+    }
+}
+
+static void an_escape_is_found_at_every_place_of_a_long_string(void **state)
+{
+    (void)state;
+    /* ASCII, and not ASCII but valid. */
+    static const slice firsts[] = {SLICE(""), SLICE("\xC3\xA9")};
+    for (int i = 0; i < 2; i++) {
+        check_escape_at_every_place(firsts[i], '\n', SLICE("\\n"));
+        check_escape_at_every_place(firsts[i], '"', SLICE("\\\""));
+        check_escape_at_every_place(firsts[i], '\\', SLICE("\\\\"));
+        check_escape_at_every_place(firsts[i], '\x1F', SLICE("\\u001f"));
+        check_escape_at_every_place(firsts[i], '\0', SLICE("\\u0000"));
+        check_escape_at_every_place(firsts[i], ' ', SLICE(" "));
+        check_escape_at_every_place(firsts[i], '\xFF', SLICE("\xEF\xBF\xBD"));
     }
 }
 
 #define REPLACEMENT "\xEF\xBF\xBD"
+/* The first and last characters of every range of the standard's table of well-formed UTF-8. */
+#define EDGES_TO_3  "\xC2\x80\xDF\xBF\xE0\xA0\x80\xED\x9F\xBF\xEE\x80\x80"
+#define EDGES_OF_4  "\xF0\x90\x80\x80\xF4\x8F\xBF\xBF"
 
 static const struct {
     slice text;
@@ -176,12 +196,11 @@ static const struct {
     {SLICE("\xF0\x8F\xBF\xBF"), SLICE("\"" REPLACEMENT REPLACEMENT REPLACEMENT REPLACEMENT "\"")},
     {SLICE("\xF4\x90\x80\x80"), SLICE("\"" REPLACEMENT REPLACEMENT REPLACEMENT REPLACEMENT "\"")},
     {SLICE("\xF5"), SLICE("\"" REPLACEMENT "\"")},
-    /* The good characters of a bad string stay: the ends of every range of the standard's table. */
-    {SLICE(
-         "\xFF\xC2\x80\xDF\xBF\xE0\xA0\x80\xED\x9F\xBF\xEE\x80\x80\xF0\x90\x80\x80\xF4\x8F\xBF\xBF"),
-     SLICE(
-         "\"" REPLACEMENT
-         "\xC2\x80\xDF\xBF\xE0\xA0\x80\xED\x9F\xBF\xEE\x80\x80\xF0\x90\x80\x80\xF4\x8F\xBF\xBF\"")},
+    {SLICE("\xF5\x80\x80\x80"), SLICE("\"" REPLACEMENT REPLACEMENT REPLACEMENT REPLACEMENT "\"")},
+    /* The end of the slice counts, not the byte that happens to follow it in memory. */
+    {{"\xE2\x82\xAC", 2}, SLICE("\"" REPLACEMENT REPLACEMENT "\"")},
+    /* The good characters of a bad string stay. */
+    {SLICE("\xFF" EDGES_TO_3 EDGES_OF_4), SLICE("\"" REPLACEMENT EDGES_TO_3 EDGES_OF_4 "\"")},
 };
 
 static void invalid_utf8_becomes_the_replacement_character(void **state)
