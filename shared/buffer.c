@@ -9,7 +9,7 @@
 
 #define BUFFER_SIZE_MIN ((size_t)256)
 
-static void grow(struct buffer *b, size_t size);
+static void buffer_grow(struct buffer *b, size_t size);
 
 void buffer_init(struct buffer *b, size_t size_max)
 {
@@ -23,8 +23,7 @@ void buffer_init_fixed(struct buffer *b, void *memory, size_t size)
 
 void buffer_free(struct buffer *b)
 {
-    if (!b->fixed)
-        free(b->data);
+    if (!b->fixed) free(b->data);
     *b = (struct buffer){.size_max = b->fixed ? 0 : b->size_max};
 }
 
@@ -41,8 +40,7 @@ char *buffer_reserve(struct buffer *b, size_t len)
         return NULL;
     }
     bool room = b->data != NULL && len <= b->size - b->len;
-    if (!b->fixed && !room)
-        grow(b, b->len + len);
+    if (!b->fixed && !room) buffer_grow(b, b->len + len);
     return b->data + b->len;
 }
 
@@ -53,11 +51,9 @@ void buffer_append(struct buffer *b, slice s)
 
 void buffer_append_bytes(struct buffer *b, const void *bytes, size_t len)
 {
-    if (len == 0)
-        return;
+    if (len == 0) return;
     char *room = buffer_reserve(b, len);
-    if (room == NULL)
-        return;
+    if (room == NULL) return;
     memcpy(room, bytes, len);
     b->len += len;
 }
@@ -69,8 +65,7 @@ void buffer_append_char(struct buffer *b, char c)
 
 void buffer_append_i64(struct buffer *b, int64_t value)
 {
-    if (value < 0)
-        buffer_append_char(b, '-');
+    if (value < 0) buffer_append_char(b, '-');
     buffer_append_u64(b, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
@@ -110,7 +105,7 @@ status buffer_finish(const struct buffer *b)
 }
 
 /* Called with size_needed <= size_max. */
-static void grow(struct buffer *b, size_t size_needed)
+static void buffer_grow(struct buffer *b, size_t size_needed)
 {
     size_t size = b->size < BUFFER_SIZE_MIN ? BUFFER_SIZE_MIN : b->size;
     while (size < size_needed) {

@@ -172,11 +172,9 @@ static status take_number(slice *text, size_t width, int64_t min, int64_t max, i
     return *value >= min && *value <= max ? OK : FAIL(BAD_REQUEST);
 }
 
-static status take_char(slice *text, char c)
+static status expect_char(slice *text, char c)
 {
-    if (text->len == 0 || text->data[0] != c) return FAIL(BAD_REQUEST);
-    *text = slice_from(*text, 1);
-    return OK;
+    return slice_take_char(text, c) ? OK : FAIL(BAD_REQUEST);
 }
 
 static int64_t days_in_month(int64_t year, int64_t month)
@@ -191,9 +189,9 @@ static status take_date(slice *text, int64_t *days)
 {
     struct civil_date date;
     TRY(take_number(text, 4, 0, 9999, &date.year));
-    TRY(take_char(text, '-'));
+    TRY(expect_char(text, '-'));
     TRY(take_number(text, 2, 1, 12, &date.month));
-    TRY(take_char(text, '-'));
+    TRY(expect_char(text, '-'));
     TRY(take_number(text, 2, 1, days_in_month(date.year, date.month), &date.day));
     *days = days_from_civil(date);
     return OK;
@@ -203,9 +201,9 @@ static status take_time(slice *text, int64_t *seconds)
 {
     int64_t hour, minute, second;
     TRY(take_number(text, 2, 0, 23, &hour));
-    TRY(take_char(text, ':'));
+    TRY(expect_char(text, ':'));
     TRY(take_number(text, 2, 0, 59, &minute));
-    TRY(take_char(text, ':'));
+    TRY(expect_char(text, ':'));
     TRY(take_number(text, 2, 0, 59, &second));
     *seconds = hour * 3600 + minute * 60 + second;
     return OK;
@@ -215,7 +213,7 @@ static status take_time(slice *text, int64_t *seconds)
 static status take_fraction(slice *text, int64_t *ns)
 {
     *ns = 0;
-    if (!status_ok(take_char(text, '.'))) return OK;
+    if (!slice_take_char(text, '.')) return OK;
     int64_t unit = NS_PER_SECOND / 10;
     size_t count = 0;
     for (; text->len > 0 && text->data[0] >= '0' && text->data[0] <= '9'; count++, unit /= 10) {
@@ -228,12 +226,12 @@ static status take_fraction(slice *text, int64_t *ns)
 static status take_offset(slice *text, int64_t *seconds)
 {
     *seconds = 0;
-    if (status_ok(take_char(text, 'Z'))) return OK;
-    bool west = status_ok(take_char(text, '-'));
-    if (!west) TRY(take_char(text, '+'));
+    if (slice_take_char(text, 'Z')) return OK;
+    bool west = slice_take_char(text, '-');
+    if (!west) TRY(expect_char(text, '+'));
     int64_t hours, minutes;
     TRY(take_number(text, 2, 0, 23, &hours));
-    TRY(take_char(text, ':'));
+    TRY(expect_char(text, ':'));
     TRY(take_number(text, 2, 0, 59, &minutes));
     *seconds = (hours * 3600 + minutes * 60) * (west ? -1 : 1);
     return OK;
@@ -243,7 +241,7 @@ status clock_parse_iso(slice text, wall_time *at)
 {
     int64_t days, seconds, fraction_ns, offset_seconds;
     TRY(take_date(&text, &days));
-    TRY(take_char(&text, 'T'));
+    TRY(expect_char(&text, 'T'));
     TRY(take_time(&text, &seconds));
     TRY(take_fraction(&text, &fraction_ns));
     TRY(take_offset(&text, &offset_seconds));

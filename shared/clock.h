@@ -25,5 +25,6 @@ wall_time clock_period_end(enum cadence cadence, wall_time at);
 
 /* 2026-11-20T12:05:36.123Z */
 void clock_append_iso(struct buffer *out, wall_time at);
-/* Accepts 2026-11-20T12:05:36(.fraction)?(Z|±hh:mm). */
+/* Accepts 2026-11-20T12:05:36(.fraction)?(Z|±hh:mm). BAD_REQUEST on other text and on dates that do not exist,
+ * OUT_OF_RANGE on what 64 bits of nanoseconds do not hold (before 1677-09-21, after 2262-04-11). */
 status clock_parse_iso(slice text, wall_time *at);

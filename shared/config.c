@@ -5,12 +5,10 @@
 #include "shared/config.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#include "shared/buffer.h"
+#include "shared/descriptor.h"
 
 #ifndef BOURSE_VERSION
 #define BOURSE_VERSION "0.1.0"
@@ -90,7 +88,7 @@ static bool *bool_field(struct config *config, const struct option *option)
 
 void config_defaults(struct config *config)
 {
-    *config = (struct config){0};
+    memset(config, 0, sizeof(*config));
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *option = &options[i];
         switch (option->kind) {
@@ -106,31 +104,18 @@ void config_defaults(struct config *config)
 
 /* ---- the file --------------------------------------------------------------------------------- */
 
-static void close_fd(const int *fd)
+static status read_text(const char *path, struct buffer *text)
 {
-    if (*fd >= 0) close(*fd);
-}
-
-static status read_file(const char *path, struct buffer *text)
-{
-    SCOPED(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t count = fd < 0 ? -1 : 1;
-    while (count > 0) {
-        char part[4096];
-        count = read(fd, part, sizeof(part));
-        if (count > 0) buffer_append_bytes(text, part, (size_t)count);
-    }
-    if (count < 0) {
-        fprintf(stderr, "%s: %s. Name a readable file with --config FILE.\n", path,
-                strerror(errno));
-        return FAIL(CONFIGURATION);
-    }
-    if (!status_ok(buffer_finish(text))) {
+    status result = descriptor_read_file(path, text);
+    if (status_ok(result)) return OK;
+    if (result.code == ERROR_OVERFLOW) {
         fprintf(stderr, "%s: larger than %d bytes; this is not a configuration file.\n", path,
                 CONFIG_FILE_SIZE_MAX);
-        return FAIL(CONFIGURATION);
+    } else {
+        fprintf(stderr, "%s: %s. Name a readable file with --config FILE.\n", path,
+                strerror(errno));
     }
-    return OK;
+    return FAIL(CONFIGURATION);
 }
 
 /* A comment begins with # at the start of a line or after a blank; other # belong to their value. */
@@ -143,7 +128,7 @@ static slice without_comment(slice line)
     return line;
 }
 
-static status read_line(struct config *config, slice line, struct origin origin)
+static status read_setting(struct config *config, slice line, struct origin origin)
 {
     if (slice_ends_with(line, SLICE("\r"))) line.len--;
     line = slice_trim(without_comment(line));
@@ -163,14 +148,14 @@ status config_read_file(struct config *config, const char *path)
 {
     SCOPED(buffer_free) struct buffer text;
     buffer_init(&text, CONFIG_FILE_SIZE_MAX);
-    TRY(read_file(path, &text));
+    TRY(read_text(path, &text));
     struct origin origin = {.file = path};
     slice rest = buffer_slice(&text);
     while (rest.len > 0) {
         slice line;
         (void)slice_split(rest, '\n', &line, &rest);
         origin.line++;
-        TRY(read_line(config, line, origin));
+        TRY(read_setting(config, line, origin));
     }
     return OK;
 }
@@ -249,16 +234,17 @@ static void begin_message(struct origin origin, const char *name)
 static status set_number(int64_t *field, const struct option *option, slice value,
                          struct origin origin)
 {
-    int64_t number;
-    bool ok = status_ok(slice_to_i64(value, &number));
-    if (ok && number >= option->min && number <= option->max) {
+    int64_t number = 0;
+    status read = slice_to_i64(value, &number);
+    if (status_ok(read) && number >= option->min && number <= option->max) {
         *field = number;
         return OK;
     }
+    const char *fault = read.code == ERROR_BAD_REQUEST ? "not a number" : "out of range";
     begin_message(origin, option->name);
     fprintf(stderr, "\"%.*s\" is %s; write a whole number from %lld to %lld%s%s.\n", (int)value.len,
-            value.data, ok ? "out of range" : "not a number", (long long)option->min,
-            (long long)option->max, option->unit[0] == '\0' ? "" : " in ", option->unit);
+            value.data, fault, (long long)option->min, (long long)option->max,
+            option->unit[0] == '\0' ? "" : " in ", option->unit);
     return FAIL(CONFIGURATION);
 }
 

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -14,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "shared/descriptor.h"
 #include "shared/log.h"
 #include "shared/secret.h"
 
@@ -49,8 +51,8 @@ static status read_log_level(const char *text, enum log_level *level)
             return OK;
         }
     }
-    static const char message[] = "log_level: write error, warning, info or debug.\n";
-    (void)!write(STDERR_FILENO, message, sizeof(message) - 1);
+    fprintf(stderr, "log_level: \"%s\" is not a level; write error, warning, info or debug.\n",
+            text);
     return FAIL(CONFIGURATION);
 }
 
@@ -119,11 +121,6 @@ int daemon_signal_wait(void)
 
 /* ---- listening -------------------------------------------------------------------------------- */
 
-static void close_fd(const int *fd)
-{
-    if (*fd >= 0) close(*fd);
-}
-
 static status listen_failed(const char *what, const char *path, int error)
 {
     log_error(what, FN(name, path, slice_of(path)), F(errno, error));
@@ -133,7 +130,8 @@ static status listen_failed(const char *what, const char *path, int error)
 /* Whether somebody answers at that address. A socket file without a listener refuses the connection. */
 static bool is_in_use(const struct sockaddr_un *address)
 {
-    SCOPED(close_fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    SCOPED(descriptor_close)
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return false;
     if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0) return true;
     return errno == EAGAIN; /* its queue is full, so it lives */
@@ -162,7 +160,8 @@ status daemon_listen_unix(const char *path, unsigned mode, int *fd)
         return listen_failed("socket_path_too_long", path, ENAMETOOLONG);
     }
     TRY(remove_stale(&address));
-    SCOPED(close_fd) int made = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    SCOPED(descriptor_close)
+    int made = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     /* The mode is set before bind, so that the file never exists with wider rights, and after it, because
      * bind takes the umask away. */
     if (made < 0 || fchmod(made, mode) != 0 ||

@@ -43,6 +43,7 @@ void key_generate(struct secret *text);
 bool key_checksum_ok(slice text);
 /* What the edge sends: BLAKE2b-256(key text). */
 struct key_hash key_hash_outer(slice text);
-/* What the database stores: BLAKE2b-256 keyed by the pepper over the outer hash. */
+/* What the database stores: BLAKE2b-256 keyed by the pepper over the outer hash. The pepper has 16 to 64 bytes;
+ * whoever loads it checks that. */
 struct key_hash key_hash_stored(const struct secret *pepper, struct key_hash outer);
 void key_append_label(struct buffer *out, slice text);

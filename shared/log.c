@@ -21,8 +21,8 @@ static struct {
     enum log_level level;
 } settings = {.program = {"unknown", 7}, .level = LOG_LEVEL_INFO};
 
-static void append_text(struct buffer *line, slice text);
-static void append_field(struct buffer *line, const struct log_field *field);
+static void append_quotable(struct buffer *line, slice text);
+static void append_log_field(struct buffer *line, const struct log_field *field);
 
 void log_init(const char *program, enum log_level level)
 {
@@ -40,8 +40,7 @@ static const char *const level_names[] = {
 void log_write(enum log_level level, const char *event, const struct log_field *fields,
                size_t count)
 {
-    if (level > settings.level)
-        return;
+    if (level > settings.level) return;
     int errno_before = errno;
     char memory[LOG_LINE_SIZE];
     struct buffer line;
@@ -51,11 +50,11 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     buffer_append(&line, SLICE(" level="));
     buffer_append(&line, slice_of(level_names[level]));
     buffer_append(&line, SLICE(" program="));
-    append_text(&line, settings.program);
+    append_quotable(&line, settings.program);
     buffer_append(&line, SLICE(" event="));
-    append_text(&line, slice_of(event));
+    append_quotable(&line, slice_of(event));
     for (size_t i = 0; i < count; i++) {
-        append_field(&line, &fields[i]);
+        append_log_field(&line, &fields[i]);
     }
     /* The tail was kept out of the buffer's size, so these always fit. */
     if (line.overflowed) {
@@ -78,13 +77,12 @@ static bool is_plain(char c)
 static bool needs_quotes(slice text)
 {
     for (size_t i = 0; i < text.len; i++) {
-        if (!is_plain(text.data[i]) || text.data[i] == ' ' || text.data[i] == '=')
-            return true;
+        if (!is_plain(text.data[i]) || text.data[i] == ' ' || text.data[i] == '=') return true;
     }
     return text.len == 0;
 }
 
-static void append_escaped(struct buffer *line, char c)
+static void append_escape(struct buffer *line, char c)
 {
     buffer_append_char(line, '\\');
     switch (c) {
@@ -99,24 +97,21 @@ static void append_escaped(struct buffer *line, char c)
     buffer_append_hex(line, (const uint8_t *)&c, 1);
 }
 
-static void append_text(struct buffer *line, slice text)
+static void append_quotable(struct buffer *line, slice text)
 {
     bool cut = text.len > LOG_TEXT_MAX;
     text = slice_first(text, LOG_TEXT_MAX);
     bool quotes = cut || needs_quotes(text);
-    if (quotes)
-        buffer_append_char(line, '"');
+    if (quotes) buffer_append_char(line, '"');
     for (size_t i = 0; i < text.len; i++) {
         if (is_plain(text.data[i])) {
             buffer_append_char(line, text.data[i]);
         } else {
-            append_escaped(line, text.data[i]);
+            append_escape(line, text.data[i]);
         }
     }
-    if (cut)
-        buffer_append(line, SLICE("..."));
-    if (quotes)
-        buffer_append_char(line, '"');
+    if (cut) buffer_append(line, SLICE("..."));
+    if (quotes) buffer_append_char(line, '"');
 }
 
 /* ENOENT: No such file or directory */
@@ -134,31 +129,30 @@ static void append_errno(struct buffer *line, int64_t number)
     } else {
         buffer_append_i64(&text, number);
     }
-    append_text(line, buffer_slice(&text));
+    append_quotable(line, buffer_slice(&text));
 }
 
-static void append_value(struct buffer *line, const struct log_field *field)
+static void append_log_value(struct buffer *line, const struct log_field *field)
 {
     switch (field->kind) {
-    case LOG_TEXT: append_text(line, field->text); return;
+    case LOG_TEXT: append_quotable(line, field->text); return;
     case LOG_INT: buffer_append_i64(line, field->number); return;
     case LOG_AMOUNT: money_append_dollars(line, (money){field->number}); return;
     case LOG_REQUEST: generation_id_append(line, field->request); return;
     case LOG_STATUS:
-        append_text(line, slice_of(error_row_of((uint16_t)field->number)->name));
+        append_quotable(line, slice_of(error_row_of((uint16_t)field->number)->name));
         return;
     case LOG_ERRNO: append_errno(line, field->number); return;
     }
 }
 
 /* A field that does not fit is left out as a whole, so that the line stays readable by machines. */
-static void append_field(struct buffer *line, const struct log_field *field)
+static void append_log_field(struct buffer *line, const struct log_field *field)
 {
     size_t len_before = line->len;
     buffer_append_char(line, ' ');
     buffer_append(line, slice_of(field->name));
     buffer_append_char(line, '=');
-    append_value(line, field);
-    if (line->overflowed)
-        line->len = len_before;
+    append_log_value(line, field);
+    if (line->overflowed) line->len = len_before;
 }

@@ -23,12 +23,11 @@ int64_t metric_read(enum metric metric)
 }
 
 /* What the format escapes: backslash and newline everywhere, the quote only in a label's value. */
-static void append_escaped(struct buffer *out, slice text, bool label)
+static void append_exposition(struct buffer *out, slice text, bool label)
 {
     for (size_t i = 0; i < text.len; i++) {
         char c = text.data[i];
-        if (c == '\\' || c == '\n' || (label && c == '"'))
-            buffer_append_char(out, '\\');
+        if (c == '\\' || c == '\n' || (label && c == '"')) buffer_append_char(out, '\\');
         buffer_append_char(out, c == '\n' ? 'n' : c);
     }
 }
@@ -38,7 +37,7 @@ static void append_head(struct buffer *out, const struct metric_row *row)
     buffer_append(out, SLICE("# HELP bourse_"));
     buffer_append(out, slice_of(row->name));
     buffer_append_char(out, ' ');
-    append_escaped(out, slice_of(row->sentence), false);
+    append_exposition(out, slice_of(row->sentence), false);
     buffer_append(out, SLICE("\n# TYPE bourse_"));
     buffer_append(out, slice_of(row->name));
     buffer_append_char(out, ' ');
@@ -49,13 +48,12 @@ static void append_head(struct buffer *out, const struct metric_row *row)
 void metrics_append_text(struct buffer *out, const char *program)
 {
     for (enum metric metric = 0; metric < METRIC_COUNT; metric++) {
-        if (!atomic_load_explicit(&metric_touched[metric], memory_order_relaxed))
-            continue;
+        if (!atomic_load_explicit(&metric_touched[metric], memory_order_relaxed)) continue;
         append_head(out, &metric_rows[metric]);
         buffer_append(out, SLICE("bourse_"));
         buffer_append(out, slice_of(metric_rows[metric].name));
         buffer_append(out, SLICE("{program=\""));
-        append_escaped(out, slice_of(program), true);
+        append_exposition(out, slice_of(program), true);
         buffer_append(out, SLICE("\"} "));
         buffer_append_i64(out, metric_read(metric));
         buffer_append_char(out, '\n');

@@ -163,17 +163,10 @@ static slice take_digits(slice *text)
     return digits;
 }
 
-static bool take_char(slice *text, char c)
-{
-    if (text->len == 0 || text->data[0] != c) return false;
-    *text = slice_from(*text, 1);
-    return true;
-}
-
 static status take_exponent(slice *text, int64_t *exponent)
 {
-    bool negative = take_char(text, '-');
-    if (!negative) (void)take_char(text, '+');
+    bool negative = slice_take_char(text, '-');
+    if (!negative) (void)slice_take_char(text, '+');
     slice digits = take_digits(text);
     if (digits.len == 0) return FAIL(BAD_REQUEST);
     int64_t value = 0;
@@ -188,11 +181,11 @@ static status split_decimal(slice text, struct decimal *decimal)
 {
     *decimal = (struct decimal){.whole = take_digits(&text), .fraction = SLICE_NONE};
     if (decimal->whole.len == 0) return FAIL(BAD_REQUEST);
-    if (take_char(&text, '.')) {
+    if (slice_take_char(&text, '.')) {
         decimal->fraction = take_digits(&text);
         if (decimal->fraction.len == 0) return FAIL(BAD_REQUEST);
     }
-    if (take_char(&text, 'e') || take_char(&text, 'E')) {
+    if (slice_take_char(&text, 'e') || slice_take_char(&text, 'E')) {
         TRY(take_exponent(&text, &decimal->exponent));
     }
     return text.len == 0 ? OK : FAIL(BAD_REQUEST);
@@ -231,7 +224,7 @@ static status scale_decimal(const struct decimal *decimal, int decimals, uint64_
 
 static status parse_decimal(slice text, bool allow_negative, int decimals, int64_t *value)
 {
-    bool negative = allow_negative && take_char(&text, '-');
+    bool negative = allow_negative && slice_take_char(&text, '-');
     struct decimal decimal;
     TRY(split_decimal(text, &decimal));
     uint64_t magnitude;

@@ -75,7 +75,8 @@ status money_purchase_fee_cents(int64_t amount_cents, int64_t rate_permille, int
 
 /* Decimal text ↔ integers, digit by digit. Accepts [0-9]+(\.[0-9]+)? with an optional leading '-' where
  * allow_negative; an exponent is accepted too (a JSON number such as 2.5e-7). BAD_REQUEST on other text,
- * OUT_OF_RANGE when digits would be lost (more than 9 decimals of a dollar) or on overflow. */
+ * OUT_OF_RANGE when digits would be lost (more than 9 decimals of a dollar; zeros at the end are no loss) or on
+ * overflow. */
 status money_parse_dollars(slice text, bool allow_negative, money *amount);
 
 /* Dollars per one unit, as price maps write it ("0.0000000375" → 37,500,000). More than 15 decimals: OUT_OF_RANGE. */

@@ -5,13 +5,13 @@
 #include "shared/secret.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "shared/descriptor.h"
 #include "shared/log.h"
 
 status secret_init(void)
@@ -44,8 +44,7 @@ struct secret secret_new(size_t len)
 struct secret secret_copy(slice bytes)
 {
     struct secret secret = secret_new(bytes.len);
-    if (bytes.len > 0)
-        memcpy(secret.bytes, bytes.data, bytes.len);
+    if (bytes.len > 0) memcpy(secret.bytes, bytes.data, bytes.len);
     return secret;
 }
 
@@ -55,52 +54,23 @@ void secret_free(struct secret *secret)
     *secret = (struct secret){0};
 }
 
-static status read_whole(int fd, struct secret *room, size_t *len)
-{
-    *len = 0;
-    while (*len < room->len) {
-        ssize_t n = read(fd, room->bytes + *len, room->len - *len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return FAIL(IO);
-        if (n == 0)
-            break;
-        *len += (size_t)n;
-    }
-    return OK;
-}
-
-static void close_fd(const int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-}
-
-static status unreadable(const char *path)
-{
-    log_error("secret_unreadable", FN(name, file, slice_of(path)), F(errno, errno));
-    return FAIL(IO);
-}
-
 status secret_read_file(const char *path, size_t size_max, bool text, struct secret *secret)
 {
-    SCOPED(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return unreadable(path);
-    /* One byte more than allowed, so that a file that is too large is seen as such. */
-    SCOPED(secret_free) struct secret room = secret_new(size_max + 1);
-    size_t len = 0;
-    if (!status_ok(read_whole(fd, &room, &len)))
-        return unreadable(path);
-    if (len > size_max) {
+    SCOPED(secret_free) struct secret room = secret_new(size_max);
+    struct buffer read;
+    buffer_init_fixed(&read, room.bytes, room.len);
+    status result = descriptor_read_file(path, &read);
+    if (result.code == ERROR_OVERFLOW) {
         log_error("secret_too_large", FN(name, file, slice_of(path)),
                   FN(number, bytes_max, size_max));
         return FAIL(TOO_LARGE);
     }
-    if (text && len > 0 && room.bytes[len - 1] == '\n')
-        len--;
-    *secret = secret_copy((slice){(const char *)room.bytes, len});
+    if (!status_ok(result)) {
+        log_error("secret_unreadable", FN(name, file, slice_of(path)), F(errno, errno));
+        return result;
+    }
+    if (text && slice_ends_with(buffer_slice(&read), SLICE("\n"))) read.len--;
+    *secret = secret_copy(buffer_slice(&read));
     return OK;
 }
 

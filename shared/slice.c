@@ -11,11 +11,9 @@ static char to_lower(char c)
 
 bool slice_equal_nocase(slice a, slice b)
 {
-    if (a.len != b.len)
-        return false;
+    if (a.len != b.len) return false;
     for (size_t i = 0; i < a.len; i++) {
-        if (to_lower(a.data[i]) != to_lower(b.data[i]))
-            return false;
+        if (to_lower(a.data[i]) != to_lower(b.data[i])) return false;
     }
     return true;
 }
@@ -32,8 +30,7 @@ bool slice_ends_with(slice s, slice suffix)
 
 slice slice_from(slice s, size_t offset)
 {
-    if (offset >= s.len)
-        return SLICE_NONE;
+    if (offset >= s.len) return SLICE_NONE;
     return (slice){s.data + offset, s.len - offset};
 }
 
@@ -59,6 +56,13 @@ slice slice_trim(slice s)
     return s;
 }
 
+bool slice_take_char(slice *s, char c)
+{
+    if (s->len == 0 || s->data[0] != c) return false;
+    *s = slice_from(*s, 1);
+    return true;
+}
+
 bool slice_split(slice s, char separator, slice *head, slice *rest)
 {
     const char *found = s.len == 0 ? NULL : memchr(s.data, separator, s.len);
@@ -77,11 +81,9 @@ bool slice_split(slice s, char separator, slice *head, slice *rest)
  * as text that is no number and not as a number that is too large. */
 static status read_digits(slice digits, uint64_t *value)
 {
-    if (digits.len == 0)
-        return FAIL(BAD_REQUEST);
+    if (digits.len == 0) return FAIL(BAD_REQUEST);
     for (size_t i = 0; i < digits.len; i++) {
-        if (digits.data[i] < '0' || digits.data[i] > '9')
-            return FAIL(BAD_REQUEST);
+        if (digits.data[i] < '0' || digits.data[i] > '9') return FAIL(BAD_REQUEST);
     }
     uint64_t sum = 0;
     for (size_t i = 0; i < digits.len; i++) {
@@ -100,8 +102,7 @@ status slice_to_i64(slice s, int64_t *value)
     uint64_t magnitude = 0;
     TRY(read_digits(negative ? slice_from(s, 1) : s, &magnitude));
     uint64_t magnitude_max = (uint64_t)INT64_MAX + (negative ? 1 : 0);
-    if (magnitude > magnitude_max)
-        return FAIL(OUT_OF_RANGE);
+    if (magnitude > magnitude_max) return FAIL(OUT_OF_RANGE);
     /* Unsigned arithmetic wraps, so the magnitude of INT64_MIN needs no case of its own. */
     *value = (int64_t)(negative ? 0 - magnitude : magnitude);
     return OK;
@@ -112,32 +113,26 @@ status slice_to_u64(slice s, uint64_t *value)
     bool negative = s.len > 0 && s.data[0] == '-';
     uint64_t magnitude = 0;
     TRY(read_digits(negative ? slice_from(s, 1) : s, &magnitude));
-    if (negative && magnitude > 0)
-        return FAIL(OUT_OF_RANGE);
+    if (negative && magnitude > 0) return FAIL(OUT_OF_RANGE);
     *value = magnitude;
     return OK;
 }
 
 static int hex_digit(char c)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
     return -1;
 }
 
 status slice_from_hex(slice hex, uint8_t *bytes, size_t bytes_len)
 {
-    if (hex.len % 2 != 0 || hex.len / 2 != bytes_len)
-        return FAIL(MALFORMED);
+    if (hex.len % 2 != 0 || hex.len / 2 != bytes_len) return FAIL(MALFORMED);
     for (size_t i = 0; i < bytes_len; i++) {
         int high = hex_digit(hex.data[2 * i]);
         int low = hex_digit(hex.data[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return FAIL(MALFORMED);
+        if (high < 0 || low < 0) return FAIL(MALFORMED);
         bytes[i] = (uint8_t)(high << 4 | low);
     }
     return OK;
@@ -145,11 +140,9 @@ status slice_from_hex(slice hex, uint8_t *bytes, size_t bytes_len)
 
 status slice_to_c_string(slice s, char *out, size_t out_size)
 {
-    if (s.len >= out_size)
-        return FAIL(OVERFLOW);
+    if (s.len >= out_size) return FAIL(OVERFLOW);
     if (s.len > 0) {
-        if (memchr(s.data, '\0', s.len) != NULL)
-            return FAIL(OVERFLOW);
+        if (memchr(s.data, '\0', s.len) != NULL) return FAIL(OVERFLOW);
         memcpy(out, s.data, s.len);
     }
     out[s.len] = '\0';

@@ -16,6 +16,11 @@ typedef struct {
 } slice;
 
 #define SLICE(literal) ((slice){"" literal, sizeof(literal) - 1})
+/* The same for static tables, whose initializers must be constant. */
+#define SLICE_INIT(literal)             \
+    {                                   \
+        "" literal, sizeof(literal) - 1 \
+    }
 #define SLICE_NONE ((slice){"", 0})
 
 static inline slice slice_of(const char *c_string)
@@ -34,6 +39,9 @@ bool slice_ends_with(slice s, slice suffix);
 slice slice_from(slice s, size_t offset); /* empty when offset is past the end */
 slice slice_first(slice s, size_t len_max);
 slice slice_trim(slice s); /* spaces and tabs at both ends */
+
+/* Drop the first character if it is c; answers whether it was. For small parsers that read from the front. */
+bool slice_take_char(slice *s, char c);
 
 /* Split at the first separator: *head is what stands before it, *rest what follows. Without a
  * separator *head is the whole and *rest empty; answers whether there was one. */

@@ -60,6 +60,17 @@ TEST(splitting_is_at_the_first_separator)
     assert_false(slice_split((slice){NULL, 0}, '=', &head, &rest));
 }
 
+TEST(a_character_is_taken_only_where_it_stands_first)
+{
+    slice text = SLICE("-a");
+    assert_false(slice_take_char(&text, 'a'));
+    assert_slice(text, "-a");
+    assert_true(slice_take_char(&text, '-'));
+    assert_slice(text, "a");
+    assert_true(slice_take_char(&text, 'a'));
+    assert_false(slice_take_char(&text, 'a'));
+}
+
 TEST(signed_numbers_are_read_up_to_both_ends_of_their_range)
 {
     int64_t value = 7;
@@ -155,6 +166,7 @@ int main(void)
         cmocka_unit_test(cutting_past_the_end_gives_what_is_there),
         cmocka_unit_test(trimming_takes_spaces_and_tabs_from_the_ends_only),
         cmocka_unit_test(splitting_is_at_the_first_separator),
+        cmocka_unit_test(a_character_is_taken_only_where_it_stands_first),
         cmocka_unit_test(signed_numbers_are_read_up_to_both_ends_of_their_range),
         cmocka_unit_test(unsigned_numbers_are_read_up_to_the_end_of_their_range),
         cmocka_unit_test(text_that_is_no_number_is_refused),
