@@ -180,10 +180,7 @@ void codec_put_facts(struct buffer *out, const kind_facts *value)
     codec_put_text(out, value->title, TITLE_MAX);
     codec_put_text(out, value->user_agent, USER_AGENT_MAX);
     codec_put_text(out, value->session, SESSION_MAX);
-    uint8_t count = value->attempt_count > ATTEMPTS_MAX ? ATTEMPTS_MAX : value->attempt_count;
-    codec_put_u8(out, &count);
-    for (size_t i = 0; i < count; i++)
-        put_attempt(out, &value->attempts[i]);
+    codec_put_attempts(out, value);
 }
 
 void codec_get_facts(struct codec_reader *in, kind_facts *value)
@@ -202,15 +199,28 @@ void codec_get_facts(struct codec_reader *in, kind_facts *value)
     codec_get_text(in, &value->title, TITLE_MAX);
     codec_get_text(in, &value->user_agent, USER_AGENT_MAX);
     codec_get_text(in, &value->session, SESSION_MAX);
+    codec_get_attempts(in, value);
+}
+
+void codec_put_attempts(struct buffer *out, const struct generation_facts *facts)
+{
+    uint8_t count = facts->attempt_count > ATTEMPTS_MAX ? ATTEMPTS_MAX : facts->attempt_count;
+    codec_put_u8(out, &count);
+    for (size_t i = 0; i < count; i++)
+        put_attempt(out, &facts->attempts[i]);
+}
+
+void codec_get_attempts(struct codec_reader *in, struct generation_facts *facts)
+{
     uint8_t count = 0;
     codec_get_u8(in, &count);
     if (count > ATTEMPTS_MAX) {
         in->bad = true;
         return;
     }
-    value->attempt_count = count;
+    facts->attempt_count = count;
     for (size_t i = 0; i < count; i++)
-        get_attempt(in, &value->attempts[i]);
+        get_attempt(in, &facts->attempts[i]);
 }
 
 void codec_put_price_row(struct buffer *out, const kind_price_row *value)

@@ -122,6 +122,9 @@ CODEC_KIND(usage)
 CODEC_KIND(facts)
 CODEC_KIND(price_row)
 #undef CODEC_KIND
+/* The attempts of facts alone, count and rows: what the column generation.attempts holds. */
+void codec_put_attempts(struct buffer *out, const struct generation_facts *facts);
+void codec_get_attempts(struct codec_reader *in, struct generation_facts *facts);
 /* u16 length and bytes; longer than max sets bad (get) or is cut (put). */
 void codec_put_text(struct buffer *out, slice text, size_t max);
 void codec_get_text(struct codec_reader *in, slice *text, size_t max);

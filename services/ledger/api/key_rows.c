@@ -24,9 +24,9 @@ enum {
 };
 
 static const slice cadence_suffixes[CADENCE_COUNT] = {
-    {"", 0}, {"_daily", 6}, {"_weekly", 7}, {"_monthly", 8}};
-static const slice cadence_names[CADENCE_COUNT] = {
-    {"", 0}, {"daily", 5}, {"weekly", 6}, {"monthly", 7}};
+    SLICE_INIT(""), SLICE_INIT("_daily"), SLICE_INIT("_weekly"), SLICE_INIT("_monthly")};
+static const slice cadence_names[CADENCE_COUNT] = {SLICE_INIT(""), SLICE_INIT("daily"),
+                                                   SLICE_INIT("weekly"), SLICE_INIT("monthly")};
 
 /* ---- transactions */
 

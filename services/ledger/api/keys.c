@@ -123,8 +123,8 @@ static status read_limit(struct control_request *request, struct control_respons
 static status read_cadence(struct control_request *request, struct control_response *response,
                            struct key_change *change)
 {
-    static const slice names[CADENCE_COUNT] = {
-        {"", 0}, {"daily", 5}, {"weekly", 6}, {"monthly", 7}};
+    static const slice names[CADENCE_COUNT] = {SLICE_INIT(""), SLICE_INIT("daily"),
+                                               SLICE_INIT("weekly"), SLICE_INIT("monthly")};
     struct json_value v = json_get(request->json, SLICE("limit_reset"));
     if (!json_exists(v)) return OK;
     change->cadence_given = true;
