@@ -31,6 +31,9 @@ struct market_model {
 };
 struct market;
 
+/* The dialect to speak to this endpoint: the simulated provider speaks openai, whomever it stands for. */
+enum dialect market_endpoint_dialect(const struct market_endpoint *endpoint);
+
 /* Builder: feed the frames between MARKET_BEGIN and MARKET_READY. MALFORMED (a reference to nothing, wrong row count) drops the
  * snapshot and keeps the old. */
 struct market_builder;
