@@ -4,8 +4,7 @@
 # shellcheck shell=bash
 
 PG_BIN=/usr/lib/postgresql/15/bin
-ROLES=(bourse_owner bourse_ledger bourse_ledger_api bourse_catalog bourse_catalog_api bourse_usage bourse_usage_api
-    bourse_reader)
+mapfile -t ROLES < <(sed -n -E "s/.* CREATE ROLE ([a-z_]+) LOGIN.*/\1/p" deploy/database.sql)
 
 as_pg() {
     if is_root; then setpriv --reuid=bourse-pg --regid=bourse-pg --init-groups "$@"; else "$@"; fi
@@ -44,38 +43,26 @@ write_database_file() {
 write_database_settings() {
     local directory=$1
     write_database_file "$directory" postgresql.conf <deploy/postgresql.conf
-    write_database_file "$directory" pg_hba.conf <<'END'
-# The Unix socket with peer authentication, and nothing else.
-local all all peer map=bourse
-END
+    write_database_file "$directory" pg_hba.conf <deploy/pg_hba.conf
     [ -e "$VAR/$directory/local.conf" ] || write_database_file "$directory" local.conf </dev/null
     write_identities | write_database_file "$directory" pg_ident.conf
 }
 
-identity() { printf 'bourse "%s" %s\n' "$1" "$2"; }
-
+# An ordinary user runs all programs, and so has all roles.
 write_identities() {
-    local role name
-    if ! is_root; then
-        for role in postgres "${ROLES[@]}"; do identity "$(id -un)" "$role"; done
-        return
+    local role
+    if is_root; then
+        cat deploy/pg_ident.conf
+    else
+        for role in postgres "${ROLES[@]}"; do printf 'bourse "%s" %s\n' "$(id -un)" "$role"; done
     fi
-    identity bourse-pg postgres
-    for name in ledger catalog usage; do
-        identity "bourse-$name" "bourse_$name"
-        identity "bourse-$name" "bourse_${name}_api"
-    done
-    identity root bourse_owner
-    identity root bourse_reader
 }
 
 # The server is not up yet: roles and database are made in its single-user mode, one statement a line.
 create_roles() {
     local directory=$1 role
     {
-        for role in "${ROLES[@]}"; do
-            say "DO \$\$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '$role') THEN CREATE ROLE $role LOGIN; END IF; END \$\$"
-        done
+        sed -n -E 's/^(DO .*);$/\1/p' deploy/database.sql
         [ "$directory" != pg.new ] || say "CREATE DATABASE bourse OWNER bourse_owner"
         say "REVOKE CONNECT ON DATABASE bourse FROM PUBLIC"
         for role in "${ROLES[@]}"; do say "GRANT CONNECT ON DATABASE bourse TO $role"; done

@@ -5,16 +5,6 @@
 
 # ---- secrets ----
 
-# keep_secret PROGRAM FILE COMMAND...: the output of the command becomes the file, unless it exists.
-keep_secret() {
-    local program=$1 path=$VAR/secrets/$1/$2
-    shift 2
-    [ ! -s "$path" ] || return 0
-    (umask 077 && "$@" >"$path.new") || die "could not create $path"
-    ! is_root || chown "bourse-$program:bourse-$program" "$path.new"
-    mv "$path.new" "$path"
-}
-
 make_credentials() {
     # Losing one of these makes every key or every sealed provider key of the database worthless.
     if [ -e "$VAR/pg" ]; then
@@ -24,13 +14,7 @@ make_credentials() {
                 die "$VAR/secrets/$name is missing, but the database exists. Restore it from your backup."
         done
     fi
-    keep_secret ledger signing.pem openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256
-    keep_secret ledger pepper openssl rand 32
-    keep_secret ledger generation.key openssl rand 16
-    keep_secret usage generation.key cat "$VAR/secrets/ledger/generation.key"
-    keep_secret catalog master.key openssl rand 32
-    keep_secret catalog signing.pub.pem openssl pkey -in "$VAR/secrets/ledger/signing.pem" -pubout
-    keep_secret usage signing.pub.pem openssl pkey -in "$VAR/secrets/ledger/signing.pem" -pubout
+    if is_root; then deploy/credentials "$VAR"; else deploy/credentials "$VAR" as-one-user; fi
 }
 
 # ---- catalog and demo organization ----

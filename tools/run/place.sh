@@ -162,6 +162,7 @@ END
         [ "$BOURSE_PORT" = "$(option_of edge_port)" ] || set_option sim_port "$((BOURSE_PORT + 1))"
         set_option edge_port "$BOURSE_PORT"
     fi
+    [ -z "${BOURSE_ADDRESS:-}" ] || set_option edge_address "$BOURSE_ADDRESS"
     find_socket_directory
     case $(option_of database) in
     '' | *'/run/pg dbname=bourse' | *'/pg dbname=bourse') set_option database "$(connection_of)" ;;
