@@ -57,8 +57,9 @@ LDFLAGS  := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(filter -fsanitize=% --cov
 LIBRARIES := -lh2o-evloop -lssl -lcrypto -lsimdjson -lstdc++ -lsodium -ljwt -lpthread
 
 # The edge has no database: libpq is named only for these, and a test reads the result.
-WITH_DATABASE := ledger catalog usage migrate
-libraries_of = $(if $(filter $(1),$(WITH_DATABASE)),-lpq) $(LIBRARIES)
+WITH_DATABASE := ledger catalog usage migrate bourse
+WITH_CURL     := bourse
+libraries_of = $(if $(filter $(1),$(WITH_DATABASE)),-lpq) $(if $(filter $(1),$(WITH_CURL)),-lcurl) $(LIBRARIES)
 
 object_of = $(patsubst %,$(BUILD)/objects/%.o,$(basename $(1)))
 

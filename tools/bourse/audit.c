@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bourse audit: runs the checks of schema/audit.sql as the reading role. Every row that comes back is a violation. */
+#include <libpq-fe.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "shared/config.h"
+#include "tools/bourse/command.h"
+#include "tools/bourse/http.h"
+
+#define SQL_MAX (1u << 20)
+
+/* schema/ lies beside the directory of this program, build/. */
+static status read_checks(struct buffer *sql)
+{
+    char path[PATH_MAX];
+    ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 32);
+    for (int up = 0; len > 0 && up < 2; len--) {
+        if (path[len - 1] == '/') up++;
+    }
+    if (len <= 0) return FAIL(IO);
+    path[len] = '\0';
+    strcat(path, "/schema/audit.sql"); /* room was left above */
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) {
+        fprintf(stderr, "bourse: cannot read %s.\n", path);
+        return FAIL(IO);
+    }
+    char *room = buffer_reserve(sql, SQL_MAX - 1);
+    sql->len = room == NULL ? 0 : fread(room, 1, SQL_MAX - 1, file);
+    fclose(file);
+    buffer_append_char(sql, '\0');
+    return buffer_finish(sql);
+}
+
+static PGconn *connect_reader(void)
+{
+    static struct config config;
+    char connection[CONFIG_TEXT_SIZE + 64];
+    config_defaults(&config);
+    if (!status_ok(config_read_file(&config, "bourse.conf"))) return NULL;
+    snprintf(connection, sizeof(connection), "%s user=bourse_reader", config.database);
+    PGconn *pg = PQconnectdb(connection);
+    if (PQstatus(pg) == CONNECTION_OK) return pg;
+    fprintf(stderr, "bourse: the database does not answer: %s", PQerrorMessage(pg));
+    PQfinish(pg);
+    return NULL;
+}
+
+static void print_rows(const PGresult *rows)
+{
+    for (int row = 0; row < PQntuples(rows); row++) {
+        for (int column = 0; column < PQnfields(rows); column++) {
+            printf("%s%s", column == 0 ? "" : ": ", PQgetvalue(rows, row, column));
+        }
+        printf("\n");
+    }
+}
+
+static int run_checks(PGconn *pg, const char *sql, long *violations)
+{
+    int code = PQsendQuery(pg, sql) ? 0 : 1;
+    for (PGresult *rows; (rows = PQgetResult(pg)) != NULL; PQclear(rows)) {
+        ExecStatusType result = PQresultStatus(rows);
+        if (result == PGRES_TUPLES_OK) {
+            *violations += PQntuples(rows);
+            print_rows(rows);
+        } else if (result != PGRES_COMMAND_OK) {
+            fprintf(stderr, "bourse: a check did not run: %s", PQresultErrorMessage(rows));
+            code = 1;
+        }
+    }
+    return code;
+}
+
+int audit_run(const struct command *command, int argc, char **argv)
+{
+    struct buffer sql;
+    long violations = 0;
+    bool json = argc == 1 && strcmp(argv[0], "--json") == 0;
+    if (argc > (json ? 1 : 0)) {
+        command_help(command);
+        return 2;
+    }
+    buffer_init(&sql, SQL_MAX + 1);
+    PGconn *pg = NULL;
+    int code = 1;
+    if (status_ok(read_checks(&sql)) && status_ok(http_enter_instance())) pg = connect_reader();
+    if (pg != NULL) code = run_checks(pg, sql.data, &violations);
+    if (pg != NULL && code == 0) {
+        printf(json ? "{\"violations\":%ld}\n" : "audit: %ld violations\n", violations);
+    }
+    PQfinish(pg);
+    buffer_free(&sql);
+    return code != 0 || violations > 0 ? 1 : 0;
+}
