@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bump allocation from a list of chunks, each twice the one before up to a bound. Memory is cleared when
- * it is handed out, because a chunk that outlives a reset holds old bytes. The chunk that survives a
- * reset is the oldest, so an arena that serves many small requests settles without the allocator. */
+/* Bump allocation from a list of chunks, each twice the one before up to a bound. Memory is cleared
+ * when it is handed out, because a chunk that outlives a reset holds old bytes. The chunk that
+ * survives a reset is the oldest, so an arena that serves many small requests settles without the
+ * allocator. */
 #include "shared/arena.h"
 
 #include <stdalign.h>
@@ -51,11 +52,9 @@ void arena_free(struct arena *arena)
 void *arena_alloc(struct arena *arena, size_t size)
 {
     /* Compared raw before it is rounded up: a hostile length must not wrap to a small one. */
-    if (size > arena->size_max || size > SIZE_MAX - ARENA_ALIGNMENT)
-        return NULL;
+    if (size > arena->size_max || size > SIZE_MAX - ARENA_ALIGNMENT) return NULL;
     size_t rounded = (size + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
-    if (rounded > arena->size_max - arena->used)
-        return NULL;
+    if (rounded > arena->size_max - arena->used) return NULL;
     if (arena->chunk == NULL || rounded > arena->chunk->size - arena->chunk->used) {
         add_chunk(arena, rounded);
     }
@@ -68,18 +67,15 @@ void *arena_alloc(struct arena *arena, size_t size)
 void *arena_alloc_array(struct arena *arena, size_t count, size_t size)
 {
     size_t total;
-    if (__builtin_mul_overflow(count, size, &total))
-        return NULL;
+    if (__builtin_mul_overflow(count, size, &total)) return NULL;
     return arena_alloc(arena, total);
 }
 
 slice arena_copy(struct arena *arena, slice s)
 {
     char *copy = s.len == SIZE_MAX ? NULL : arena_alloc(arena, s.len + 1);
-    if (copy == NULL)
-        return (slice){NULL, 0};
-    if (s.len > 0)
-        memcpy(copy, s.data, s.len);
+    if (copy == NULL) return (slice){NULL, 0};
+    if (s.len > 0) memcpy(copy, s.data, s.len);
     return (slice){copy, s.len};
 }
 
@@ -91,8 +87,7 @@ static void add_chunk(struct arena *arena, size_t size)
     } else if (arena->chunk != NULL) {
         chunk_size = ARENA_CHUNK_SIZE_MAX;
     }
-    if (chunk_size < size)
-        chunk_size = size;
+    if (chunk_size < size) chunk_size = size;
     struct arena_chunk *chunk = malloc(sizeof(*chunk) + chunk_size);
     if (chunk == NULL) {
         static const char message[] = "arena: out of memory\n";

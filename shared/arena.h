@@ -22,7 +22,8 @@ void arena_free(struct arena *arena);
 
 /* 16-byte aligned, zeroed. NULL when the cap would be exceeded. */
 void *arena_alloc(struct arena *arena, size_t size) __attribute__((warn_unused_result));
-void *arena_alloc_array(struct arena *arena, size_t count, size_t size) __attribute__((warn_unused_result));
+void *arena_alloc_array(struct arena *arena, size_t count, size_t size)
+    __attribute__((warn_unused_result));
 
 #define ARENA_NEW(arena, type) ((type *)arena_alloc((arena), sizeof(type)))
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Usage times price, and the most that a request can cost. The arithmetic itself is money.c's; here is
- * only which unit meets which price. A bound has to hold for every usage within its limits, so it takes
- * the dearest price of every tier that the input can reach and is rounded up. */
+/* Usage times price, and the most that a request can cost. The arithmetic itself is money.c's; here
+ * is only which unit meets which price. A bound has to hold for every usage within its limits, so
+ * it takes the dearest price of every tier that the input can reach and is rounded up. */
 #include "shared/billing.h"
 
 /* Classes that an input token can be counted in, and those an output token can. */
@@ -58,7 +58,7 @@ const struct price_tier *billing_tier(const struct price_row *row, uint64_t inpu
     return &row->tiers[found];
 }
 
-/* ---- charge ----------------------------------------------------------------------------------- */
+/* ---- charge ---------------------------------------------------------------------------------- */
 
 static status add_classes(const struct price_row *row, const struct usage_vector *usage,
                           bool output, struct money_sum *sum)
@@ -91,7 +91,7 @@ status billing_charge_split(const struct price_row *row, const struct usage_vect
     return money_sum_round(&output_sum, output);
 }
 
-/* ---- bounds ----------------------------------------------------------------------------------- */
+/* ---- bounds ---------------------------------------------------------------------------------- */
 
 /* The dearest of some classes over the reachable tiers. */
 static price dearest(const struct price_row *row, uint64_t input_tokens_max,
@@ -133,7 +133,7 @@ price billing_bound_output_price(const struct price_row *row, uint64_t input_tok
     return dearest(row, input_tokens_max, output_token_classes, COUNT_OF(output_token_classes));
 }
 
-/* ---- estimate --------------------------------------------------------------------------------- */
+/* ---- estimate -------------------------------------------------------------------------------- */
 
 /* Four bytes of text to a token, rounded up, within the range of a unit count. */
 static uint32_t tokens_of_bytes(uint64_t bytes)

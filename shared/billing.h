@@ -8,18 +8,18 @@
 
 /* The classes of units, in the order of the price_tier columns and of every array below.
  * prompt excludes cached reads and writes and audio; completion excludes reasoning and audio. */
-#define BILLING_CLASSES(X)                                                                         \
-    X(prompt)                                                                                      \
-    X(cache_read)                                                                                  \
-    X(cache_write)                                                                                 \
-    X(cache_write_1h)                                                                              \
-    X(audio_in)                                                                                    \
-    X(image_in)                                                                                    \
-    X(completion)                                                                                  \
-    X(reasoning)                                                                                   \
-    X(audio_out)                                                                                   \
-    X(image_out)                                                                                   \
-    X(request)                                                                                     \
+#define BILLING_CLASSES(X) \
+    X(prompt)              \
+    X(cache_read)          \
+    X(cache_write)         \
+    X(cache_write_1h)      \
+    X(audio_in)            \
+    X(image_in)            \
+    X(completion)          \
+    X(reasoning)           \
+    X(audio_out)           \
+    X(image_out)           \
+    X(request)             \
     X(web_search)
 
 enum billing_class {
@@ -38,11 +38,12 @@ struct usage_vector {
 #define BILLING_TIERS_MAX 4
 #define BILLING_UNITS_MAX 0x7fffffffu
 
-/* One row of the price table with its tiers. Prices that a provider does not name are filled in when
- * the row is made: cache and audio classes fall back to prompt, reasoning and audio_out to completion,
- * the rest to 0, so that every row is complete and an auditor needs no rules. */
+/* One row of the price table with its tiers. Prices that a provider does not name are filled in
+ * when the row is made: cache and audio classes fall back to prompt, reasoning and audio_out to
+ * completion, the rest to 0, so that every row is complete and an auditor needs no rules. */
 struct price_tier {
-    uint32_t above_prompt_tokens; /* applies when all input tokens > this; the first tier has 0 and always applies */
+    /* Applies when all input tokens > this; the first tier has 0 and always applies. */
+    uint32_t above_prompt_tokens;
     price prices[BILLING_CLASS_COUNT];
 };
 struct price_row {
@@ -51,7 +52,8 @@ struct price_row {
     struct price_tier tiers[BILLING_TIERS_MAX];
 };
 
-/* Input tokens that select the tier: prompt + cache_read + cache_write + cache_write_1h + audio_in. */
+/* Input tokens that select the tier: prompt + cache_read + cache_write + cache_write_1h +
+ * audio_in. */
 uint64_t billing_input_tokens(const struct usage_vector *usage);
 const struct price_tier *billing_tier(const struct price_row *row, uint64_t input_tokens);
 
@@ -64,17 +66,25 @@ status billing_charge_split(const struct price_row *row, const struct usage_vect
                             money *input, money *output);
 
 /* The part of a hold that does not depend on the answer's length: input_tokens_max at the dearest
- * input class of the dearest tier reachable, plus images, requests and searches. */
+ * input class of the dearest tier reachable, plus images, requests and searches; rounded up. With
+ * the output price times the output units, rounded up too (money_sum_round_up), it is never below
+ * the charge of a usage within these limits. */
 struct billing_bound {
-    uint64_t input_tokens_max; /* raw text bytes + template overhead: a byte-level token is >= 1 byte */
+    /* Raw text bytes + template overhead: a byte-level token is >= 1 byte. */
+    uint64_t input_tokens_max;
     uint32_t images;
     uint32_t requests;
     uint32_t web_searches;
 };
-status billing_bound_fixed(const struct price_row *row, const struct billing_bound *bound, money *fixed);
-/* The dearest output class over the tiers reachable with that many input tokens. */
+status billing_bound_fixed(const struct price_row *row, const struct billing_bound *bound,
+                           money *fixed);
+/* The dearest of completion, reasoning and audio_out over the tiers reachable with that many input
+ * tokens. image_out is in no bound: max_tokens does not limit it, so a model that makes images at a
+ * price needs a limit of its own before it is served. */
 price billing_bound_output_price(const struct price_row *row, uint64_t input_tokens_max);
 
-/* The one estimate: input = ceil(text bytes / 4), output = ceil(delivered text bytes / 4), as prompt and
- * completion units. Used when the client left or the provider's figure is missing or unusable. */
-void usage_estimate(uint64_t prompt_text_bytes, uint64_t delivered_text_bytes, struct usage_vector *usage);
+/* The one estimate: input = ceil(text bytes / 4), output = ceil(delivered text bytes / 4), as
+ * prompt and completion units. Used when the client left or the provider's figure is missing or
+ * unusable. */
+void usage_estimate(uint64_t prompt_text_bytes, uint64_t delivered_text_bytes,
+                    struct usage_vector *usage);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A growing run of bytes with a cap. Appends never fail one by one: the first that would pass the cap
- * marks the buffer `overflowed`, drops the bytes, and buffer_finish() reports it once. Until buffer_clear() nothing
- * more is taken in, so a buffer never has a hole. */
+/* A growing run of bytes with a cap. Appends never fail one by one: the first that would pass the
+ * cap marks the buffer `overflowed`, drops the bytes, and buffer_finish() reports it once. Until
+ * buffer_clear() nothing more is taken in, so a buffer never has a hole. */
 #pragma once
 
 #include "shared/slice.h"
@@ -20,8 +20,8 @@ void buffer_init_fixed(struct buffer *b, void *memory, size_t size); /* memory i
 void buffer_free(struct buffer *b);
 void buffer_clear(struct buffer *b); /* keeps the memory, clears `overflowed` */
 
-/* Room for `len` more bytes at data + len (the caller writes, then adds to len); NULL (and overflowed)
- * when past the cap. */
+/* Room for `len` more bytes at data + len (the caller writes, then adds to len); NULL (and
+ * overflowed) when past the cap. */
 char *buffer_reserve(struct buffer *b, size_t len);
 void buffer_append(struct buffer *b, slice s);
 void buffer_append_bytes(struct buffer *b, const void *bytes, size_t len);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The clocks of the system, and calendar arithmetic by hand: always UTC, the proleptic Gregorian calendar,
- * no leap seconds. The C library's calendar functions are not used, because they read the time zone. */
+/* The clocks of the system, and calendar arithmetic by hand: always UTC, the proleptic Gregorian
+ * calendar, no leap seconds. The C library's calendar functions are not used, because they read the
+ * time zone. */
 #include "shared/clock.h"
 
 #include <assert.h>
@@ -47,7 +48,7 @@ uint64_t clock_boot_ns(void)
     return read_clock_ns(CLOCK_BOOTTIME);
 }
 
-/* ---- calendar --------------------------------------------------------------------------------- */
+/* ---- calendar -------------------------------------------------------------------------------- */
 
 static int64_t divide_floor(int64_t value, int64_t divisor)
 {
@@ -55,9 +56,9 @@ static int64_t divide_floor(int64_t value, int64_t divisor)
     return value % divisor < 0 ? quotient - 1 : quotient;
 }
 
-/* Both directions count years from 1 March, so that the leap day is the last of its year, and eras of
- * 400 years. 719468 is the number of days from 0000-03-01 to 1970-01-01; (153·m + 2) / 5 is the number
- * of days before the m-th month of such a year (31, 30, 31, 30, 31 repeated). */
+/* Both directions count years from 1 March, so that the leap day is the last of its year, and eras
+ * of 400 years. 719468 is the number of days from 0000-03-01 to 1970-01-01; (153·m + 2) / 5 is the
+ * number of days before the m-th month of such a year (31, 30, 31, 30, 31 repeated). */
 static int64_t days_from_civil(struct civil_date date)
 {
     int64_t year = date.month <= 2 ? date.year - 1 : date.year;
@@ -74,7 +75,8 @@ static struct civil_date civil_from_days(int64_t days)
     int64_t shifted = days + 719468;
     int64_t era = divide_floor(shifted, DAYS_PER_ERA);
     int64_t day_of_era = shifted - era * DAYS_PER_ERA;
-    /* 1460, 36524 and 146096 are the last days of 4, 100 and 400 years: the leap days are taken out. */
+    /* 1460, 36524 and 146096 are the last days of 4, 100 and 400 years: the leap days are taken
+     * out. */
     int64_t year_of_era =
         (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
     int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
@@ -98,7 +100,7 @@ static wall_time start_of_day(int64_t days)
     return (wall_time){ns};
 }
 
-/* ---- periods ---------------------------------------------------------------------------------- */
+/* ---- periods --------------------------------------------------------------------------------- */
 
 int32_t clock_period(enum cadence cadence, wall_time at)
 {
@@ -128,7 +130,7 @@ wall_time clock_period_end(enum cadence cadence, wall_time at)
     return (wall_time){INT64_MAX};
 }
 
-/* ---- ISO 8601 text ---------------------------------------------------------------------------- */
+/* ---- ISO 8601 text --------------------------------------------------------------------------- */
 
 static void append_digits(struct buffer *out, int64_t value, int width)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Everything here falls out of options.def: one table of options drives the reader, --help and the sample file.
- * The table holds the offset of each option's field, so that no name is written a second time.
- * Messages go to stderr as sentences, not as log lines: a person reads them at a start that failed. */
+/* Everything here falls out of options.def: one table of options drives the reader, --help and the
+ * sample file. The table holds the offset of each option's field, so that no name is written a
+ * second time. Messages go to stderr as sentences, not as log lines: a person reads them at a start
+ * that failed. */
 #include "shared/config.h"
 
 #include <errno.h>
@@ -102,7 +103,7 @@ void config_defaults(struct config *config)
     }
 }
 
-/* ---- the file --------------------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 static status read_text(const char *path, struct buffer *text)
 {
@@ -118,7 +119,8 @@ static status read_text(const char *path, struct buffer *text)
     return FAIL(CONFIGURATION);
 }
 
-/* A comment begins with # at the start of a line or after a blank; other # belong to their value. */
+/* A comment begins with # at the start of a line or after a blank; other # belong to their
+ * value. */
 static slice without_comment(slice line)
 {
     for (size_t i = 0; i < line.len; i++) {
@@ -160,9 +162,10 @@ status config_read_file(struct config *config, const char *path)
     return OK;
 }
 
-/* ---- the command line ------------------------------------------------------------------------- */
+/* ---- the command line ------------------------------------------------------------------------ */
 
-/* --config FILE and --config=FILE; `*at` moves past what was taken. NULL when the argument is another. */
+/* --config FILE and --config=FILE; `*at` moves past what was taken. NULL when the argument is
+ * another. */
 static const char *config_path(int argc, char **argv, int *at)
 {
     slice argument = slice_of(argv[*at]);
@@ -220,7 +223,7 @@ status config_read_arguments(struct config *config, const char *program, int arg
     return OK;
 }
 
-/* ---- one setting ------------------------------------------------------------------------------ */
+/* ---- one setting ----------------------------------------------------------------------------- */
 
 static void begin_message(struct origin origin, const char *name)
 {
@@ -292,7 +295,7 @@ static status set_option(struct config *config, slice name, slice value, struct 
     return FAIL(CONFIGURATION);
 }
 
-/* ---- --help and the sample file --------------------------------------------------------------- */
+/* ---- --help and the sample file -------------------------------------------------------------- */
 
 static void print_default(const struct option *option)
 {
@@ -335,8 +338,9 @@ static void print_help(const char *program)
 static void print_sample(void)
 {
     printf(
-        "# The configuration of an instance. One file serves all programs; each reads what it needs.\n"
-        "# Every option stands here with its default. Take the # away before a setting to change it.\n");
+        "# The configuration of an instance. One file serves all programs; each reads what it\n"
+        "# needs. Every option stands here with its default: take the # away before a setting to\n"
+        "# change it.\n");
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         printf("\n# %s\n# ", options[i].sentence);
         print_range(&options[i]);

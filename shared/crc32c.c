@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two ways to the same number: the SSE 4.2 instruction where the processor has it (8 bytes a step), else a
- * table of 16 entries (half a byte a step), small enough to be written out and checked by eye. */
+/* Two ways to the same number: the SSE 4.2 instruction where the processor has it (8 bytes a step),
+ * else a table of 16 entries (half a byte a step), small enough to be written out and checked by
+ * eye. */
 #include "shared/crc32c.h"
 
 #include <string.h>
@@ -29,8 +30,7 @@ __attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t seed, co
 uint32_t crc32c(uint32_t seed, const void *bytes, size_t len)
 {
 #ifdef __x86_64__
-    if (__builtin_cpu_supports("sse4.2"))
-        return crc32c_sse42(seed, bytes, len);
+    if (__builtin_cpu_supports("sse4.2")) return crc32c_sse42(seed, bytes, len);
 #endif
     return crc32c_portable(seed, bytes, len);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CRC-32C (Castagnoli, RFC 3720 appendix B.4): finds accidents in journal records and typing errors in API
- * keys; it is no protection against intent. */
+/* CRC-32C (Castagnoli, RFC 3720 appendix B.4): finds accidents in journal records and typing errors
+ * in API keys; it is no protection against intent. */
 #pragma once
 
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every daemon does first and last. Signals are blocked for the whole process and read from a descriptor,
- * so no code of ours ever runs in a signal handler. */
+/* What every daemon does first and last. Signals are blocked for the whole process and read from a
+ * descriptor, so no code of ours ever runs in a signal handler. */
 #include "shared/daemon.h"
 
 #include <assert.h>
@@ -119,7 +119,7 @@ int daemon_signal_wait(void)
     return number;
 }
 
-/* ---- listening -------------------------------------------------------------------------------- */
+/* ---- listening ------------------------------------------------------------------------------- */
 
 static status listen_failed(const char *what, const char *path, int error)
 {
@@ -127,7 +127,8 @@ static status listen_failed(const char *what, const char *path, int error)
     return FAIL(IO);
 }
 
-/* Whether somebody answers at that address. A socket file without a listener refuses the connection. */
+/* Whether somebody answers at that address. A socket file without a listener refuses the
+ * connection. */
 static bool is_in_use(const struct sockaddr_un *address)
 {
     SCOPED(descriptor_close)
@@ -137,7 +138,8 @@ static bool is_in_use(const struct sockaddr_un *address)
     return errno == EAGAIN; /* its queue is full, so it lives */
 }
 
-/* Removes what a killed process left behind; never a file of another kind, never a living socket. */
+/* Removes what a killed process left behind; never a file of another kind, never a living
+ * socket. */
 static status remove_stale(const struct sockaddr_un *address)
 {
     const char *path = address->sun_path;
@@ -162,8 +164,8 @@ status daemon_listen_unix(const char *path, unsigned mode, int *fd)
     TRY(remove_stale(&address));
     SCOPED(descriptor_close)
     int made = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    /* The mode is set before bind, so that the file never exists with wider rights, and after it, because
-     * bind takes the umask away. */
+    /* The mode is set before bind, so that the file never exists with wider rights, and after it,
+     * because bind takes the umask away. */
     if (made < 0 || fchmod(made, mode) != 0 ||
         bind(made, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
         chmod(path, mode) != 0 || listen(made, LISTEN_BACKLOG) != 0) {
@@ -174,7 +176,7 @@ status daemon_listen_unix(const char *path, unsigned mode, int *fd)
     return OK;
 }
 
-/* ---- fault points ----------------------------------------------------------------------------- */
+/* ---- fault points ---------------------------------------------------------------------------- */
 
 #ifdef BOURSE_FAULT_POINTS
 void fault_point(const char *name)

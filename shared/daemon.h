@@ -1,26 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every daemon does first and last: configuration, log, signals, limits, secrets, and an orderly end. */
+/* What every daemon does first and last: configuration, log, signals, limits, secrets, and an
+ * orderly end. */
 #pragma once
 
 #include <signal.h>
 
 #include "shared/config.h"
 
-/* Reads the configuration (exits with a message on a fault), starts the log, initialises libsodium, ignores SIGPIPE,
- * blocks SIGTERM/SIGINT/SIGHUP in this and all later threads, turns core dumps off, raises RLIMIT_NOFILE to its hard limit
- * and refuses to start when that is below 4 × connections_min. */
-status daemon_start(const char *program, int argc, char **argv, int64_t connections_min, struct config *config);
+/* Reads the configuration (exits with a message on a fault), starts the log, initialises libsodium,
+ * ignores SIGPIPE, blocks SIGTERM/SIGINT/SIGHUP in this and all later threads, turns core dumps
+ * off, raises RLIMIT_NOFILE to its hard limit and refuses to start when that is below 4 ×
+ * connections_min. */
+status daemon_start(const char *program, int argc, char **argv, int64_t connections_min,
+                    struct config *config);
 
-/* A descriptor (signalfd) that becomes readable at SIGTERM or SIGINT; register it in a loop, or wait blocking. */
+/* A descriptor (signalfd) that becomes readable at SIGTERM or SIGINT; register it in a loop, or
+ * wait blocking. */
 int daemon_signal_fd(void);
 int daemon_signal_wait(void); /* returns the signal's number */
 
-/* Binds a Unix stream socket, mode as given whatever the umask, non-blocking, close-on-exec. A socket file that nobody
- * listens on is replaced; a living one, a file of another kind and a path above 107 bytes are errors (IO, logged). */
+/* Binds a Unix stream socket, mode as given whatever the umask, non-blocking, close-on-exec. A
+ * socket file that nobody listens on is replaced; a living one, a file of another kind and a path
+ * above 107 bytes are errors (IO, logged). */
 status daemon_listen_unix(const char *path, unsigned mode, int *fd);
 
-/* Named crash points of builds with -DBOURSE_FAULT_POINTS: kill -9 of oneself when BOURSE_CRASH_AT names the point (the
- * n-th passage with "name:n"). Compiles to nothing in a release. */
+/* Named crash points of builds with -DBOURSE_FAULT_POINTS: kill -9 of oneself when BOURSE_CRASH_AT
+ * names the point (the n-th passage with "name:n"). Compiles to nothing in a release. */
 #ifdef BOURSE_FAULT_POINTS
 void fault_point(const char *name);
 #else

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads until the end of a file or of the room, whichever comes first; when the room is full, one more
- * byte is asked for, because only the answer "none" proves that the file ended. */
+/* Reads until the end of a file or of the room, whichever comes first; when the room is full, one
+ * more byte is asked for, because only the answer "none" proves that the file ended. */
 #include "shared/descriptor.h"
 
 #include <errno.h>
@@ -21,7 +21,7 @@ void descriptor_close(const int *fd)
 /* *count: bytes read, 0 at the end of the file. */
 static status read_some(int fd, struct buffer *out, size_t *count)
 {
-    char beyond;
+    char beyond = 0;
     size_t room = out->size_max - out->len;
     size_t len = room < READ_SIZE_MAX ? room : READ_SIZE_MAX;
     char *memory = len == 0 ? &beyond : buffer_reserve(out, len);

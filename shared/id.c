@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Generation ids (one AES-128 block each way), random ids, and API keys with their hashes.
- * Base32 is Crockford's alphabet (no i, l, o, u) in lower case; base62 is digits, capitals, small letters.
+/* Generation ids (one AES-128 block each way), random ids, and API keys with their hashes. Base32
+ * is Crockford's alphabet (no i, l, o, u) in lower case; base62 is digits, capitals, small letters.
  * Key digits are made from secret bytes: every intermediate number is wiped. */
 #include "shared/id.h"
 
@@ -31,7 +31,7 @@ static_assert(KEY_CHECKED_LEN + KEY_CHECKSUM_DIGITS == KEY_TEXT_LEN, "the parts 
 static_assert(sizeof(GENERATION_PREFIX) - 1 + GENERATION_DIGITS == GENERATION_ID_TEXT_SIZE,
               "the parts make up the id");
 
-/* ---- generation ids --------------------------------------------------------------------------- */
+/* ---- generation ids -------------------------------------------------------------------------- */
 
 struct generation_cipher {
     EVP_CIPHER_CTX *sealing;
@@ -42,12 +42,10 @@ status generation_cipher_new(const uint8_t key[16], struct generation_cipher **c
 {
     SCOPED(generation_cipher_free)
     struct generation_cipher *made = calloc(1, sizeof(*made));
-    if (made == NULL)
-        return FAIL(NO_MEMORY);
+    if (made == NULL) return FAIL(NO_MEMORY);
     made->sealing = EVP_CIPHER_CTX_new();
     made->opening = EVP_CIPHER_CTX_new();
-    if (made->sealing == NULL || made->opening == NULL)
-        return FAIL(NO_MEMORY);
+    if (made->sealing == NULL || made->opening == NULL) return FAIL(NO_MEMORY);
     /* A single block under a secret key is a permutation of 128 bits; the usual fault of this mode,
      * equal blocks in one message, cannot arise, because the places are all different. */
     if (EVP_EncryptInit_ex(made->sealing, EVP_aes_128_ecb(), NULL, key, NULL) != 1 ||
@@ -62,8 +60,7 @@ status generation_cipher_new(const uint8_t key[16], struct generation_cipher **c
 
 void generation_cipher_free(struct generation_cipher **cipher)
 {
-    if (*cipher == NULL)
-        return;
+    if (*cipher == NULL) return;
     EVP_CIPHER_CTX_free((*cipher)->sealing);
     EVP_CIPHER_CTX_free((*cipher)->opening);
     free(*cipher);
@@ -138,13 +135,11 @@ status generation_id_parse(slice text, struct generation_id *id)
     }
     slice digits = slice_from(text, sizeof(GENERATION_PREFIX) - 1);
     /* Above 7 the two leading bits were not 0: a second text for the same id. */
-    if (digits.data[0] > '7')
-        return FAIL(MALFORMED);
+    if (digits.data[0] > '7') return FAIL(MALFORMED);
     unsigned __int128 number = 0;
     for (size_t i = 0; i < digits.len; i++) {
         const char *digit = memchr(base32_digits, digits.data[i], sizeof(base32_digits) - 1);
-        if (digit == NULL)
-            return FAIL(MALFORMED);
+        if (digit == NULL) return FAIL(MALFORMED);
         number = number << 5 | (unsigned)(digit - base32_digits);
     }
     for (size_t i = sizeof(id->bytes); i > 0; i--) {
@@ -164,7 +159,7 @@ void id_append_random(struct buffer *out, slice prefix)
     }
 }
 
-/* ---- API keys --------------------------------------------------------------------------------- */
+/* ---- API keys -------------------------------------------------------------------------------- */
 
 /* Divides a big-endian number by 62 in place and answers the remainder. */
 static unsigned divide_by_62(uint8_t *number, size_t len)
@@ -204,18 +199,15 @@ void key_generate(struct secret *text)
 static bool is_base62(slice text)
 {
     for (size_t i = 0; i < text.len; i++) {
-        if (memchr(base62_digits, text.data[i], sizeof(base62_digits) - 1) == NULL)
-            return false;
+        if (memchr(base62_digits, text.data[i], sizeof(base62_digits) - 1) == NULL) return false;
     }
     return true;
 }
 
 bool key_checksum_ok(slice text)
 {
-    if (text.len != KEY_TEXT_LEN || !slice_starts_with(text, SLICE(KEY_PREFIX)))
-        return false;
-    if (!is_base62(slice_from(text, KEY_PREFIX_LEN)))
-        return false;
+    if (text.len != KEY_TEXT_LEN || !slice_starts_with(text, SLICE(KEY_PREFIX))) return false;
+    if (!is_base62(slice_from(text, KEY_PREFIX_LEN))) return false;
     char expected[KEY_CHECKSUM_DIGITS];
     write_checksum(text.data, expected);
     return memcmp(expected, text.data + KEY_CHECKED_LEN, sizeof(expected)) == 0;
@@ -243,8 +235,7 @@ struct key_hash key_hash_stored(const struct secret *pepper, struct key_hash out
 
 void key_append_label(struct buffer *out, slice text)
 {
-    if (text.len < KEY_LABEL_HEAD + KEY_LABEL_TAIL)
-        return;
+    if (text.len < KEY_LABEL_HEAD + KEY_LABEL_TAIL) return;
     buffer_append(out, slice_first(text, KEY_LABEL_HEAD));
     buffer_append(out, SLICE("…"));
     buffer_append(out, slice_from(text, text.len - KEY_LABEL_TAIL));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A line is built in an array on the stack and goes out with one write(2): lines of several threads never
- * mix, and at most PIPE_BUF bytes means that lines of several processes on one pipe do not either.
- * Every text is quoted and escaped where needed, so no value can end a line or start a field. */
+/* A line is built in an array on the stack and goes out with one write(2): lines of several threads
+ * never mix, and at most PIPE_BUF bytes means that lines of several processes on one pipe do not
+ * either. Every text is quoted and escaped where needed, so no value can end a line or start a
+ * field. */
 #include "shared/log.h"
 
 #include <errno.h>
@@ -67,8 +68,8 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     errno = errno_before;
 }
 
-/* Bytes that stand for themselves inside quotes: printable ASCII but the quote and the backslash. Bytes of
- * other alphabets are escaped too, for a terminal may take some of them as commands. */
+/* Bytes that stand for themselves inside quotes: printable ASCII but the quote and the backslash.
+ * Bytes of other alphabets are escaped too, for a terminal may take some of them as commands. */
 static bool is_plain(char c)
 {
     return c >= ' ' && c <= '~' && c != '"' && c != '\\';

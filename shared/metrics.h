@@ -15,8 +15,8 @@ enum metric {
 extern _Atomic int64_t metric_values[METRIC_COUNT];
 extern _Atomic bool metric_touched[METRIC_COUNT];
 
-/* A metric that is 0 because nothing happened yet is shown; one of another program is not. Reading first keeps
- * the flags' cache line shared between the threads. */
+/* A metric that is 0 because nothing happened yet is shown; one of another program is not. Reading
+ * first keeps the flags' cache line shared between the threads. */
 static inline void metric_touch(enum metric metric)
 {
     if (atomic_load_explicit(&metric_touched[metric], memory_order_relaxed)) return;

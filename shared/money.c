@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All arithmetic on amounts and prices. Products are formed in 128 bits, where int64 · int64 always fits;
- * sums of products and every way back to 64 bits are checked. Decimal text is read digit by digit, so
- * no rounding of binary fractions can enter. */
+/* All arithmetic on amounts and prices. Products are formed in 128 bits, where int64 · int64 always
+ * fits; sums of products and every way back to 64 bits are checked. Decimal text is read digit by
+ * digit, so no rounding of binary fractions can enter. */
 #include "shared/money.h"
 
 #include <assert.h>
@@ -26,7 +26,7 @@ static __int128 divide_half_up(__int128 value, int64_t divisor)
     return shifted % divisor < 0 ? quotient - 1 : quotient;
 }
 
-/* ---- amounts ---------------------------------------------------------------------------------- */
+/* ---- amounts --------------------------------------------------------------------------------- */
 
 status money_add(money a, money b, money *sum)
 {
@@ -78,7 +78,7 @@ status money_scale(money amount, int64_t numerator, int64_t denominator, money *
     return OK;
 }
 
-/* ---- cost ------------------------------------------------------------------------------------- */
+/* ---- cost ------------------------------------------------------------------------------------ */
 
 status money_sum_add(struct money_sum *sum, uint64_t units, price unit_price)
 {
@@ -123,7 +123,7 @@ uint64_t money_units_affordable(money amount, price unit_price)
     return units > (__int128)UINT64_MAX ? UINT64_MAX : (uint64_t)units;
 }
 
-/* ---- fees ------------------------------------------------------------------------------------- */
+/* ---- fees ------------------------------------------------------------------------------------ */
 
 status money_fee_basis_points(money amount, int64_t basis_points, money *fee)
 {
@@ -143,7 +143,7 @@ status money_purchase_fee_cents(int64_t amount_cents, int64_t rate_permille, int
     return OK;
 }
 
-/* ---- decimal text to integers ----------------------------------------------------------------- */
+/* ---- decimal text to integers ---------------------------------------------------------------- */
 
 /* The parts of [0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)? */
 struct decimal {
@@ -201,8 +201,8 @@ static status push_digit(uint64_t *magnitude, int digit)
     return OK;
 }
 
-/* The number times 10^decimals as a whole number. `place` is the power of ten of the digit at hand after
- * that shift: a digit below place 0 would be lost, so it has to be 0. */
+/* The number times 10^decimals as a whole number. `place` is the power of ten of the digit at hand
+ * after that shift: a digit below place 0 would be lost, so it has to be 0. */
 static status scale_decimal(const struct decimal *decimal, int decimals, uint64_t *magnitude)
 {
     int64_t place = (int64_t)decimal->whole.len - 1 + decimal->exponent + decimals;
@@ -215,7 +215,8 @@ static status scale_decimal(const struct decimal *decimal, int decimals, uint64_
             if (place >= 0) TRY(push_digit(magnitude, digit));
         }
     }
-    /* The zeros that an exponent stands for: at most 19 rounds before the overflow check ends them. */
+    /* The zeros that an exponent stands for: at most 19 rounds before the overflow check ends
+     * them. */
     for (; *magnitude > 0 && place >= 0; place--) {
         TRY(push_digit(magnitude, 0));
     }
@@ -245,7 +246,7 @@ status price_parse_dollars_per_unit(slice text, price *value)
     return parse_decimal(text, false, DECIMALS_OF_PRICE, &value->nano_per_million);
 }
 
-/* ---- integers to decimal text ----------------------------------------------------------------- */
+/* ---- integers to decimal text ---------------------------------------------------------------- */
 
 static void append_decimal(struct buffer *out, int64_t value, int decimals)
 {
@@ -258,7 +259,7 @@ static void append_decimal(struct buffer *out, int64_t value, int decimals)
     buffer_append_u64(out, magnitude / one);
     uint64_t fraction = magnitude % one;
     if (fraction > 0) buffer_append_char(out, '.');
-    while (fraction > 0) {
+    for (int i = 0; i < decimals && fraction > 0; i++) {
         one /= 10;
         buffer_append_char(out, (char)('0' + fraction / one));
         fraction %= one;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Secrets lie in libsodium's guarded pages: wiped when freed, and a read past their end stops the process.
- * Locking them into memory is tried and may fail (a container's limit on locked memory is small): a
- * secret in the swap space is a smaller harm than a service that does not start. */
+/* Secrets lie in libsodium's guarded pages: wiped when freed, and a read past their end stops the
+ * process. Locking them into memory is tried and may fail (a container's limit on locked memory is
+ * small): a secret in the swap space is a smaller harm than a service that does not start. */
 #include "shared/secret.h"
 
 #include <errno.h>

@@ -40,14 +40,16 @@ slice slice_from(slice s, size_t offset); /* empty when offset is past the end *
 slice slice_first(slice s, size_t len_max);
 slice slice_trim(slice s); /* spaces and tabs at both ends */
 
-/* Drop the first character if it is c; answers whether it was. For small parsers that read from the front. */
+/* Drop the first character if it is c; answers whether it was. For small parsers that read from the
+ * front. */
 bool slice_take_char(slice *s, char c);
 
 /* Split at the first separator: *head is what stands before it, *rest what follows. Without a
  * separator *head is the whole and *rest empty; answers whether there was one. */
 bool slice_split(slice s, char separator, slice *head, slice *rest);
 
-/* Whole slice as a decimal integer. BAD_REQUEST on anything else than -?[0-9]+ , OUT_OF_RANGE on overflow. */
+/* Whole slice as a decimal integer. BAD_REQUEST on anything else than -?[0-9]+ , OUT_OF_RANGE on
+ * overflow. */
 status slice_to_i64(slice s, int64_t *value);
 status slice_to_u64(slice s, uint64_t *value);
 

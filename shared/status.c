@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rows of errors.def as a table indexed by code. A code that appears twice there does not compile:
- * two initializers of one element are an error under the warnings of this project. */
+/* The rows of errors.def as a table indexed by code. A code that appears twice there does not
+ * compile: two initializers of one element are an error under the warnings of this project. */
 #include "shared/status.h"
 
 #include <stddef.h>

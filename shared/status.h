@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every function that can fail returns, and the three control macros of this code base.
- * The codes, their HTTP status, public type and sentence are the rows of errors.def. A status carries
- * a code only: whoever detects a fault logs its details there and returns the code. */
+/* What every function that can fail returns, and the three control macros of this code base. The
+ * codes, their HTTP status, public type and sentence are the rows of errors.def. A status carries a
+ * code only: whoever detects a fault logs its details there and returns the code. */
 #pragma once
 
 #include <stdbool.h>
@@ -23,7 +23,7 @@ enum error_code {
 #undef ERROR
 };
 
-#define OK ((status){ERROR_NONE})
+#define OK         ((status){ERROR_NONE})
 #define FAIL(name) ((status){ERROR_##name})
 
 static inline bool status_ok(status s)
@@ -42,19 +42,20 @@ struct error_row {
 const struct error_row *error_row_of(uint16_t code);
 
 /* Return the failure of an expression of type status to the caller. */
-#define TRY(expression)                                                                            \
-    do {                                                                                           \
-        status try_status_ = (expression);                                                         \
-        if (!status_ok(try_status_)) return try_status_;                                           \
+#define TRY(expression)                                  \
+    do {                                                 \
+        status try_status_ = (expression);               \
+        if (!status_ok(try_status_)) return try_status_; \
     } while (0)
 
-/* Run free_fn(&variable) when the variable leaves its scope: SCOPED(buffer_free) struct buffer b = …; */
+/* Run free_fn(&variable) when the variable leaves its scope: SCOPED(buffer_free) struct buffer b =
+ * …; */
 #define SCOPED(free_fn) __attribute__((cleanup(free_fn)))
 
 /* Move a pointer out of a variable and leave NULL behind, so that its cleanup does nothing. */
-#define TAKE(pointer)                                                                              \
-    ({                                                                                             \
-        __typeof__(pointer) taken_ = (pointer);                                                    \
-        (pointer) = NULL;                                                                          \
-        taken_;                                                                                    \
+#define TAKE(pointer)                           \
+    ({                                          \
+        __typeof__(pointer) taken_ = (pointer); \
+        (pointer) = NULL;                       \
+        taken_;                                 \
     })

@@ -11,7 +11,8 @@
 
 #include "shared/slice.h"
 
-/* TEST(a_sentence_that_says_what_is_true) { … } and cmocka_unit_test(a_sentence_…) in main's table. */
+/* TEST(a_sentence_that_says_what_is_true) { … } and cmocka_unit_test(a_sentence_…) in main's
+ * table. */
 #define TEST(name)            static void name(void **state __attribute__((unused)))
 
 #define assert_ok(expression) assert_string_equal(error_row_of((expression).code)->name, "NONE")

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Billing: charges worked out by hand, and the property that makes holds safe: no usage within a bound
- * costs more than the bound, whatever the prices and tiers. */
+/* Billing: charges worked out by hand, and the property that makes holds safe: no usage within a
+ * bound costs more than the bound, whatever the prices and tiers. */
 #include "tests/unit/test.h"
 
 #include "shared/billing.h"
 
 #define DOLLARS_PER_MILLION(dollars) ((price){(dollars)*1000000000ll})
 
-/* $1 in, $2 out per million up to 1,000 input tokens; $3 and $5 above; 0.1 and 0.2 for cached reads. */
+/* $1 in, $2 out per million up to 1,000 input tokens; $3 and $5 above; 0.1 and 0.2 for cached
+ * reads. */
 static struct price_row two_tiers(void)
 {
     struct price_row row = {.id = 1, .tier_count = 2};
@@ -189,11 +190,12 @@ TEST(a_bound_of_hostile_length_is_refused)
     assert_fails(billing_bound_fixed(&row, &bound, &fixed), OVERFLOW);
 }
 
-/* ---- the property ----------------------------------------------------------------------------- */
+/* ---- the property ---------------------------------------------------------------------------- */
 
 #define PROPERTY_CASES 200000
 
-/* A linear congruential generator (Knuth's MMIX constants): repeatable, and good enough to pick cases. */
+/* A linear congruential generator (Knuth's MMIX constants): repeatable, and good enough to pick
+ * cases. */
 static uint64_t next(uint64_t *seed)
 {
     *seed = *seed * 6364136223846793005u + 1442695040888963407u;
@@ -226,8 +228,8 @@ static struct price_row random_row(uint64_t *seed)
     return row;
 }
 
-/* Deals out at most `total` units to some classes: in every second case all of them to one class, where a
- * bound is tightest. */
+/* Deals out at most `total` units to some classes: in every second case all of them to one class,
+ * where a bound is tightest. */
 static void deal(uint64_t *seed, uint64_t total, const enum billing_class *classes, size_t count,
                  struct usage_vector *usage)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The output goes to an unnamed file rather than a pipe, so that a child that writes much never waits. */
+/* The output goes to an unnamed file rather than a pipe, so that a child that writes much never
+ * waits. */
 #include "tests/unit/shared/capture.h"
 
 #include <fcntl.h>

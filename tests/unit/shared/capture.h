@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs a function in a child process and keeps what it wrote and how it ended. For functions that exit, print
- * or change the whole process. */
+/* Runs a function in a child process and keeps what it wrote and how it ended. For functions that
+ * exit, print or change the whole process. */
 #pragma once
 
 #include "shared/buffer.h"

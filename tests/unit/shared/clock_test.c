@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Periods and ISO text. Day numbers are counted by hand: 2026-01-01 is 56 · 365 + 14 leap days = 20454,
- * a Thursday like 1970-01-01, because 20454 = 7 · 2922. */
+/* Periods and ISO text. Day numbers are counted by hand: 2026-01-01 is 56 · 365 + 14 leap days =
+ * 20454, a Thursday like 1970-01-01, because 20454 = 7 · 2922. */
 #include "tests/unit/test.h"
 
 #include <stdlib.h>

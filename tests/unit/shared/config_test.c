@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Configuration: defaults, file, arguments, the messages for what is wrong, and the texts that help. */
+/* Configuration: defaults, file, arguments, the messages for what is wrong, and the texts that
+ * help. */
 #include "tests/unit/test.h"
 
 #include <stdio.h>

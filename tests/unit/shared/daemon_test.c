@@ -40,7 +40,7 @@ static status start(const char *argument, int64_t connections_min, struct config
     return daemon_start("edge", argument == NULL ? 1 : 2, argv, connections_min, config);
 }
 
-/* ---- start ------------------------------------------------------------------------------------ */
+/* ---- start ----------------------------------------------------------------------------------- */
 
 static void start_and_show(void *argument)
 {
@@ -105,7 +105,7 @@ TEST(a_daemon_refuses_to_start_without_four_descriptors_a_connection)
     assert_non_null(strstr(captured.text, "event=descriptor_limit_too_low limit=100 needed=104"));
 }
 
-/* ---- signals ---------------------------------------------------------------------------------- */
+/* ---- signals --------------------------------------------------------------------------------- */
 
 static void wait_for_signal(void *argument)
 {
@@ -135,7 +135,7 @@ TEST(the_end_is_asked_for_through_a_descriptor)
     }
 }
 
-/* ---- listening -------------------------------------------------------------------------------- */
+/* ---- listening ------------------------------------------------------------------------------- */
 
 static bool connects(const char *path)
 {
@@ -227,7 +227,7 @@ TEST(a_path_longer_than_an_address_holds_is_refused)
     assert_fails(daemon_listen_unix("nowhere/ledger.sock", 0600, &fd), IO);
 }
 
-/* ---- fault points ----------------------------------------------------------------------------- */
+/* ---- fault points ---------------------------------------------------------------------------- */
 
 #ifdef BOURSE_FAULT_POINTS
 static void pass_fault_points(void *crash_at)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ids and keys. The block cipher is checked by the example of FIPS 197, appendix C.1; base32 text, key
- * checksums and hashes were worked out with a second implementation in another language. */
+/* Ids and keys. The block cipher is checked by the example of FIPS 197, appendix C.1; base32 text,
+ * key checksums and hashes were worked out with a second implementation in another language. */
 #include "tests/unit/test.h"
 
 #include "shared/id.h"

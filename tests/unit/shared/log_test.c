@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The log: what a line looks like, that no value can break it, and that lines of threads do not mix. */
+/* The log: what a line looks like, that no value can break it, and that lines of threads do not
+ * mix. */
 #include "tests/unit/test.h"
 
 #include <errno.h>

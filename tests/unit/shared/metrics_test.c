@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Metrics: counting, and the text that Prometheus reads. One process, so the tests build on each other. */
+/* Metrics: counting, and the text that Prometheus reads. One process, so the tests build on each
+ * other. */
 #include "tests/unit/test.h"
 
 #include <pthread.h>

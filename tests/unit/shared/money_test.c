@@ -69,7 +69,8 @@ TEST(a_sum_never_leaves_its_128_bits_unseen)
     assert_fails(money_sum_round(&sum, &total), OVERFLOW);
     assert_fails(money_sum_round_up(&sum, &total), OVERFLOW);
     assert_fails(money_sum_add(&sum, UINT64_MAX, (price){INT64_MAX}), OVERFLOW);
-    /* 2^127 - 2^64 - 2^63 + 1 is in it; 3 · (2^63 - 1) more is 2^127 - 2, where adding a half would wrap. */
+    /* 2^127 - 2^64 - 2^63 + 1 is in it; 3 · (2^63 - 1) more is 2^127 - 2, where adding a half would
+     * wrap. */
     assert_ok(money_sum_add(&sum, INT64_MAX, (price){3}));
     assert_fails(money_sum_round(&sum, &total), OVERFLOW);
     assert_fails(money_sum_round_up(&sum, &total), OVERFLOW);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Secrets: copies, files, comparison, and a process that leaves no core; random numbers beside them. */
+/* Secrets: copies, files, comparison, and a process that leaves no core; random numbers beside
+ * them. */
 #include "tests/unit/test.h"
 
 #include <signal.h>
