@@ -17,6 +17,7 @@
 #define KEY_ID_SIZE    17   /* 16 hexadecimal digits of the public key's SHA-256 and a NUL */
 #define METHOD_MAX     16   /* as in messages.def */
 #define PATH_MAX_LEN   1024 /* as in messages.def */
+#define SIGNATURE_LEN  86   /* base64url digits of 64 bytes */
 #define TOKEN_ISSUER   "bourse-ledger"
 #define TOKEN_AUDIENCE "bourse"
 
@@ -39,6 +40,7 @@ struct binding {
 static status key_open(const char *path, bool is_private, struct secret *pem, char *key_id);
 static EVP_PKEY *key_parse(const struct secret *pem, bool is_private);
 static status key_id_of(EVP_PKEY *key, char *key_id);
+static bool is_written_as_ours(slice text);
 static status binding_set(struct binding *binding, slice method, slice path);
 static status claims_set(jwt_t *jwt, const struct token_signer *signer,
                          const struct principal *principal, const struct binding *binding);
@@ -107,6 +109,7 @@ status token_verify(struct token_verifier *verifier, slice text, slice method, s
     *principal = (struct principal){0};
     char token[TOKEN_TEXT_MAX + 1];
     struct binding binding;
+    if (!is_written_as_ours(text)) return FAIL(FORBIDDEN);
     if (!status_ok(slice_to_c_string(text, token, sizeof(token)))) return FAIL(FORBIDDEN);
     if (!status_ok(binding_set(&binding, method, path))) return FAIL(FORBIDDEN);
     slice pem = secret_slice(&verifier->pem);
@@ -158,6 +161,24 @@ static status key_id_of(EVP_PKEY *key, char *key_id)
     buffer_append_hex(&out, digest, (KEY_ID_SIZE - 1) / 2);
     buffer_append_char(&out, '\0');
     return buffer_finish(&out);
+}
+
+/* ---- text ------------------------------------------------------------------------------------- */
+
+/* Three runs of base64url digits. libjwt skips what is no digit and ignores what follows. The first two are
+ * signed as they are spelled; the signature is not, and is held to its one spelling here. */
+static bool is_written_as_ours(slice text)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    slice head, claims, signature, rest;
+    bool three_parts =
+        slice_split(text, '.', &head, &rest) && slice_split(rest, '.', &claims, &signature);
+    if (!three_parts || signature.len != SIGNATURE_LEN) return false;
+    for (size_t i = 0; i < signature.len; i++) {
+        if (signature.data[i] == '\0' || strchr(digits, signature.data[i]) == NULL) return false;
+    }
+    /* 86 digits hold 516 bits, the signature 512: the last four must be zero. */
+    return strchr("AQgw", signature.data[signature.len - 1]) != NULL;
 }
 
 /* ---- claims ----------------------------------------------------------------------------------- */
