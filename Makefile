@@ -2,7 +2,7 @@
 # Builds every program, runs an instance, runs every check. `make help` lists the targets.
 #
 # Nothing is listed by name twice: a program is a directory below services/ or tools/ that holds a
-# main.c (or NAME.c); a new source file in it needs no change here. All paths are relative, so the
+# main.c; a new source file in it needs no change here. All paths are relative, so the
 # checkout may lie below a directory with a space in its name.
 #
 # The variants SAN=1 (sanitizers), FAULT=1 (fault points), FUZZ=1 (clang, libFuzzer) and COVERAGE=1
@@ -24,7 +24,7 @@ NAMES    := $(SERVICES) $(TOOLS)
 directory_of = $(if $(filter $(1),$(SERVICES)),services,tools)/$(1)
 sources_in   = $(if $(wildcard $(1)/),$(shell find $(1) -type f -name '$(2)' | sort))
 sources_of   = $(call sources_in,$(directory_of),*.c)
-main_of      = $(firstword $(wildcard $(directory_of)/main.c $(directory_of)/$(1).c))
+main_of      = $(wildcard $(directory_of)/main.c)
 
 PROGRAMS := $(foreach name,$(NAMES),$(if $(call main_of,$(name)),$(name)))
 
