@@ -126,7 +126,7 @@ status db_run(struct db *db, const char *name, const struct db_param *params, si
         log_error("statement_unknown", FN(name, statement, slice_of(name)));
         return FAIL(INTERNAL);
     }
-    struct parameters parameters;
+    struct parameters parameters = {0};
     TRY(set_parameters(db, params, count, &parameters));
     if (db->in_transaction) return run_once(db, statement, &parameters, count, result);
     for (int attempt = 0;; attempt++) {
@@ -364,7 +364,7 @@ static status set_parameter(struct arena *arena, const struct db_param *param,
     slice value = SLICE_NONE;
     bool binary = false;
     switch (param->kind) {
-    case DB_NULL: parameters->values[i] = NULL; return OK;
+    case DB_NULL: return OK; /* no bytes, as the zeroed row says */
     case DB_I64: TRY(db_array_integer_text(arena, param->number, &value)); break;
     case DB_BOOL: value = param->number != 0 ? SLICE("t") : SLICE("f"); break;
     case DB_TEXT:
