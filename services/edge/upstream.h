@@ -41,7 +41,7 @@ struct upstream_callbacks {
     bool (*head)(void *context, const struct upstream_head *head);
     /* Body bytes, in order, not kept by the client afterwards. Answering false cancels. While paused (see below) no body callback runs. */
     bool (*body)(void *context, slice bytes);
-    /* Exactly one of done (unless cancelled): failure UPSTREAM_OK: the server ended the body in an orderly way *as HTTP sees it* —
+    /* Exactly once, unless cancelled: failure UPSTREAM_OK: the server ended the body in an orderly way *as HTTP sees it* —
      * h2o cannot tell a truncated chunked body from a whole one, so whoever bills must look for the protocol's own end mark. */
     void (*done)(void *context, enum upstream_failure failure, const char *detail);
 };
@@ -56,7 +56,9 @@ struct upstream_request {
     uint32_t first_byte_timeout_ms, idle_timeout_ms, total_timeout_ms; /* 0: the configuration's */
 };
 
-/* Starts; the callbacks run later, never inside this call. NULL-proof cancel: */
+/* Starts; the callbacks run later, never inside this call. BAD_REQUEST: a URL or a header line that cannot be sent; HEADERS_TOO_LARGE.
+ * The texts of the request are copied, the body's pieces are not. When `done` runs, or head or body answered false, the call is over and
+ * its pointer is dead. NULL-proof cancel: */
 status upstream_start(struct upstream_client *client, const struct upstream_request *request,
                       const struct upstream_callbacks *callbacks, void *context, struct upstream_call **call);
 void upstream_cancel(struct upstream_call **call); /* closes the connection; no callback runs afterwards */
