@@ -30,7 +30,7 @@ load_catalog() {
     sum=$(sha256sum <schema/catalog.json)
     [ "$(cat "$VAR/catalog.loaded" 2>/dev/null)" != "$sum" ] || return 0
     say "bourse: loading the catalog"
-    bourse catalog load schema/catalog.json >"$VAR/log/catalog-load.log" 2>&1 ||
+    bourse catalog load "$ROOT/schema/catalog.json" >"$VAR/log/catalog-load.log" 2>&1 ||
         { tail -5 "$VAR/log/catalog-load.log" >&2 && die "the catalog could not be loaded"; }
     say "$sum" >"$VAR/catalog.loaded"
 }
