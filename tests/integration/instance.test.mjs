@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// An instance as its operator meets it: make up, make down, make audit, kill -9, a port that is taken. The instance lies below a
+// path with a space. What it answers to customers is other files' business.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFileSync, readdirSync, readlinkSync, mkdtempSync, rmSync, existsSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const DEADLINE_MS = 60_000;
+const PROGRAMS = ['postgres', 'ledger', 'catalog', 'usage', 'simprovider', 'edge'];
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const parent = mkdtempSync('/tmp/bourse instance ');
+const directory = join(parent, 'var');
+let port;
+
+// Two neighbouring ports that nobody listens on: the API's and the simulator's.
+async function freePorts() {
+    for (let candidate = 20_000 + (process.pid % 20_000); ; candidate += 2) {
+        if ((await listen(candidate, true)) && (await listen(candidate + 1, true))) return candidate;
+    }
+}
+
+// A server on the port, or with `close` only the knowledge that there could be one.
+function listen(number, close) {
+    return new Promise((resolve) => {
+        const server = createServer();
+        server.once('error', () => resolve(null));
+        server.listen(number, '127.0.0.1', () => (close ? server.close(() => resolve(true)) : resolve(server)));
+    });
+}
+
+// Runs make; answers exit code and output. The instance is chosen by the environment, as scripts do.
+function make(target, environment = {}) {
+    const env = { ...process.env, BOURSE_VAR: directory, BOURSE_PORT: String(port), ...environment };
+    delete env.MAKEFLAGS;
+    return new Promise((resolve) => {
+        execFile('make', ['--no-print-directory', target], { cwd: root, env, timeout: 180_000 }, (error, stdout, stderr) =>
+            resolve({ code: error ? error.code : 0, output: stdout + stderr }));
+    });
+}
+
+async function makeOk(target, environment) {
+    const { code, output } = await make(target, environment);
+    assert.equal(code, 0, output);
+    return output;
+}
+
+const pidOf = (name) => Number(readFileSync(join(directory, 'run', `${name}.pid`), 'utf8'));
+
+async function readyStatus() {
+    try {
+        return (await fetch(`http://127.0.0.1:${port}/readyz`, { signal: AbortSignal.timeout(2000) })).status;
+    } catch {
+        return 0;
+    }
+}
+
+async function until(what, condition, limit_ms = DEADLINE_MS) {
+    const end = Date.now() + limit_ms;
+    while (!(await condition())) {
+        assert.ok(Date.now() < end, `${what}: not within ${limit_ms} ms`);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+}
+
+// Every process that works in the instance's directory, whatever it is.
+function processesOfInstance() {
+    return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).filter((pid) => {
+        try {
+            const place = readlinkSync(`/proc/${pid}/cwd`);
+            return place === directory || place.startsWith(`${directory}/`);
+        } catch {
+            return false;
+        }
+    });
+}
+
+// demo.env is read by a shell, as its users do.
+function demo() {
+    return new Promise((resolve, reject) => {
+        execFile('sh', ['-c', '. "$0"; printf "%s\\n" "$BOURSE_BASE_URL" "$BOURSE_API_KEY" "$BOURSE_MANAGEMENT_KEY" "$BOURSE_SIM_URL" "$BOURSE_PG"',
+            join(directory, 'demo.env')], (error, stdout) => {
+            if (error) return reject(error);
+            const [baseUrl, apiKey, managementKey, simUrl, pg] = stdout.trimEnd().split('\n');
+            resolve({ baseUrl, apiKey, managementKey, simUrl, pg });
+        });
+    });
+}
+
+before(async () => {
+    port = await freePorts();
+    await makeOk('up');
+});
+
+after(async () => {
+    await make('down');
+    rmSync(parent, { recursive: true, force: true });
+});
+
+test('up returns when the instance serves, and says that answers are simulated', async () => {
+    assert.equal(await readyStatus(), 200);
+    const output = await makeOk('up');
+    assert.match(output, /already running/);
+    assert.match(output, /ANSWERS ARE SIMULATED/);
+    assert.match(output, /provider live openai --key-file/);
+});
+
+test('demo.env gives addresses and keys to a shell, and is closed to others', async () => {
+    const values = await demo();
+    assert.equal(values.baseUrl, `http://127.0.0.1:${port}/api/v1`);
+    assert.equal(values.simUrl, `http://127.0.0.1:${port + 1}`);
+    assert.match(values.apiKey, /^sk-bourse-v1-/);
+    assert.match(values.managementKey, /^sk-bourse-v1-/);
+    assert.notEqual(values.apiKey, values.managementKey);
+    assert.equal(statSync(join(directory, 'demo.env')).mode & 0o777, 0o600);
+});
+
+test('BOURSE_PG reads the books and cannot write them', async () => {
+    const { pg } = await demo();
+    const psql = (sql) => new Promise((resolve) => execFile('psql', ['-XAtq', '-d', pg, '-c', sql],
+        (error, stdout, stderr) => resolve({ code: error ? error.code : 0, stdout, stderr })));
+    const read = await psql('select count(*) > 0 from transfer');
+    assert.equal(read.stdout, 't\n', read.stderr);
+    const write = await psql("update account set balance = 1");
+    assert.notEqual(write.code, 0);
+});
+
+test('the audit of a fresh instance finds nothing', async () => {
+    assert.match(await makeOk('audit'), /^audit: 0 violations$/m);
+});
+
+test('each program that is killed is back within a second, and the instance serves again', async () => {
+    for (const name of PROGRAMS) {
+        const pid = pidOf(name);
+        process.kill(pid, 'SIGKILL');
+        await until(`${name} is started again`, () => pidOf(name) !== pid, 1000);
+        await until(`the instance serves after ${name} was killed`, async () => (await readyStatus()) === 200);
+    }
+});
+
+test('a start on a port that is taken says so and leaves nothing running', async () => {
+    await makeOk('down');
+    const other = await listen(port + 1, false);
+    const { code, output } = await make('up');
+    await new Promise((resolve) => other.close(resolve));
+    assert.notEqual(code, 0);
+    assert.match(output, new RegExp(`port ${port + 1} is taken`));
+    assert.deepEqual(processesOfInstance(), []);
+});
+
+test('down leaves nothing running, and a later start keeps organization and keys', async () => {
+    const keys = await demo();
+    await makeOk('up');
+    assert.deepEqual(await demo(), keys);
+    await makeOk('down');
+    assert.deepEqual(processesOfInstance(), []);
+    assert.equal(await readyStatus(), 0);
+    assert.equal(existsSync(join(directory, 'run', 'edge.pid')), false);
+    await makeOk('down'); // a second time is fine
+});
+
+test('a start after everything was killed at once works', async () => {
+    await makeOk('up');
+    for (const name of ['supervise', ...PROGRAMS]) {
+        try {
+            process.kill(pidOf(name), 'SIGKILL');
+        } catch (error) {
+            assert.equal(error.code, 'ESRCH'); // it died with its supervisor
+        }
+    }
+    await makeOk('up');
+    assert.equal(await readyStatus(), 200);
+    assert.match(await makeOk('audit'), /^audit: 0 violations$/m);
+});
+
+test('another port at a later start wins, and a running instance refuses it', async () => {
+    const before = await demo();
+    const next = port + 100;
+    const refused = await make('up', { BOURSE_PORT: String(next) });
+    assert.notEqual(refused.code, 0);
+    assert.match(refused.output, new RegExp(`already runs, on port ${port}`));
+    await makeOk('down');
+    await makeOk('up', { BOURSE_PORT: String(next) });
+    const moved = await demo();
+    assert.equal(moved.baseUrl, `http://127.0.0.1:${next}/api/v1`);
+    assert.equal(moved.apiKey, before.apiKey);
+    port = next;
+    assert.equal(await readyStatus(), 200);
+});
