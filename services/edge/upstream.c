@@ -171,7 +171,6 @@ void upstream_pause(struct upstream_call *call)
 {
     if (call->paused || call->over) return;
     call->paused = true;
-    metric_add(upstream_pauses_total, 1);
     /* Before the first piece of the body the library has yet to set its reader; read_body() sees to it then. */
     h2o_socket_t *socket = call->http == NULL ? NULL : call->http->sock;
     if (call->state != CALL_READING || socket == NULL || socket->_cb.read == NULL) return;
@@ -383,13 +382,15 @@ static void leave_pool(struct upstream_call *call)
 static void connect_failed(struct upstream_call *call, const char *error)
 {
     leave_pool(call);
+    if (call->detail == NULL)
+        call->detail = error; /* the first address's fault tells most */
     if (++call->address_index < call->addresses.count) {
         connect_call(call);
         return;
     }
     if (!call->local)
         resolver_forget(call->client->resolver, (slice){call->host, call->host_len});
-    fail_later(call, UPSTREAM_CONNECT, error);
+    fail_later(call, UPSTREAM_CONNECT, call->detail);
 }
 
 static h2o_http1client_body_cb head_arrived(h2o_http1client_t *http, const char *error,

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A loop of its own with everything that hangs on it. Frames for the ledger and the catalog gather while the loop turns and go out
+ * in one write before it sleeps. */
+#include "services/edge/thread.h"
+
+#include <stdlib.h>
+
+#include "services/edge/callers.h"
+#include "services/edge/catalog_link.h"
+#include "services/edge/keys.h"
+#include "services/edge/ledger_link.h"
+#include "shared/clock.h"
+#include "shared/log.h"
+#include "shared/random.h"
+
+#define LOOP_WAIT_MAX_MS 1000
+#define LOOP_WAIT_STOPPING_MS 20
+#define LAST_RECORDS_MS 5000 /* after the drain: time for the ledger to acknowledge what is left */
+
+struct inbox_message {
+    h2o_multithread_message_t message;
+    struct market *market; /* NULL: stop */
+};
+
+static void inbox_read(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages);
+static void care_run(h2o_timeout_entry_t *entry);
+static bool thread_drained(struct thread *thread);
+static void thread_close(struct thread *thread);
+
+status thread_prepare(struct thread *thread)
+{
+    const struct config *config = &thread->edge->config;
+    thread->random_state = random_u64();
+    thread->loop = h2o_evloop_create();
+    h2o_context_init(&thread->http, thread->loop, &thread->edge->http);
+    h2o_multithread_register_receiver(thread->http.queue, &thread->inbox, inbox_read);
+    h2o_timeout_init(thread->loop, &thread->tick, TICK_MS);
+    h2o_timeout_init(thread->loop, &thread->hold_limit, (uint64_t)config->hold_timeout);
+    h2o_timeout_init(thread->loop, &thread->care, KEY_SWEEP_MS);
+    thread->care_entry.cb = care_run;
+    h2o_timeout_link(thread->loop, &thread->care, &thread->care_entry);
+    thread->peers = peer_set_new(thread->loop);
+    thread->ledger = ledger_link_new(thread);
+    thread->catalog = catalog_link_new(thread);
+    thread->callers = callers_new();
+    thread->keys = keys_new(thread);
+    return upstream_client_new(thread->loop, thread->http.queue, config, &thread->upstream);
+}
+
+void *thread_run(void *argument)
+{
+    struct thread *thread = argument;
+    listen_start(&thread->listener, &thread->http, thread->edge->tls);
+    for (;;) {
+        peer_set_flush(thread->peers);
+        int32_t wait_ms = thread->stopping ? LOOP_WAIT_STOPPING_MS : LOOP_WAIT_MAX_MS;
+        /* A signal makes it return early, which is no reason to end. */
+        (void)h2o_evloop_run(thread->loop, wait_ms);
+        if (thread->stopping && thread_drained(thread)) break;
+    }
+    thread_close(thread);
+    return NULL;
+}
+
+uint64_t thread_random(struct thread *thread)
+{
+    /* SplitMix64: a bijection of a counter, so ids do not repeat. */
+    uint64_t z = (thread->random_state += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+/* ---- messages --------------------------------------------------------------------------------- */
+
+static void send_message(struct thread *thread, struct market *market)
+{
+    struct inbox_message *message = calloc(1, sizeof(*message));
+    if (message == NULL) abort();
+    message->market = market;
+    h2o_multithread_send_message(&thread->inbox, &message->message);
+}
+
+void thread_give_market(struct thread *thread, struct market *market)
+{
+    send_message(thread, market_retain(market));
+}
+
+void thread_tell_stop(struct thread *thread)
+{
+    send_message(thread, NULL);
+}
+
+static void begin_stop(struct thread *thread)
+{
+    if (thread->stopping) return;
+    thread->stopping = true;
+    thread->stop_at_ms = clock_monotonic_ms() + (uint64_t)thread->edge->config.drain_timeout;
+    listen_stop(&thread->listener);
+    h2o_context_request_shutdown(&thread->http);
+}
+
+static void inbox_read(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+{
+    struct thread *thread = H2O_STRUCT_FROM_MEMBER(struct thread, inbox, receiver);
+    while (!h2o_linklist_is_empty(messages)) {
+        struct inbox_message *message =
+            H2O_STRUCT_FROM_MEMBER(struct inbox_message, message.link, messages->next);
+        h2o_linklist_unlink(&message->message.link);
+        if (message->market != NULL) {
+            if (thread->market != NULL) market_release(&thread->market);
+            thread->market = message->market;
+        } else {
+            begin_stop(thread);
+        }
+        free(message);
+    }
+}
+
+static void care_run(h2o_timeout_entry_t *entry)
+{
+    struct thread *thread = H2O_STRUCT_FROM_MEMBER(struct thread, care_entry, entry);
+    keys_sweep(thread->keys, clock_monotonic_ms());
+    h2o_timeout_link(thread->loop, &thread->care, entry);
+}
+
+/* ---- the end ---------------------------------------------------------------------------------- */
+
+/* Every request is answered or cut, and the ledger has every record. */
+static bool thread_drained(struct thread *thread)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    bool busy = thread->requests.in_flight > 0 || thread->forwards > 0;
+    if (busy && now_ms >= thread->stop_at_ms) requests_cut(thread);
+    bool too_late = now_ms >= thread->stop_at_ms + LAST_RECORDS_MS;
+    if (too_late && ledger_unacknowledged(thread->ledger) > 0)
+        log_error("records_unacknowledged", F(count, ledger_unacknowledged(thread->ledger)));
+    return too_late || (!busy && ledger_unacknowledged(thread->ledger) == 0);
+}
+
+static void thread_close(struct thread *thread)
+{
+    peer_set_flush(thread->peers);
+    log_info("thread_stopped", FN(number, thread, thread->index),
+             FN(count, cut, thread->requests.in_flight));
+    /* Connections that still wait for their client's next request end with the process. */
+    if (thread->requests.in_flight > 0 || thread->forwards > 0) return;
+    upstream_client_free(&thread->upstream);
+    peer_set_free(&thread->peers);
+    ledger_link_free(&thread->ledger);
+    catalog_link_free(&thread->catalog);
+    keys_free(&thread->keys);
+    callers_free(&thread->callers);
+    if (thread->market != NULL) market_release(&thread->market);
+    requests_free(thread);
+}
