@@ -11,6 +11,7 @@
 #include "tools/bourse/http.h"
 
 #define SQL_MAX (1u << 20)
+#define CHECKS  "/schema/audit.sql"
 
 /* schema/ lies beside the directory of this program, build/. */
 static status read_checks(struct buffer *sql)
@@ -21,8 +22,7 @@ static status read_checks(struct buffer *sql)
         if (path[len - 1] == '/') up++;
     }
     if (len <= 0) return FAIL(IO);
-    path[len] = '\0';
-    strcat(path, "/schema/audit.sql"); /* room was left above */
+    memcpy(path + len, CHECKS, sizeof(CHECKS)); /* room was left above */
     FILE *file = fopen(path, "rb");
     if (file == NULL) {
         fprintf(stderr, "bourse: cannot read %s.\n", path);
