@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Brings the database to the state of the schema directory: NNNN_title.sql files in order, one transaction each, then
- * roles.sql, the grants, every time. What was applied is remembered with its SHA-256: history that was edited afterwards is
- * refused, because nobody could say any more what the database looks like. Runs as bourse_owner, before the services. */
+/* Brings the database to the state of the schema directory: NNNN_title.sql files in order, one
+ * transaction each, then roles.sql, the grants, every time. What was applied is remembered with its
+ * SHA-256: history that was edited afterwards is refused, because nobody could say any more what
+ * the database looks like. Runs as bourse_owner, before the services. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -57,10 +58,13 @@ static void apply_all(struct migrator *m);
 static void print_result(struct migrator *m);
 
 static const char usage[] =
-    "migrate [--config FILE | --database CONNECTION] [--schema DIRECTORY] [--status] [--wait SECONDS] [--json]\n"
-    "Applies the migrations DIRECTORY/NNNN_title.sql that the database has not seen, one transaction each, then\n"
+    "migrate [--config FILE | --database CONNECTION] [--schema DIRECTORY] [--status] [--wait "
+    "SECONDS] [--json]\n"
+    "Applies the migrations DIRECTORY/NNNN_title.sql that the database has not seen, one "
+    "transaction each, then\n"
     "DIRECTORY/roles.sql. Connects as bourse_owner. Edited history is refused.\n"
-    "  --config FILE          take the option `database` from this configuration (default bourse.conf)\n"
+    "  --config FILE          take the option `database` from this configuration (default "
+    "bourse.conf)\n"
     "  --database CONNECTION  libpq connection string without a user, instead\n"
     "  --schema DIRECTORY     default schema\n"
     "  --status               change nothing, say what is applied and what is pending\n"
@@ -157,6 +161,12 @@ static int is_migration(const struct dirent *entry)
            strcmp(name + len - 4, ".sql") == 0;
 }
 
+static int64_t number_of(slice digits)
+{
+    int64_t number = 0;
+    return status_ok(slice_to_i64(digits, &number)) ? number : 0;
+}
+
 static void read_schema(struct migrator *m)
 {
     struct dirent **entries = NULL;
@@ -167,9 +177,10 @@ static void read_schema(struct migrator *m)
         struct migration *migration = &m->migrations[m->count++];
         uint8_t digest[crypto_hash_sha256_BYTES];
         char *name = entries[i]->d_name;
-        /* Consecutive numbers from 1: a gap is a file that got lost, a repeat a merge of two branches. Also the bound of
-         * the array, as four digits beyond it would have failed before. */
-        if (i >= MIGRATIONS_MAX || atol(name) != i + 1)
+        /* Consecutive numbers from 1: a gap is a file that got lost, a repeat a merge of two
+         * branches. Also the bound of the array, as four digits beyond it would have failed before.
+         */
+        if (i >= MIGRATIONS_MAX || number_of((slice){name, 4}) != i + 1)
             fail(1, name, "breaks the sequence 0001, 0002, …");
         migration->name = arena_copy(&m->arena, slice_of(name)).data;
         migration->text = read_file(m, name);
@@ -237,22 +248,23 @@ static void read_history(struct migrator *m)
     for (size_t i = 0; i < count; i++) {
         const char *name = PQgetvalue(rows, (int)i, 0);
         if (i >= m->count || strcmp(m->migrations[i].name, name) != 0) {
-            fail(
-                1, name,
-                "was applied to this database but is not in the schema directory: is this an older checkout?");
+            fail(1, name,
+                 "was applied to this database but is not in the schema directory: is this an "
+                 "older checkout?");
         }
         if (strcmp(m->migrations[i].sha256, PQgetvalue(rows, (int)i, 1)) != 0) {
-            fail(
-                1, name,
-                "was edited after it had been applied. Restore the file and put the change into a new migration");
+            fail(1, name,
+                 "was edited after it had been applied. Restore the file and put the change into a "
+                 "new migration");
         }
         m->migrations[i].applied = true;
     }
     PQclear(rows);
 }
 
-/* Byte offset in the text → line, for a message that an editor can jump to. The position counts characters. */
-static int line_of(slice text, long position)
+/* Byte offset in the text → line, for a message that an editor can jump to. The position counts
+ * characters. */
+static int line_of(slice text, int64_t position)
 {
     int line = 1;
     for (size_t i = 0; i < text.len && position > 1; i++) {
@@ -269,7 +281,7 @@ static void run_file(struct migrator *m, const char *name, slice text)
     ExecStatusType outcome = PQresultStatus(result);
     if (outcome != PGRES_COMMAND_OK && outcome != PGRES_TUPLES_OK && outcome != PGRES_EMPTY_QUERY) {
         const char *position = PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION);
-        int line = position == NULL ? 0 : line_of(text, atol(position));
+        int line = position == NULL ? 0 : line_of(text, number_of(slice_of(position)));
         fprintf(stderr, "migrate: %s/%s:%d: %s", m->schema, name, line,
                 PQresultErrorMessage(result));
         exit(1);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keeps the programs of one instance running: starts the rows of a table in order, starts again what dies, and at SIGTERM
- * or SIGINT stops everything in reverse order. It knows nothing about what the programs do. The complication: no program
- * may outlive it, so each child asks the kernel to be signalled when this process dies, however that happens. */
+/* Keeps the programs of one instance running: starts the rows of a table in order, starts again
+ * what dies, and at SIGTERM or SIGINT stops everything in reverse order. It knows nothing about
+ * what the programs do. The complication: no program may outlive it, so each child asks the kernel
+ * to be signalled when this process dies, however that happens. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -25,8 +26,9 @@
 #define TABLE_SIZE_MAX         16384
 #define PATH_SIZE              512
 
-/* A program that lived this long had started well: its death is an accident and it is started again at once. Shorter
- * lives are counted; the first restarts at once, the next ones later, so that a broken program does not eat the machine. */
+/* A program that lived this long had started well: its death is an accident and it is started again
+ * at once. Shorter lives are counted; the first restarts at once, the next ones later, so that a
+ * broken program does not eat the machine. */
 #define STABLE_AFTER_MS        2000
 #define QUICK_DEATHS_WINDOW_MS 30000
 #define QUICK_DEATHS_MAX       5
@@ -44,9 +46,9 @@ struct program {
     bool once;        /* a step of the start that must end with 0, not a daemon */
     const char *user; /* to run as, when this process is root; "-" keeps the own user */
     int stop_signal;
-    uint64_t stop_wait_ms; /* then SIGKILL */
-    const char *
-        ready_socket; /* Unix socket that accepts connections once the program serves; "-" for none */
+    uint64_t stop_wait_ms;    /* then SIGKILL */
+    const char *ready_socket; /* Unix socket that accepts connections once the program serves; "-"
+                                 for none */
     char *arguments[ARGUMENTS_MAX + 1];
 
     pid_t pid; /* 0: not running */
@@ -74,15 +76,19 @@ static void stop_all(struct supervisor *s);
 
 static const char usage[] =
     "supervise --table FILE [--with-parent]\n"
-    "Starts the programs of FILE in order and keeps them running until SIGTERM or SIGINT; then stops them in reverse.\n"
-    "Works in the current directory: run/NAME.pid, log/NAME.log, and run/supervise.pid, which it keeps locked.\n"
+    "Starts the programs of FILE in order and keeps them running until SIGTERM or SIGINT; then "
+    "stops them in reverse.\n"
+    "Works in the current directory: run/NAME.pid, log/NAME.log, and run/supervise.pid, which it "
+    "keeps locked.\n"
     "  --with-parent   end when the process that started this one ends\n"
     "A line of FILE, fields separated by tabs; # starts a comment:\n"
     "  keep|once  NAME  USER|-  TERM|INT:SECONDS  READY-SOCKET|-  COMMAND  [ARGUMENT...]\n"
     "keep: start again whatever ends it. once: must end with 0 before the next line starts.\n"
     "The next line starts when READY-SOCKET accepts connections, after 30 s at the latest.\n"
-    "A program that dies is started again at once; one that keeps dying within 2 s of its start, after 0.5 s, and\n"
-    "after five such deaths in 30 s, every 5 s. Exit: 0 stopped by a signal, 1 a `once` line failed, 2 wrong use,\n"
+    "A program that dies is started again at once; one that keeps dying within 2 s of its start, "
+    "after 0.5 s, and\n"
+    "after five such deaths in 30 s, every 5 s. Exit: 0 stopped by a signal, 1 a `once` line "
+    "failed, 2 wrong use,\n"
     "3 already running here.\n";
 
 static void fail(int code, const char *what, const char *subject)
@@ -128,7 +134,8 @@ int main(int argc, char **argv)
     return supervisor.failed ? 1 : 0;
 }
 
-/* The lock, not the number in the file, says that a supervisor runs here: it cannot be left behind by a kill -9. */
+/* The lock, not the number in the file, says that a supervisor runs here: it cannot be left behind
+ * by a kill -9. */
 static void take_lock(void)
 {
     int fd = open("run/supervise.pid", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -224,7 +231,8 @@ static void remove_pid_file(const struct program *p)
     unlink(path);
 }
 
-/* Runs in the child: log, user, and the promise to die with the supervisor (in this order, a change of user clears it). */
+/* Runs in the child: log, user, and the promise to die with the supervisor (in this order, a change
+ * of user clears it). */
 static void become_program(const struct program *p, pid_t parent)
 {
     char path[PATH_SIZE];
@@ -244,7 +252,8 @@ static void become_program(const struct program *p, pid_t parent)
             fail(127, strerror(errno), p->user);
         }
     }
-    /* SIGKILL is safe for every program of ours. PostgreSQL, the one stopped by SIGINT, gets its fast shutdown. */
+    /* SIGKILL is safe for every program of ours. PostgreSQL, the one stopped by SIGINT, gets its
+     * fast shutdown. */
     prctl(PR_SET_PDEATHSIG, p->stop_signal == SIGINT ? SIGINT : SIGKILL);
     if (getppid() != parent) _exit(127);
 
@@ -278,7 +287,8 @@ static void start_program(struct program *p)
     log_info("started", F(name, slice_of(p->name)), FN(number, pid, p->pid));
 }
 
-/* SIGKILL is not the program's own failure, it comes from outside: such a program is always back within a second. */
+/* SIGKILL is not the program's own failure, it comes from outside: such a program is always back
+ * within a second. */
 static uint64_t restart_delay(struct program *p, uint64_t now_ms, bool was_killed)
 {
     if (now_ms - p->started_ms >= STABLE_AFTER_MS) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The migrator as a process against a PostgreSQL of its own, started once for all tests: what it applies, what it remembers, and
- * what it refuses. Each test has a fresh database and a schema directory that it writes itself. As root the server runs as
- * the user postgres, which the package makes; who may log in as whom is not under test here, so everybody may. */
+/* The migrator as a process against a PostgreSQL of its own, started once for all tests: what it
+ * applies, what it remembers, and what it refuses. Each test has a fresh database and a schema
+ * directory that it writes itself. As root the server runs as the user postgres, which the package
+ * makes; who may log in as whom is not under test here, so everybody may. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -26,7 +27,8 @@ static struct scene scene;
 
 /* ---- the steps the tests are written in ---- */
 
-/* Runs a shell command below the scene's directory; $S is that directory, $D the database of the test. Its exit code. */
+/* Runs a shell command below the scene's directory; $S is that directory, $D the database of the
+ * test. Its exit code. */
 static int sh(const char *command)
 {
     char line[8192];
@@ -55,9 +57,10 @@ static int server_start(void **state)
     strcpy(scene.directory, "/tmp/migrate-test-XXXXXX");
     if (mkdtemp(scene.directory) == NULL) return -1;
     return sh(
-        "if [ $(id -u) = 0 ]; then chown postgres $S; as='setpriv --reuid=postgres --regid=postgres --clear-groups'; fi;"
-        "$as " PG_BIN
-        "/initdb -D $S/pg -U postgres --auth=trust --no-sync -E UTF8 --locale=C.UTF-8 >initdb.log && "
+        "if [ $(id -u) = 0 ]; then chown postgres $S; as='setpriv --reuid=postgres "
+        "--regid=postgres --clear-groups'; fi;"
+        "$as " PG_BIN "/initdb -D $S/pg -U postgres --auth=trust --no-sync -E UTF8 "
+        "--locale=C.UTF-8 >initdb.log && "
         "$as " PG_BIN
         "/pg_ctl -D $S/pg -w -l $S/log -o \"-k $S -h '' -c fsync=off\" start >/dev/null && " PG_BIN
         "/psql -q -v ON_ERROR_STOP=1 -f \"$R/deploy/database.sql\" postgres");
@@ -66,9 +69,9 @@ static int server_start(void **state)
 static int server_stop(void **state)
 {
     (void)state;
-    return sh(
-        "if [ $(id -u) = 0 ]; then as='setpriv --reuid=postgres --regid=postgres --clear-groups'; fi;"
-        "$as " PG_BIN "/pg_ctl -D $S/pg -m immediate stop; cd /; rm -rf $S");
+    return sh("if [ $(id -u) = 0 ]; then as='setpriv --reuid=postgres --regid=postgres "
+              "--clear-groups'; fi;"
+              "$as " PG_BIN "/pg_ctl -D $S/pg -m immediate stop; cd /; rm -rf $S");
 }
 
 static void write_schema(const char *name, const char *text)
@@ -127,9 +130,9 @@ TEST(every_migration_of_the_directory_is_applied_once_and_remembered)
     assert_string_equal(scene.output, "2 migrations, 0 of them applied now\n");
     assert_string_equal(query("SELECT count(*) FROM second"), "1\n");
     /* sha256sum of the text of 0001_first.sql, computed apart */
-    sh_ok(
-        "sha256sum schema/0001_first.sql | cut -c1-64 > expected; " PG_BIN
-        "/psql -XAtq -d $D -c \"SELECT sha256 FROM schema_migration WHERE name = '0001_first.sql'\" | diff expected -");
+    sh_ok("sha256sum schema/0001_first.sql | cut -c1-64 > expected; " PG_BIN
+          "/psql -XAtq -d $D -c \"SELECT sha256 FROM schema_migration WHERE name = "
+          "'0001_first.sql'\" | diff expected -");
 }
 
 TEST(a_later_migration_is_applied_alone)
