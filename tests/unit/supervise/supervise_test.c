@@ -306,8 +306,7 @@ int main(void)
         SCENE_TEST(a_program_waits_for_the_socket_of_the_one_before),
         SCENE_TEST(a_killed_program_is_back_within_a_second),
         SCENE_TEST(a_program_killed_again_and_again_is_back_within_a_second_each_time),
-        SCENE_TEST(
-            a_program_that_keeps_dying_is_started_at_once_then_later_and_later),
+        SCENE_TEST(a_program_that_keeps_dying_is_started_at_once_then_later_and_later),
         SCENE_TEST(a_step_that_fails_ends_the_start_and_stops_what_runs),
         SCENE_TEST(a_program_that_does_not_end_is_killed_after_its_time),
         SCENE_TEST(a_program_that_ends_when_told_is_not_killed),
