@@ -50,9 +50,11 @@ CXX := $(if $(FUZZ),clang++-14,g++)
 
 # The macro of h2o decides the layout of its structures; shared/h2o.h asserts it.
 CPPFLAGS := -I. -I/usr/include/postgresql -D_GNU_SOURCE -DH2O_USE_LIBUV=0
-CFLAGS   := -std=c17 $(WARNINGS) $(VARIANT_FLAGS) -fPIE
+# Hidden, because a program's function takes the place of a library's of the same name: our json_string()
+# was called by libjwt instead of libjansson's and wrote through its argument.
+CFLAGS   := -std=c17 $(WARNINGS) $(VARIANT_FLAGS) -fPIE -fvisibility=hidden
 # simdjson is a header library for the greatest part, hence its own optimization level.
-CXXFLAGS := -std=c++17 -Wall -Wextra -Wshadow -Werror $(VARIANT_FLAGS) -O3 -fPIE
+CXXFLAGS := -std=c++17 -Wall -Wextra -Wshadow -Werror $(VARIANT_FLAGS) -O3 -fPIE -fvisibility=hidden
 LDFLAGS  := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(filter -fsanitize=% --coverage,$(VARIANT_FLAGS))
 LIBRARIES := -lh2o-evloop -lssl -lcrypto -lsimdjson -lstdc++ -lsodium -ljwt -lpthread
 
