@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The frame around every single change. */
+#include "services/catalog/api/change.h"
+
+struct run {
+    struct change *change;
+    change_body body;
+};
+
+static status run_in_transaction(struct db *db, void *context)
+{
+    struct run *run = context;
+    struct change *change = run->change;
+    change->changed = false;
+    change->prices_changed = false;
+    market_release(&change->market);
+    TRY(store_lock_market(db, &change->catalog->settings, &change->market));
+    change->revision = change->market->revision;
+    TRY(run->body(db, change));
+    if (!change->changed) return OK;
+    return store_raise_revision(db, change->prices_changed, &change->revision);
+}
+
+status change_run(struct control_request *request, struct control_response *response,
+                  change_body body, void *wish, struct change *change)
+{
+    *change = (struct change){
+        .catalog = request->service, .request = request, .response = response, .wish = wish};
+    struct run run = {change, body};
+    status done = db_transaction(request->db, 0, run_in_transaction, &run);
+    market_release(&change->market);
+    if (status_ok(done) && change->changed)
+        catalog_await_revision(change->catalog, change->revision);
+    return done;
+}

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The operator's single changes, on his own socket only: providers live or simulated, endpoints on or off, prices of his own.
+ * A provider key is in clear here for as long as its request lasts. */
+#include "services/catalog/api/change.h"
+
+#include <sodium.h>
+
+#include "services/catalog/import_catalog.h"
+#include "services/catalog/render.h"
+#include "shared/log.h"
+
+#define KEY_VERSION_FIRST 2 /* 1 is what a simulated key is sent with: an edge must see a change */
+#define BASE_URL_MAX      256
+
+/* ---- providers: reading ----------------------------------------------------------------------- */
+
+static void write_provider(struct json_writer *w, const struct market_provider *provider)
+{
+    json_object_begin(w);
+    json_key_string(w, SLICE("slug"), provider->slug);
+    json_key_string(w, SLICE("name"), provider->name);
+    json_key_string(w, SLICE("dialect"), slice_of(market_dialect_name(provider->dialect)));
+    json_key_string(w, SLICE("base_url"), provider->base_url);
+    json_key_bool(w, SLICE("live"), provider->live);
+    json_key_bool(w, SLICE("simulated"), provider->simulated);
+    json_key_u64(w, SLICE("endpoints"), provider->endpoint_count);
+    json_key(w, SLICE("key"));
+    if (provider->key_version == 0) {
+        json_null(w);
+    } else {
+        json_object_begin(w);
+        json_key_u64(w, SLICE("version"), provider->key_version);
+        json_key_string(w, SLICE("label"), provider->key_label);
+        json_object_end(w);
+    }
+    json_object_end(w);
+}
+
+status api_operator_providers(struct control_request *request, struct control_response *response)
+{
+    SCOPED(market_release) struct market *market = catalog_market(request->service);
+    if (market == NULL) return FAIL(CATALOG_DOWN);
+    struct json_writer *w = &response->json;
+    json_object_begin(w);
+    json_key(w, SLICE("data"));
+    json_array_begin(w);
+    for (uint32_t i = 0; i < market->provider_count; i++)
+        write_provider(w, &market->providers[i]);
+    json_array_end(w);
+    json_object_end(w);
+    return OK;
+}
+
+static status answer_provider(struct change *change, slice slug)
+{
+    SCOPED(market_release) struct market *market = catalog_market(change->catalog);
+    const struct market_provider *provider =
+        market == NULL ? NULL : market_find_provider(market, slug);
+    struct json_writer *w = &change->response->json;
+    json_object_begin(w);
+    json_key_u64(w, SLICE("revision"), change->revision);
+    json_key(w, SLICE("data"));
+    if (provider == NULL) {
+        json_null(w); /* committed; this process has not read it back within the wait */
+    } else {
+        write_provider(w, provider);
+    }
+    json_object_end(w);
+    return OK;
+}
+
+/* ---- providers: changing ---------------------------------------------------------------------- */
+
+static status put_provider(struct db *db, struct change *change)
+{
+    const struct provider_facts *facts = change->wish;
+    uint32_t id;
+    change->changed = true;
+    if (market_find_provider(change->market, facts->slug) == NULL)
+        return store_insert_provider(db, facts, &id);
+    return store_update_provider(db, facts);
+}
+
+status api_operator_provider_put(struct control_request *request, struct control_response *response)
+{
+    struct provider_facts facts;
+    struct change change;
+    slice message = SLICE_NONE;
+    status read = import_provider_read(request->json, request->arena, &facts, &message);
+    if (!status_ok(read)) return control_fail(response, read, message);
+    TRY(change_run(request, response, put_provider, &facts, &change));
+    return answer_provider(&change, facts.slug);
+}
+
+struct live_wish {
+    slice key;      /* empty: the one that is sealed already */
+    slice base_url; /* empty: the present one */
+};
+
+static status seal_key(struct db *db, struct change *change, const struct market_provider *provider,
+                       slice key)
+{
+    char sealed_memory[VAULT_SEALED_MAX];
+    char label_memory[32];
+    struct buffer sealed;
+    struct buffer label;
+    buffer_init_fixed(&sealed, sealed_memory, sizeof(sealed_memory));
+    buffer_init_fixed(&label, label_memory, sizeof(label_memory));
+    struct vault_place place = {
+        .org = 0,
+        .provider = provider->slug,
+        .version = provider->key_version == 0 ? KEY_VERSION_FIRST : provider->key_version + 1,
+    };
+    TRY(vault_seal(change->catalog->vault, place, key, &sealed));
+    vault_append_label(&label, key);
+    return store_put_key(db, provider->id, place.version, buffer_slice(&sealed),
+                         buffer_slice(&label));
+}
+
+static status set_live(struct db *db, struct change *change)
+{
+    const struct live_wish *wish = change->wish;
+    const struct market_provider *provider =
+        market_find_provider(change->market, change->request->params[0]);
+    if (provider == NULL)
+        return control_fail(change->response, FAIL(NOT_FOUND),
+                            SLICE("No provider has this slug. See bourse provider list."));
+    if (!market_dialect_is_spoken(provider->dialect))
+        return control_fail(
+            change->response, FAIL(CONFLICT),
+            SLICE("This provider's dialect is not spoken yet; only providers of the "
+                  "openai dialect can be made live."));
+    if (wish->key.len == 0 && provider->key_version == 0)
+        return control_fail(change->response, FAIL(MISSING_FIELD),
+                            SLICE("key: this provider has no key yet, so one is needed"));
+    if (wish->key.len > 0) TRY(seal_key(db, change, provider, wish->key));
+    change->changed = true;
+    return store_set_live(db, provider->slug, true, wish->base_url);
+}
+
+/* A key goes into a header: visible ASCII only. */
+static bool key_is_usable(slice key)
+{
+    for (size_t i = 0; i < key.len; i++) {
+        if (key.data[i] < 0x21 || key.data[i] > 0x7e) return false;
+    }
+    return key.len <= VAULT_KEY_MAX;
+}
+
+static status read_live_wish(struct control_request *request, struct control_response *response,
+                             struct live_wish *wish)
+{
+    struct json_value key = json_get(request->json, SLICE("key"));
+    struct json_value url = json_get(request->json, SLICE("base_url"));
+    *wish = (struct live_wish){SLICE_NONE, SLICE_NONE};
+    if (json_exists(key) && (!status_ok(json_read_string(key, request->arena, &wish->key)) ||
+                             wish->key.len == 0 || !key_is_usable(wish->key))) {
+        return control_fail(response, FAIL(WRONG_TYPE),
+                            SLICE("key: must be a text of visible ASCII characters, at most 4096"));
+    }
+    if (json_kind_of(url) == JSON_NULL) return OK;
+    if (!status_ok(json_read_string(url, request->arena, &wish->base_url)) ||
+        !facts_text_valid(wish->base_url, BASE_URL_MAX) ||
+        (!slice_starts_with(wish->base_url, SLICE("https://")) &&
+         !slice_starts_with(wish->base_url, SLICE("http://")))) {
+        return control_fail(response, FAIL(BAD_REQUEST),
+                            SLICE("base_url: must begin with https:// or http://"));
+    }
+    return OK;
+}
+
+/* The body's memory is the control plane's, which frees it without wiping. */
+static void wipe(slice text)
+{
+    if (text.len > 0) sodium_memzero((void *)(uintptr_t)text.data, text.len);
+}
+
+status api_operator_provider_live(struct control_request *request,
+                                  struct control_response *response)
+{
+    struct live_wish wish;
+    struct change change;
+    status done = read_live_wish(request, response, &wish);
+    if (status_ok(done)) done = change_run(request, response, set_live, &wish, &change);
+    wipe(wish.key);
+    wipe(request->body);
+    TRY(done);
+    log_info("provider_live", FN(name, provider, request->params[0]));
+    return answer_provider(&change, request->params[0]);
+}
+
+/* The sealed key stays: making it live again needs none. */
+static status set_simulated(struct db *db, struct change *change)
+{
+    const struct market_provider *provider =
+        market_find_provider(change->market, change->request->params[0]);
+    if (provider == NULL)
+        return control_fail(change->response, FAIL(NOT_FOUND),
+                            SLICE("No provider has this slug. See bourse provider list."));
+    change->changed = provider->live;
+    return provider->live ? store_set_live(db, provider->slug, false, SLICE_NONE) : OK;
+}
+
+status api_operator_provider_simulated(struct control_request *request,
+                                       struct control_response *response)
+{
+    struct change change;
+    TRY(change_run(request, response, set_simulated, NULL, &change));
+    log_info("provider_not_live", FN(name, provider, request->params[0]));
+    return answer_provider(&change, request->params[0]);
+}
+
+/* ---- endpoints -------------------------------------------------------------------------------- */
+
+struct endpoint_wish {
+    uint32_t id;
+    bool disabled;
+};
+
+static status set_disabled(struct db *db, struct change *change)
+{
+    const struct endpoint_wish *wish = change->wish;
+    for (uint32_t i = 0; i < change->market->endpoint_count; i++) {
+        if (change->market->endpoints[i].id == wish->id)
+            return store_set_disabled(db, wish->id, wish->disabled, &change->changed);
+    }
+    return control_fail(change->response, FAIL(NOT_FOUND), SLICE("No endpoint has this id."));
+}
+
+status api_operator_endpoint_change(struct control_request *request,
+                                    struct control_response *response)
+{
+    struct endpoint_wish wish;
+    struct change change;
+    uint64_t id;
+    if (!status_ok(slice_to_u64(request->params[0], &id)) || id > INT32_MAX)
+        return control_fail(response, FAIL(NOT_FOUND), SLICE("No endpoint has this id."));
+    wish.id = (uint32_t)id;
+    if (!status_ok(json_read_bool(json_get(request->json, SLICE("disabled")), &wish.disabled)))
+        return control_fail(response, FAIL(WRONG_TYPE), SLICE("disabled: must be true or false"));
+    TRY(change_run(request, response, set_disabled, &wish, &change));
+    struct json_writer *w = &response->json;
+    json_object_begin(w);
+    json_key_u64(w, SLICE("revision"), change.revision);
+    json_key(w, SLICE("data"));
+    json_object_begin(w);
+    json_key_u64(w, SLICE("id"), wish.id);
+    json_key_bool(w, SLICE("disabled"), wish.disabled);
+    json_object_end(w);
+    json_object_end(w);
+    return OK;
+}
+
+/* ---- prices ----------------------------------------------------------------------------------- */
+
+static status find_endpoint(struct change *change, const struct market_endpoint **endpoint)
+{
+    const slice *params = change->request->params;
+    char memory[256];
+    struct buffer slug;
+    buffer_init_fixed(&slug, memory, sizeof(memory));
+    buffer_append(&slug, params[0]);
+    buffer_append_char(&slug, '/');
+    buffer_append(&slug, params[1]);
+    const struct market_model *model = market_find_model(change->market, buffer_slice(&slug));
+    *endpoint = model == NULL ? NULL : market_find_endpoint(model, params[2]);
+    if (*endpoint != NULL) return OK;
+    return control_fail(change->response, FAIL(NOT_FOUND),
+                        SLICE("No endpoint of this model has this tag."));
+}
+
+static status today(struct arena *arena, slice *date)
+{
+    char memory[32];
+    struct buffer now;
+    buffer_init_fixed(&now, memory, sizeof(memory));
+    clock_append_iso(&now, clock_wall());
+    *date = arena_copy(arena, slice_first(buffer_slice(&now), 10));
+    return date->data == NULL ? FAIL(TOO_LARGE) : OK;
+}
+
+static status set_price(struct db *db, struct change *change)
+{
+    const struct market_endpoint *endpoint;
+    TRY(find_endpoint(change, &endpoint));
+    struct store_price new_price = {
+        .model = endpoint->model->id,
+        .provider = endpoint->provider->id,
+        .source = "operator",
+        .row = change->wish,
+    };
+    uint32_t id;
+    TRY(today(change->request->arena, &new_price.source_date));
+    TRY(store_insert_price(db, &new_price, &id));
+    change->changed = true;
+    change->prices_changed = true;
+    return store_set_price(db, endpoint->id, id);
+}
+
+static status answer_price(struct change *change)
+{
+    SCOPED(market_release) struct market *market = catalog_market(change->catalog);
+    if (market == NULL) return FAIL(CATALOG_DOWN);
+    change->market = market;
+    const struct market_endpoint *endpoint;
+    status found = find_endpoint(change, &endpoint);
+    change->market = NULL;
+    TRY(found);
+    struct json_writer *w = &change->response->json;
+    json_object_begin(w);
+    json_key_u64(w, SLICE("revision"), change->revision);
+    json_key(w, SLICE("data"));
+    json_object_begin(w);
+    json_key_u64(w, SLICE("endpoint"), endpoint->id);
+    json_key_string_or_null(w, SLICE("source"), endpoint->price_source);
+    json_key(w, SLICE("pricing"));
+    if (endpoint->price == NULL) {
+        json_null(w);
+    } else {
+        render_pricing(w, endpoint->price);
+    }
+    json_object_end(w);
+    json_object_end(w);
+    return OK;
+}
+
+/* A price of the operator's own: {prices: {prompt, completion, …}, tiers?: […]}, as in the catalog file. Zero is his to
+ * decide; a wrong unit is refused here, too. */
+status api_operator_price_set(struct control_request *request, struct control_response *response)
+{
+    struct price_row row;
+    struct change change;
+    slice message = SLICE_NONE;
+    status read =
+        import_prices_read(json_get(request->json, SLICE("prices")),
+                           json_get(request->json, SLICE("tiers")), request->arena, &row, &message);
+    if (!status_ok(read)) return control_fail(response, read, message);
+    if (facts_wrong_unit(&row))
+        return control_fail(response, FAIL(OUT_OF_RANGE),
+                            SLICE("above $500 in or $1,000 out per million tokens; prices are "
+                                  "dollars per single token"));
+    TRY(change_run(request, response, set_price, &row, &change));
+    return answer_price(&change);
+}
+
+static status reset_price(struct db *db, struct change *change)
+{
+    const struct market_endpoint *endpoint;
+    TRY(find_endpoint(change, &endpoint));
+    if (!slice_equal(endpoint->price_source, SLICE("operator")))
+        return control_fail(change->response, FAIL(CONFLICT),
+                            SLICE("This endpoint has no price of your own."));
+    uint32_t id;
+    status found = store_find_list_price(db, endpoint->model->id, endpoint->provider->id, &id);
+    if (found.code == ERROR_NOT_FOUND)
+        return control_fail(change->response, FAIL(CONFLICT),
+                            SLICE("There is no list price to go back to."));
+    TRY(found);
+    change->changed = true;
+    change->prices_changed = true;
+    return store_set_price(db, endpoint->id, id);
+}
+
+/* Back to the newest price that is not the operator's own. */
+status api_operator_price_reset(struct control_request *request, struct control_response *response)
+{
+    struct change change;
+    TRY(change_run(request, response, reset_price, NULL, &change));
+    return answer_price(&change);
+}
+
+/* ---- the market ------------------------------------------------------------------------------- */
+
+status api_operator_market(struct control_request *request, struct control_response *response)
+{
+    struct catalog *catalog = request->service;
+    SCOPED(market_release) struct market *market = catalog_market(catalog);
+    if (market == NULL) return FAIL(CATALOG_DOWN);
+    uint32_t states[3];
+    uint32_t served = 0;
+    uint32_t unpriced = 0;
+    for (uint32_t i = 0; i < market->endpoint_count; i++) {
+        served += market_is_served(&market->endpoints[i]);
+        unpriced += market->endpoints[i].price == NULL;
+    }
+    health_count(catalog->health, states);
+    struct json_writer *w = &response->json;
+    json_object_begin(w);
+    json_key(w, SLICE("data"));
+    json_object_begin(w);
+    json_key_u64(w, SLICE("revision"), market->revision);
+    json_key_u64(w, SLICE("providers"), market->provider_count);
+    json_key_u64(w, SLICE("models"), market->model_count);
+    json_key_u64(w, SLICE("models_for_sale"), market->models_for_sale);
+    json_key_u64(w, SLICE("endpoints"), market->endpoint_count);
+    json_key_u64(w, SLICE("endpoints_served"), served);
+    json_key_u64(w, SLICE("endpoints_unpriced"), unpriced);
+    json_key_u64(w, SLICE("prices"), market->price_count);
+    json_key_u64(w, SLICE("snapshot_bytes"), market->frames.len);
+    json_key(w, SLICE("health"));
+    json_object_begin(w);
+    json_key_u64(w, SLICE("degraded"), states[HEALTH_DEGRADED]);
+    json_key_u64(w, SLICE("down"), states[HEALTH_DOWN]);
+    json_object_end(w);
+    json_object_end(w);
+    json_object_end(w);
+    return OK;
+}
