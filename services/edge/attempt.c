@@ -8,6 +8,7 @@
 #include "services/edge/keys.h"
 #include "services/edge/outcome.h"
 #include "services/edge/relay.h"
+#include "services/edge/settle.h"
 #include "shared/clock.h"
 #include "shared/log.h"
 #include "shared/metrics.h"
@@ -220,6 +221,8 @@ void attempt_close(struct request *request, enum attempt_result result)
         };
     }
     outcome_report(request, result, (uint32_t)elapsed_ms);
+    if (result != ATTEMPT_OK && result != ATTEMPT_CLIENT_GONE && attempt->decoder != NULL)
+        settle_note_absorbed(request);
     /* A good answer's connection is left to end by itself, so that it can be used again. */
     if (result != ATTEMPT_OK) attempt_drop(request);
 }

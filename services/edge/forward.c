@@ -8,6 +8,7 @@
 #include "shared/log.h"
 
 #define ANSWER_MAX ((size_t)64 * 1024 * 1024)
+#define BODY_MAX ((size_t)1024 * 1024) /* no control-plane route takes more */
 #define HEADERS_MAX 8
 #define KEPT_MAX 8 /* answer headers that are passed on */
 #define FORWARDS_MAX 4096u
@@ -51,9 +52,12 @@ static void pass_on(struct forward *forward, slice token);
 
 void forward_start(struct thread *thread, h2o_req_t *http, const struct route *route, slice request_id)
 {
-    if (thread->stopping || thread->forwards >= FORWARDS_MAX) {
-        answer_failure(http, &(struct failure){.cause = thread->stopping ? FAIL(STOPPING)
-                                                                         : FAIL(OVERLOADED)});
+    status admitted = OK;
+    if (http->entity.len > BODY_MAX) admitted = FAIL(TOO_LARGE);
+    if (thread->forwards >= FORWARDS_MAX) admitted = FAIL(OVERLOADED);
+    if (thread->stopping) admitted = FAIL(STOPPING);
+    if (!status_ok(admitted)) {
+        answer_failure(http, &(struct failure){.cause = admitted});
         return;
     }
     struct forward *forward = h2o_mem_alloc_shared(&http->pool, sizeof(*forward), forward_disposed);

@@ -54,7 +54,7 @@ void keys_free(struct provider_keys **keys)
 
 void keys_sweep(struct provider_keys *keys, uint64_t now_ms)
 {
-    for (size_t i = 0; i < KEY_ENTRIES_MAX; i++) {
+    for (size_t i = 0; i < KEY_ENTRIES_MAX && keys->entries[i].provider != 0; i++) {
         struct key_entry *entry = &keys->entries[i];
         if (entry->key.bytes != NULL && now_ms - entry->opened_ms > KEY_USE_MS) entry_close(entry);
     }

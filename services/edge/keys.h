@@ -5,8 +5,7 @@
 #include "services/edge/market.h"
 #include "shared/secret.h"
 
-#define KEY_USE_MS 50000   /* an opened key is used this long */
-#define KEY_SWEEP_MS 5000  /* and wiped at most this much later: under 60 s in all */
+#define KEY_USE_MS 55000 /* an opened key is used this long and wiped by the next sweep: under 60 s in all */
 
 struct thread;
 struct request;

@@ -22,6 +22,8 @@
 
 struct connection {
     struct listener *listener;
+    struct connection *next, *before;
+    h2o_socket_t *socket;
     unsigned resets;
     bool cut;
 };
@@ -125,6 +127,9 @@ static void connection_closed(void *data)
 {
     struct connection *connection = data;
     struct listener *listener = connection->listener;
+    if (connection->before != NULL) connection->before->next = connection->next;
+    else listener->first = connection->next;
+    if (connection->next != NULL) connection->next->before = connection->before;
     listener->connections--;
     metric_add(connections, -1);
     free(connection);
@@ -143,6 +148,10 @@ static void accept_connection(struct listener *listener, h2o_socket_t *socket)
     struct connection *connection = calloc(1, sizeof(*connection));
     if (connection == NULL) abort();
     connection->listener = listener;
+    connection->socket = socket;
+    connection->next = listener->first;
+    if (listener->first != NULL) listener->first->before = connection;
+    listener->first = connection;
     socket->on_close.cb = connection_closed;
     socket->on_close.data = connection;
     listener->connections++;
@@ -164,6 +173,29 @@ static void accept_connections(h2o_socket_t *socket, const char *error)
         h2o_socket_t *accepted = h2o_evloop_socket_accept(socket);
         if (accepted == NULL) return;
         accept_connection(listener, accepted);
+    }
+}
+
+/* While a request is served its connection is not read, so what such a one holds is counted elsewhere. */
+static size_t upload_bytes(const struct connection *connection)
+{
+    h2o_socket_t *socket = connection->socket;
+    return !connection->cut && h2o_socket_is_reading(socket) ? socket->input->size : 0;
+}
+
+void listen_cut_uploads(struct listener *listener, size_t bytes_max)
+{
+    for (;;) {
+        size_t total = 0;
+        struct connection *largest = NULL;
+        for (struct connection *c = listener->first; c != NULL; c = c->next) {
+            total += upload_bytes(c);
+            if (largest == NULL || upload_bytes(c) > upload_bytes(largest)) largest = c;
+        }
+        if (total <= bytes_max || largest == NULL) return;
+        log_warning("upload_cut", FN(count, bytes, total));
+        largest->cut = true;
+        (void)shutdown(h2o_socket_get_fd(largest->socket), SHUT_RDWR);
     }
 }
 

@@ -7,10 +7,13 @@
 #include "shared/h2o.h"
 #include "shared/status.h"
 
+struct connection;
+
 struct listener {
     int fd;
     h2o_socket_t *socket; /* NULL: closed */
     h2o_accept_ctx_t accept;
+    struct connection *first; /* of those that are open */
     uint32_t connections;
     uint32_t connections_max;
     bool paused; /* at the maximum */
@@ -23,6 +26,9 @@ status listen_tls(const struct config *config, SSL_CTX **tls);
 
 void listen_start(struct listener *listener, h2o_context_t *context, SSL_CTX *tls);
 void listen_stop(struct listener *listener);
+/* The library collects a whole body before it hands the request over; when those on their way hold more than bytes_max, the largest
+ * ones are cut. */
+void listen_cut_uploads(struct listener *listener, size_t bytes_max);
 
 /* A request of this connection was disposed of. Unfinished ones (the client reset them) eat up the connection's budget. */
 void listen_count_end(h2o_req_t *http, bool finished);

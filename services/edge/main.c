@@ -15,6 +15,8 @@
 
 #define DESCRIPTORS_PER_CONNECTION 4 /* client, provider, and room for the others */
 
+#define BODY_OVER_MAX ((size_t)16 * 1024 * 1024)
+
 static status check_descriptors(const struct config *config);
 static status edge_configure(struct edge *edge);
 static status edge_open(struct edge *edge);
@@ -62,7 +64,8 @@ static void configure_http(struct edge *edge)
     const struct config *config = &edge->config;
     h2o_config_init(http);
     http->server_name = h2o_iovec_init(H2O_STRLIT("bourse"));
-    http->max_request_entity_size = (size_t)config->body_max;
+    /* Somewhat more than we take: a client that is cut while it still sends never reads why. */
+    http->max_request_entity_size = (size_t)config->body_max + BODY_OVER_MAX;
     http->http1.req_timeout = (uint64_t)config->edge_header_timeout;
     http->http1.upgrade_to_http2 = config->edge_http2;
     http->http2.idle_timeout = (uint64_t)config->edge_header_timeout;

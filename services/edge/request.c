@@ -73,6 +73,7 @@ static status admit(struct thread *thread, size_t body_bytes)
 {
     const struct config *config = &thread->edge->config;
     if (thread->stopping) return FAIL(STOPPING);
+    if (body_bytes > (size_t)config->body_max) return FAIL(TOO_LARGE);
     if (thread->requests.in_flight >= (uint64_t)config->requests_max) return FAIL(OVERLOADED);
     int64_t bytes = atomic_load_explicit(&thread->edge->body_bytes, memory_order_relaxed);
     if (bytes + (int64_t)body_bytes > config->body_total_max) return FAIL(OVERLOADED);

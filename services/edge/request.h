@@ -116,6 +116,9 @@ struct request {
     uint64_t settle_n;      /* of the terminal record; 0: none */
     uint64_t settle_since_ms; /* the answer is complete and waits for its SETTLE; 0: it does not */
     struct usage_vector usage; /* billed */
+    /* A provider worked for an answer that nobody pays for: with which price row, and how much. */
+    const struct price_row *absorbed_price;
+    struct usage_vector absorbed_usage;
     uint32_t flags;            /* enum fact_flag */
     money charge;
 };

@@ -144,20 +144,28 @@ static void settle(struct request *request, uint64_t delivered, enum attempt_res
                                       acknowledgement);
 }
 
+void settle_note_absorbed(struct request *request)
+{
+    const struct market_endpoint *endpoint = request->attempt.endpoint;
+    if (endpoint == NULL) return;
+    const struct usage_vector billed = request->usage;
+    const uint64_t delivered =
+        request->skin == NULL ? 0 : chat_skin_delivered_bytes(request->skin);
+    (void)decide_usage(request, delivered);
+    request->absorbed_price = endpoint->price;
+    request->absorbed_usage = request->usage;
+    request->usage = billed;
+}
+
 static void release(struct request *request, const struct ending *ending)
 {
     set_flags(request);
-    struct message_release message = {
-        .reason = ending->reason.code,
-        .absorbed = ending->absorbed,
-    };
-    const struct market_endpoint *endpoint = request->attempt.endpoint;
-    if (ending->absorbed && endpoint != NULL) {
-        uint64_t delivered =
-            request->skin == NULL ? 0 : chat_skin_delivered_bytes(request->skin);
-        (void)decide_usage(request, delivered);
-        message.price_id = endpoint->price->id;
-        message.usage = request->usage;
+    if (ending->absorbed) settle_note_absorbed(request);
+    struct message_release message = {.reason = ending->reason.code};
+    if (request->absorbed_price != NULL) {
+        message.absorbed = true;
+        message.price_id = request->absorbed_price->id;
+        message.usage = request->absorbed_usage;
     }
     if (ending->cancelled && ending->absorbed) attempt_close(request, ATTEMPT_CLIENT_GONE);
     fill_facts(request, &message.facts);

@@ -15,6 +15,7 @@
 
 #define LOOP_WAIT_MAX_MS 1000
 #define LOOP_WAIT_STOPPING_MS 20
+#define CARE_MS 500
 #define LAST_RECORDS_MS 5000 /* after the drain: time for the ledger to acknowledge what is left */
 
 struct inbox_message {
@@ -36,7 +37,7 @@ status thread_prepare(struct thread *thread)
     h2o_multithread_register_receiver(thread->http.queue, &thread->inbox, inbox_read);
     h2o_timeout_init(thread->loop, &thread->tick, TICK_MS);
     h2o_timeout_init(thread->loop, &thread->hold_limit, (uint64_t)config->hold_timeout);
-    h2o_timeout_init(thread->loop, &thread->care, KEY_SWEEP_MS);
+    h2o_timeout_init(thread->loop, &thread->care, CARE_MS);
     thread->care_entry.cb = care_run;
     h2o_timeout_link(thread->loop, &thread->care, &thread->care_entry);
     thread->peers = peer_set_new(thread->loop);
@@ -120,7 +121,10 @@ static void inbox_read(h2o_multithread_receiver_t *receiver, h2o_linklist_t *mes
 static void care_run(h2o_timeout_entry_t *entry)
 {
     struct thread *thread = H2O_STRUCT_FROM_MEMBER(struct thread, care_entry, entry);
+    const struct edge *edge = thread->edge;
     keys_sweep(thread->keys, clock_monotonic_ms());
+    listen_cut_uploads(&thread->listener,
+                       (size_t)edge->config.body_total_max / edge->thread_count);
     h2o_timeout_link(thread->loop, &thread->care, entry);
 }
 
