@@ -198,7 +198,8 @@ static void control_drain(struct control *control)
     for (size_t i = 0; i < DOOR_COUNT; i++) {
         if (control->doors[i].socket != NULL) h2o_socket_close(control->doors[i].socket);
     }
-    h2o_context_request_shutdown(&control->context);
+    /* Not by h2o_context_request_shutdown(), which starts timers of HTTP/2 that outlive the context. */
+    control->context.shutdown_requested = 1;
     uint64_t until_ms = clock_monotonic_ms() + STOP_WAIT_MS;
     while (control->job_count > 0 && clock_monotonic_ms() < until_ms)
         (void)h2o_evloop_run(control->context.loop, 10);
@@ -434,8 +435,10 @@ static void job_answer(struct control_job *job)
                               value.data, value.len);
     }
     h2o_iovec_t body = h2o_iovec_init(response->body.data, response->body.len);
+    /* h2o would send a body even to HEAD, and the client would take it for the next answer. */
+    bool has_body = body.len > 0 && !slice_equal(job->request.method, SLICE("HEAD"));
     h2o_start_response(request, &nothing_more);
-    h2o_send(request, &body, body.len > 0 ? 1 : 0, H2O_SEND_STATE_FINAL);
+    h2o_send(request, &body, has_body ? 1 : 0, H2O_SEND_STATE_FINAL);
 }
 
 /* The phrase is for people who look at raw bytes; clients read the number. */
