@@ -217,8 +217,8 @@ static void granted(struct request *request, const struct message_held *held)
     metric_add(holds_open, 1);
     if (request->over) {
         /* Nobody waits for it any more. */
-        status reason = request->abandoned ? OK : FAIL(LEDGER_DOWN);
-        settle_ending(request, &(struct ending){.reason = reason, .cancelled = request->abandoned});
+        settle_ending(request, &(struct ending){.reason = request->ended,
+                                                .cancelled = status_ok(request->ended)});
         return;
     }
     request_continue(request);

@@ -194,18 +194,25 @@ void relay_finish(struct request *request)
     relay_pump(request);
 }
 
-void relay_break(struct request *request, status cause, slice message)
+/* The answer's start is with the client: what is left is an error chunk. */
+static void break_answer(struct request *request, status cause, slice message, bool done_mark)
 {
-    if (request->http == NULL) return;
-    if (!request->response_started) {
-        answer_failure(request->http, &(struct failure){.cause = cause, .message = message});
-        return;
-    }
     if (message.len == 0) message = slice_of(error_row_of(cause.code)->sentence);
     /* Without room for the error the connection's abrupt end says it. */
     if (!status_ok(chat_skin_error(request->skin, cause, message))) request->abandoned = true;
+    if (!done_mark && slice_ends_with(buffer_slice(&request->out), DONE_MARK))
+        request->out.len -= DONE_MARK.len;
     request->final_pending = true;
     relay_pump(request);
+}
+
+void relay_break(struct request *request, status cause, slice message)
+{
+    if (request->http == NULL) return;
+    if (request->response_started)
+        break_answer(request, cause, message, true);
+    else
+        answer_failure(request->http, &(struct failure){.cause = cause, .message = message});
 }
 
 void relay_give_up_settle(struct request *request)
@@ -223,7 +230,7 @@ void relay_give_up_settle(struct request *request)
     buffer_append(&text, SLICE("The answer is complete, but its bill is not confirmed yet. See "
                                "GET /api/v1/generation?id="));
     buffer_append(&text, generation);
-    relay_break(request, FAIL(LEDGER_DOWN), buffer_slice(&text));
+    break_answer(request, FAIL(LEDGER_DOWN), buffer_slice(&text), false);
 }
 
 void relay_tick(struct request *request, uint64_t now_ms)

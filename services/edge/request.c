@@ -116,6 +116,7 @@ enum step_result request_fail(struct request *request, const struct failure *fai
     if (request->over) return STEP_OVER;
     request_pin(request);
     request->over = true;
+    request->ended = failure->cause;
     metric_add_to(request->fact_count > 0 ? METRIC_requests_failed_total
                                           : METRIC_requests_refused_total, 1);
     bool absorbed = request->response_started || attempt_may_have_served(request);

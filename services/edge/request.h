@@ -75,7 +75,8 @@ struct request {
 
     uint8_t step;
     bool over;      /* answered or given up: no step runs any more */
-    bool abandoned; /* the client left, or was cut */
+    bool abandoned; /* the client's side is gone */
+    status ended;   /* the failure it was answered with, if any */
     uint64_t started_us;
     size_t body_bytes; /* counted in edge->body_bytes */
 
