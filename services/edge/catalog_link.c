@@ -11,17 +11,22 @@
 #include "shared/metrics.h"
 
 #define CATALOG_SOCKET "run/catalog-ipc.sock"
+#define OUTCOMES_MAX ((size_t)256 * 1024) /* in a tenth of a second; more are dropped */
+#define OUTCOME_FRAME_MAX 64
 
 struct catalog_link {
     struct thread *thread;
     struct peer *peer;
     bool welcomed;
     struct market_builder *builder; /* a snapshot under way */
+    struct buffer outcomes;         /* frames that wait for the timer: nobody hurries for them */
+    h2o_timeout_entry_t outcomes_entry;
 };
 
 static void opened(struct peer *peer, void *context);
 static status received(struct peer *peer, const struct frame *frame, void *context);
 static void closed(struct peer *peer, void *context);
+static void send_outcomes(h2o_timeout_entry_t *entry);
 static const struct peer_callbacks callbacks = {opened, received, closed};
 
 struct catalog_link *catalog_link_new(struct thread *thread)
@@ -29,6 +34,8 @@ struct catalog_link *catalog_link_new(struct thread *thread)
     struct catalog_link *link = calloc(1, sizeof(*link));
     if (link == NULL) abort();
     link->thread = thread;
+    buffer_init(&link->outcomes, OUTCOMES_MAX);
+    link->outcomes_entry.cb = send_outcomes;
     link->peer = peer_dial(thread->peers, CATALOG_SOCKET, &callbacks, link);
     return link;
 }
@@ -38,6 +45,8 @@ void catalog_link_free(struct catalog_link **link_pointer)
     struct catalog_link *link = TAKE(*link_pointer);
     if (link == NULL) return;
     market_builder_free(&link->builder);
+    h2o_timeout_unlink(&link->outcomes_entry);
+    buffer_free(&link->outcomes);
     free(link);
 }
 
@@ -55,8 +64,22 @@ uint64_t catalog_call(struct catalog_link *link, struct peer_call call, struct b
 
 void catalog_outcome(struct catalog_link *link, const struct message_outcome *outcome)
 {
+    if (!catalog_ready(link)) return;
+    /* Room for a whole frame or none: half of one would break the stream. */
+    if (OUTCOMES_MAX - link->outcomes.len < OUTCOME_FRAME_MAX) return;
+    message_encode_outcome(&link->outcomes, 0, outcome);
+    if (!h2o_timeout_is_linked(&link->outcomes_entry))
+        h2o_timeout_link(link->thread->loop, &link->thread->http.hundred_ms_timeout,
+                         &link->outcomes_entry);
+}
+
+/* One write, and one waking of the catalog, for all outcomes of a tenth of a second. */
+static void send_outcomes(h2o_timeout_entry_t *entry)
+{
+    struct catalog_link *link = H2O_STRUCT_FROM_MEMBER(struct catalog_link, outcomes_entry, entry);
     struct buffer *out = catalog_ready(link) ? peer_out(link->peer) : NULL;
-    if (out != NULL) message_encode_outcome(out, 0, outcome);
+    if (out != NULL) buffer_append(out, buffer_slice(&link->outcomes));
+    buffer_clear(&link->outcomes);
 }
 
 static void opened(struct peer *peer, void *context)
