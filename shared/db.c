@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One libpq connection used by one thread: connect, prepare by name, run, repeat what PostgreSQL asks to repeat.
- * Decides which SQLSTATE is which status; knows no statement by heart but BEGIN, COMMIT, ROLLBACK and the
- * setting for row level security. The complication is what a lost connection means: nothing is repeated by
- * itself once a statement may have run, but an idle connection is looked at before it is used. */
+/* One libpq connection used by one thread: connect, prepare by name, run, repeat what PostgreSQL
+ * asks to repeat. Decides which SQLSTATE is which status; knows no statement by heart but BEGIN,
+ * COMMIT, ROLLBACK and the setting for row level security. The complication is what a lost
+ * connection means: nothing is repeated by itself once a statement may have run, but an idle
+ * connection is looked at before it is used. */
 #include "shared/db.h"
 
 #include <assert.h>
@@ -114,7 +115,7 @@ const char *db_last_sqlstate(const struct db *db)
     return db->sqlstate;
 }
 
-/* ---- statements ------------------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 status db_run(struct db *db, const char *name, const struct db_param *params, size_t count,
               struct db_result **result)
@@ -184,7 +185,7 @@ static status run_plain(struct db *db, const char *sql)
     return done;
 }
 
-/* ---- transactions ----------------------------------------------------------------------------- */
+/* ---- transactions ---------------------------------------------------------------------------- */
 
 status db_transaction(struct db *db, int64_t org, status (*body)(struct db *db, void *context),
                       void *context)
@@ -254,7 +255,7 @@ static status transaction_commit(struct db *db)
     return repeat ? FAIL(DATABASE) : FAIL(INTERNAL);
 }
 
-/* ---- connection ------------------------------------------------------------------------------- */
+/* ---- connection ------------------------------------------------------------------------------ */
 
 static status connect_if_needed(struct db *db)
 {
@@ -299,8 +300,9 @@ static void disconnect(struct db *db)
         memset(db->prepared, 0, db->statements.count * sizeof(db->prepared[0]));
 }
 
-/* A server that restarted has closed the connection; to find that out now costs one poll and saves the caller a
- * failure whose outcome nobody knows. The farewell message comes before the end, hence the repetition. */
+/* A server that restarted has closed the connection; to find that out now costs one poll and saves
+ * the caller a failure whose outcome nobody knows. The farewell message comes before the end, hence
+ * the repetition. */
 static bool lost_while_idle(struct db *db)
 {
     for (int i = 0; i < 3; i++) {
@@ -311,7 +313,7 @@ static bool lost_while_idle(struct db *db)
     return false;
 }
 
-/* ---- notifications ---------------------------------------------------------------------------- */
+/* ---- notifications --------------------------------------------------------------------------- */
 
 status db_wait_notification(struct db *db, int64_t timeout_ms, struct arena *arena, slice *channel,
                             slice *payload)
@@ -345,7 +347,7 @@ status db_wait_notification(struct db *db, int64_t timeout_ms, struct arena *are
     }
 }
 
-/* ---- parameters ------------------------------------------------------------------------------- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 static status set_parameters(struct db *db, const struct db_param *params, size_t count,
                              struct parameters *parameters)
@@ -394,7 +396,7 @@ static status set_parameter(struct arena *arena, const struct db_param *param,
     return OK;
 }
 
-/* ---- results ---------------------------------------------------------------------------------- */
+/* ---- results --------------------------------------------------------------------------------- */
 
 size_t db_row_count(const struct db_result *result)
 {
@@ -471,7 +473,7 @@ void db_result_free(struct db_result **pointer)
     free(result);
 }
 
-/* ---- failures --------------------------------------------------------------------------------- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
 static status classify(struct db *db, const PGresult *pg, const char *what)
 {
@@ -485,7 +487,8 @@ static status classify(struct db *db, const PGresult *pg, const char *what)
         PQstatus(db->pg) != CONNECTION_OK || (failure.code == ERROR_DATABASE && !db->repeat);
     db->sqlstate[0] = '\0';
     if (!lost) memcpy(db->sqlstate, sqlstate, strnlen(sqlstate, SQLSTATE_SIZE - 1) + 1);
-    /* Messages may quote rows of customers. Those of class 42 speak of the schema and of grants only. */
+    /* Messages may quote rows of customers. Those of class 42 speak of the schema and of grants
+     * only. */
     const char *message = strncmp(sqlstate, "42", 2) == 0
                               ? PQresultErrorField(pg, PG_DIAG_MESSAGE_PRIMARY)
                               : PQresultErrorField(pg, PG_DIAG_CONSTRAINT_NAME);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Binary arrays, big-endian: number of dimensions (0 for an empty array), flags, element type, then per dimension
- * its length and lower bound, then per element its length and bytes. */
+/* Binary arrays, big-endian: number of dimensions (0 for an empty array), flags, element type, then
+ * per dimension its length and lower bound, then per element its length and bytes. */
 #include "shared/db_arrays.h"
 
 #include "shared/buffer.h"

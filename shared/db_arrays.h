@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parameters in the forms PostgreSQL reads: one-dimensional arrays in its binary format, integers as text. The
- * element type is part of the array, so a statement casts: $1::bigint[], $1::bytea[], $1::text[].
- * All of them: TOO_LARGE when the arena's cap would be passed. */
+/* Parameters in the forms PostgreSQL reads: one-dimensional arrays in its binary format, integers
+ * as text. The element type is part of the array, so a statement casts: $1::bigint[], $1::bytea[],
+ * $1::text[]. All of them: TOO_LARGE when the arena's cap would be passed. */
 #pragma once
 
 #include "shared/arena.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cuts a statements.sql at its `-- name:` lines. SQL itself is not looked at, so a statement may hold comments;
- * only a line that begins with the marker ends it. */
+/* Cuts a statements.sql at its `-- name:` lines. SQL itself is not looked at, so a statement may
+ * hold comments; only a line that begins with the marker ends it. */
 #include "shared/db_statements.h"
 
 #include <stdlib.h>

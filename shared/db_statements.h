@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The closed list of statements of a service, read from the text of its statements.sql. Knows no libpq. */
+/* The closed list of statements of a service, read from the text of its statements.sql. Knows no
+ * libpq. */
 #pragma once
 
 #include "shared/arena.h"
@@ -16,8 +17,8 @@ struct db_statement_list {
     struct arena arena;
 };
 
-/* CONFIGURATION, after a log line with the name, for a name that is empty, malformed or used twice and for a
- * name without a statement. Text before the first name is a heading and is skipped. */
+/* CONFIGURATION, after a log line with the name, for a name that is empty, malformed or used twice
+ * and for a name without a statement. Text before the first name is a heading and is skipped. */
 status db_statements_parse(const char *text, struct db_statement_list *list);
 void db_statements_free(struct db_statement_list *list);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Signs and checks principal tokens. libjwt decides whether the bytes were signed; everything a token says is then
- * compared here, because libjwt takes an HS256 token whose secret is our public key and never looks at
- * times. Every way a token can be wrong has the same answer. */
+/* Signs and checks principal tokens. libjwt decides whether the bytes were signed; everything a
+ * token says is then compared here, because libjwt takes an HS256 token whose secret is our public
+ * key and never looks at times. Every way a token can be wrong has the same answer. */
 #include "shared/token.h"
 
 #include <errno.h>
@@ -122,7 +122,7 @@ status token_verify(struct token_verifier *verifier, slice text, slice method, s
     return OK;
 }
 
-/* ---- keys ------------------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------------------ */
 
 static status key_open(const char *path, bool is_private, struct secret *pem, char *key_id)
 {
@@ -163,10 +163,11 @@ static status key_id_of(EVP_PKEY *key, char *key_id)
     return buffer_finish(&out);
 }
 
-/* ---- text ------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
-/* Three runs of base64url digits. libjwt skips what is no digit and ignores what follows. The first two are
- * signed as they are spelled; the signature is not, and is held to its one spelling here. */
+/* Three runs of base64url digits. libjwt skips what is no digit and ignores what follows. The first
+ * two are signed as they are spelled; the signature is not, and is held to its one spelling
+ * here. */
 static bool is_written_as_ours(slice text)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -181,7 +182,7 @@ static bool is_written_as_ours(slice text)
     return strchr("AQgw", signature.data[signature.len - 1]) != NULL;
 }
 
-/* ---- claims ----------------------------------------------------------------------------------- */
+/* ---- claims ---------------------------------------------------------------------------------- */
 
 static status binding_set(struct binding *binding, slice method, slice path)
 {

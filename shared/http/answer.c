@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Answers of the control plane: the error envelope, headers, query parameters. Everything a handler says is
- * checked or cut here, so that handlers can be short. */
+/* Answers of the control plane: the error envelope, headers, query parameters. Everything a handler
+ * says is checked or cut here, so that handlers can be short. */
 #include "shared/http/job.h"
 
 #include "shared/http/routes.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The socket thread of a control plane: accepts on two Unix sockets, turns requests into jobs for the workers and
- * their results into responses. Health and metrics are answered here, so that busy workers cannot hide them. A job and
- * its h2o request live apart: whichever ends last frees the job, and both ends are seen on this thread alone. */
+/* The socket thread of a control plane: accepts on two Unix sockets, turns requests into jobs for
+ * the workers and their results into responses. Health and metrics are answered here, so that busy
+ * workers cannot hide them. A job and its h2o request live apart: whichever ends last frees the
+ * job, and both ends are seen on this thread alone. */
 #include "shared/http/control.h"
 
 #include <pthread.h>
@@ -27,7 +28,8 @@
 
 enum { DOOR_SERVICE, DOOR_OPERATOR, DOOR_COUNT };
 
-/* One listening socket. h2o finds its way back to it through the handler of the host made for it. */
+/* One listening socket. h2o finds its way back to it through the handler of the host made for
+ * it. */
 struct door {
     struct control *control;
     h2o_socket_t *socket;
@@ -121,7 +123,7 @@ void control_stop(struct control **pointer)
     control_free(control);
 }
 
-/* ---- the thread ------------------------------------------------------------------------------- */
+/* ---- the thread ------------------------------------------------------------------------------ */
 
 static void configure(struct control *control)
 {
@@ -198,7 +200,8 @@ static void control_drain(struct control *control)
     for (size_t i = 0; i < DOOR_COUNT; i++) {
         if (control->doors[i].socket != NULL) h2o_socket_close(control->doors[i].socket);
     }
-    /* Not by h2o_context_request_shutdown(), which starts timers of HTTP/2 that outlive the context. */
+    /* Not by h2o_context_request_shutdown(), which starts timers of HTTP/2 that outlive the
+     * context. */
     control->context.shutdown_requested = 1;
     uint64_t until_ms = clock_monotonic_ms() + STOP_WAIT_MS;
     while (control->job_count > 0 && clock_monotonic_ms() < until_ms)
@@ -221,7 +224,7 @@ static void control_free(struct control *control)
     free(control);
 }
 
-/* ---- connections ------------------------------------------------------------------------------ */
+/* ---- connections ----------------------------------------------------------------------------- */
 
 static void door_accept(h2o_socket_t *listener, const char *error)
 {
@@ -262,7 +265,7 @@ static void connection_closed(void *data)
     free(connection);
 }
 
-/* ---- requests in ------------------------------------------------------------------------------ */
+/* ---- requests in ----------------------------------------------------------------------------- */
 
 static int request_received(h2o_handler_t *handler, h2o_req_t *request)
 {
@@ -393,7 +396,7 @@ static slice header_of(const h2o_req_t *request, slice name)
     return (slice){value.base, value.len};
 }
 
-/* ---- answers out ------------------------------------------------------------------------------ */
+/* ---- answers out ----------------------------------------------------------------------------- */
 
 /* On a worker's thread. */
 static void job_done(struct control_job *job)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One control-plane request on its way: made on the loop's thread, run by a worker, answered on the loop's thread
- * again. It owns copies of all it needs, because the client may leave (and h2o forget the request) at any time. */
+/* One control-plane request on its way: made on the loop's thread, run by a worker, answered on the
+ * loop's thread again. It owns copies of all it needs, because the client may leave (and h2o forget
+ * the request) at any time. */
 #pragma once
 
 #include "shared/h2o.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Matches paths against patterns segment by segment. The tables have tens of rows and a request costs a database
- * query, so every row is tried; which one wins is decided by a number per match, not by the order of the rows. */
+/* Matches paths against patterns segment by segment. The tables have tens of rows and a request
+ * costs a database query, so every row is tried; which one wins is decided by a number per match,
+ * not by the order of the rows. */
 #include "shared/http/routes.h"
 
 #define SEGMENTS_MAX 16 /* two bits of rank each */

@@ -13,12 +13,13 @@ struct route_match {
     slice allow; /* on METHOD_NOT_ALLOWED: "GET, POST" */
 };
 
-/* Each segment of the path is decoded by itself, so that a%2Fb is one segment; when no route matches then,
- * the path is decoded as a whole and matched again. Of several matches the one whose first differing segment is
- * literal wins, then {one}, then {rest+}. UNKNOWN_ROUTE, METHOD_NOT_ALLOWED, BAD_REQUEST (broken escapes), TOO_LARGE. */
+/* Each segment of the path is decoded by itself, so that a%2Fb is one segment; when no route
+ * matches then, the path is decoded as a whole and matched again. Of several matches the one whose
+ * first differing segment is literal wins, then {one}, then {rest+}. UNKNOWN_ROUTE,
+ * METHOD_NOT_ALLOWED, BAD_REQUEST (broken escapes), TOO_LARGE. */
 status route_find(const struct control_route *routes, size_t count, slice method, slice raw_path,
                   struct arena *arena, struct route_match *match);
 
-/* %XX, and + as a space where form encoding says so. A view of `text` when nothing is encoded. BAD_REQUEST on a
- * broken escape and on a NUL; TOO_LARGE. */
+/* %XX, and + as a space where form encoding says so. A view of `text` when nothing is encoded.
+ * BAD_REQUEST on a broken escape and on a NUL; TOO_LARGE. */
 status percent_decode(struct arena *arena, slice text, bool plus_is_space, slice *decoded);

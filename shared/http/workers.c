@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads that take jobs from one bounded queue and run their handlers: who is calling, may they, is the body JSON,
- * then the handler, then the envelope of what failed. Each thread has its own database connection, document and arena. */
+/* Threads that take jobs from one bounded queue and run their handlers: who is calling, may they,
+ * is the body JSON, then the handler, then the envelope of what failed. Each thread has its own
+ * database connection, document and arena. */
 #include "shared/http/job.h"
 
 #include <pthread.h>
@@ -178,7 +179,7 @@ static status handle(struct worker *worker, struct control_job *job)
     return route->handler(request, &job->response);
 }
 
-/* ---- who is calling --------------------------------------------------------------------------- */
+/* ---- who is calling -------------------------------------------------------------------------- */
 
 static status authenticate(const struct control_settings *settings, struct control_job *job)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Slots with a free list. Deadlines are looked at only when the earliest one can have passed: under steady
- * traffic that is about once per deadline, not once per tick, so no timer wheel is needed. */
+/* Slots with a free list. Deadlines are looked at only when the earliest one can have passed: under
+ * steady traffic that is about once per deadline, not once per tick, so no timer wheel is
+ * needed. */
 #include "shared/ipc/calls.h"
 
 #include <stdlib.h>

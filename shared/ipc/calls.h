@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The questions of one peer that wait for their answer: a table of slots, found in O(1) by request id. An id
- * names its slot and how many calls there were before, so an id is never used twice. Only peer.c uses this. */
+/* The questions of one peer that wait for their answer: a table of slots, found in O(1) by request
+ * id. An id names its slot and how many calls there were before, so an id is never used twice. Only
+ * peer.c uses this. */
 #pragma once
 
 #include "shared/ipc/peer.h"
@@ -29,5 +30,6 @@ bool calls_take(struct calls *calls, uint64_t id, struct peer_call *call);
 /* Whether this table ever handed the id out. */
 bool calls_issued(const struct calls *calls, uint64_t id);
 
-/* Ends every call whose deadline is not after now_ms; UINT64_MAX ends all. The answers may begin new calls. */
+/* Ends every call whose deadline is not after now_ms; UINT64_MAX ends all. The answers may begin
+ * new calls. */
 void calls_fail(struct calls *calls, uint64_t now_ms, status reason);

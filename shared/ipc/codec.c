@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bytes of every field kind, little-endian whatever the machine is. What an encoder writes, the decoder of the
- * same kind accepts: texts, attempts and unit counts are cut to their bounds on the way out and checked against
- * them on the way in. The one complication: nothing left means "an older sender without this field", which
- * reads as zero, but a field that begins and does not end was cut, and that is bad. */
+/* Bytes of every field kind, little-endian whatever the machine is. What an encoder writes, the
+ * decoder of the same kind accepts: texts, attempts and unit counts are cut to their bounds on the
+ * way out and checked against them on the way in. The one complication: nothing left means "an
+ * older sender without this field", which reads as zero, but a field that begins and does not end
+ * was cut, and that is bad. */
 #include "shared/ipc/codec.h"
 
 #include <assert.h>
@@ -147,8 +148,8 @@ void codec_get_caller(struct codec_reader *in, kind_caller *value)
     if (value->kind > CALLER_MANAGEMENT) in->bad = true;
 }
 
-/* A count above the bound can only come from a provider that talks nonsense; it is cut here, because a frame
- * that the ledger refuses would be sent again for ever. */
+/* A count above the bound can only come from a provider that talks nonsense; it is cut here,
+ * because a frame that the ledger refuses would be sent again for ever. */
 void codec_put_usage(struct buffer *out, const kind_usage *value)
 {
     for (size_t i = 0; i < BILLING_CLASS_COUNT; i++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The field kinds of messages.def: their C types, encoders and bounded decoders. Also used for the ledger's
- * journal records. A decoder never reads past its slice and never allocates; texts are views of the input. */
+/* The field kinds of messages.def: their C types, encoders and bounded decoders. Also used for the
+ * ledger's journal records. A decoder never reads past its slice and never allocates; texts are
+ * views of the input. */
 #pragma once
 
 #include "shared/billing.h"
@@ -8,7 +9,7 @@
 #include "shared/id.h"
 
 #define CODEC_LIST_MAX 128
-#define ATTEMPTS_MAX 8
+#define ATTEMPTS_MAX   8
 #define CANDIDATES_MAX 8
 
 struct u32_list {
@@ -23,11 +24,25 @@ struct u64_list {
 enum caller_kind { CALLER_NONE = 0, CALLER_KEY = 1, CALLER_MANAGEMENT = 2 };
 enum limit_source { LIMIT_NONE, LIMIT_CREDITS, LIMIT_KEY, LIMIT_MEMBER, LIMIT_ORG };
 enum dialect { DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECT_GEMINI, DIALECT_BEDROCK, DIALECT_COHERE };
-enum modality { MODALITY_TEXT = 1, MODALITY_IMAGE = 2, MODALITY_AUDIO = 4, MODALITY_FILE = 8, MODALITY_VIDEO = 16 };
+enum modality {
+    MODALITY_TEXT = 1,
+    MODALITY_IMAGE = 2,
+    MODALITY_AUDIO = 4,
+    MODALITY_FILE = 8,
+    MODALITY_VIDEO = 16
+};
 enum endpoint_health { HEALTH_STABLE, HEALTH_DEGRADED, HEALTH_DOWN };
 enum attempt_result {
-    ATTEMPT_OK, ATTEMPT_BAD_REQUEST, ATTEMPT_AUTH, ATTEMPT_RATE_LIMITED, ATTEMPT_OVERLOADED,
-    ATTEMPT_SERVER, ATTEMPT_TIMEOUT, ATTEMPT_NOT_FOUND, ATTEMPT_BROKEN_STREAM, ATTEMPT_CLIENT_GONE,
+    ATTEMPT_OK,
+    ATTEMPT_BAD_REQUEST,
+    ATTEMPT_AUTH,
+    ATTEMPT_RATE_LIMITED,
+    ATTEMPT_OVERLOADED,
+    ATTEMPT_SERVER,
+    ATTEMPT_TIMEOUT,
+    ATTEMPT_NOT_FOUND,
+    ATTEMPT_BROKEN_STREAM,
+    ATTEMPT_CLIENT_GONE,
 };
 
 /* Who is calling, as the ledger knows it. Any change of any of it raises version. */
@@ -50,7 +65,14 @@ struct attempt_fact {
     uint32_t latency_ms;
 };
 
-enum finish_reason { FINISH_NONE, FINISH_STOP, FINISH_LENGTH, FINISH_TOOL_CALLS, FINISH_CONTENT_FILTER, FINISH_ERROR };
+enum finish_reason {
+    FINISH_NONE,
+    FINISH_STOP,
+    FINISH_LENGTH,
+    FINISH_TOOL_CALLS,
+    FINISH_CONTENT_FILTER,
+    FINISH_ERROR
+};
 enum fact_flag {
     FACT_STREAMED = 1,
     FACT_CANCELLED = 2, /* the client left */
@@ -59,13 +81,14 @@ enum fact_flag {
     FACT_BYOK = 16,
 };
 
-/* What a generation's row needs beyond money. Text bounds are cuts: longer ones are shortened by the edge. */
+/* What a generation's row needs beyond money. Text bounds are cuts: longer ones are shortened by
+ * the edge. */
 struct generation_facts {
     uint32_t model;
     uint32_t endpoint; /* that answered; 0: none */
     uint32_t provider;
-    uint32_t flags; /* enum fact_flag */
-    uint8_t finish; /* enum finish_reason */
+    uint32_t flags;         /* enum fact_flag */
+    uint8_t finish;         /* enum finish_reason */
     uint32_t first_byte_ms; /* from request to the first byte of the answer */
     uint32_t total_ms;
     slice native_finish; /* ≤ 32 */
@@ -95,16 +118,19 @@ typedef struct usage_vector kind_usage;
 typedef struct generation_facts kind_facts;
 typedef struct price_row kind_price_row;
 
-/* A reader over bytes of a peer or a file. Past the end every get answers zero: appended fields of a newer version are
- * absent in an older frame. `bad` is set when a value breaks its own bound (list too long, text too long, tiers 0). */
+/* A reader over bytes of a peer or a file. Past the end every get answers zero: appended fields of
+ * a newer version are absent in an older frame. `bad` is set when a value breaks its own bound
+ * (list or text too long, tiers 0, units above BILLING_UNITS_MAX, a negative price, an unknown
+ * kind of caller) and when the end is inside of a value. Encoders cut texts, attempts and units
+ * instead. */
 struct codec_reader {
     const uint8_t *at;
     const uint8_t *end;
     bool bad;
 };
 
-#define CODEC_KIND(kind)                                                                           \
-    void codec_put_##kind(struct buffer *out, const kind_##kind *value);                           \
+#define CODEC_KIND(kind)                                                 \
+    void codec_put_##kind(struct buffer *out, const kind_##kind *value); \
     void codec_get_##kind(struct codec_reader *in, kind_##kind *value);
 CODEC_KIND(u8)
 CODEC_KIND(u16)

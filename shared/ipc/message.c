@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The encoders, decoders and names of messages.def, each by including the list once more, and the head of a
- * frame. Nothing here knows what a message means. A frame that does not fit its buffer is taken back whole,
- * so that half a frame can never be sent. */
+/* The encoders, decoders and names of messages.def, each by including the list once more, and the
+ * head of a frame. Nothing here knows what a message means. A frame that does not fit its buffer is
+ * taken back whole, so that half a frame can never be sent. */
 #include "shared/ipc/message.h"
 
 /* Offsets in the head: u32 length of the body, u16 type, u16 flags, u64 request id. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unix stream sockets to frames and back. Reading and writing are our own read(2) and send(2); the loop only tells
- * when. A peer that cannot be written to is not closed on the spot but shut down: what it sent before is still
- * read and delivered, and its end then arrives like any other, outside every caller's stack. */
+/* Unix stream sockets to frames and back. Reading and writing are our own read(2) and send(2); the
+ * loop only tells when. A peer that cannot be written to is not closed on the spot but shut down:
+ * what it sent before is still read and delivered, and its end then arrives like any other, outside
+ * every caller's stack. */
 #include "shared/ipc/peer.h"
 
 #include <errno.h>
@@ -190,7 +191,7 @@ void peer_call_cancel(struct peer *peer, uint64_t request)
     (void)calls_take(&peer->calls, request, &call);
 }
 
-/* ---- life of a peer --------------------------------------------------------------------------- */
+/* ---- life of a peer -------------------------------------------------------------------------- */
 
 static struct peer *peer_new(struct peer_set *set, const struct peer_callbacks *callbacks,
                              void *context, const char *path)
@@ -260,7 +261,7 @@ static void peer_break(struct peer *peer)
     (void)shutdown(h2o_socket_get_fd(peer->socket), SHUT_RDWR);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static void peer_read(h2o_socket_t *socket, const char *error)
 {
@@ -327,7 +328,7 @@ static bool frame_deliver(struct peer *peer, const struct frame *frame)
     return false;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void peer_write(struct peer *peer)
 {
@@ -370,7 +371,7 @@ static void peer_writable(h2o_socket_t *socket, const char *error)
     peer_write(peer);
 }
 
-/* ---- dialling and accepting ------------------------------------------------------------------- */
+/* ---- dialling and accepting ------------------------------------------------------------------ */
 
 static void peer_dial_again(struct peer *peer)
 {
@@ -436,7 +437,7 @@ static bool uid_allowed(const struct listener *listener, int fd)
     return false;
 }
 
-/* ---- time ------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 static void tick_start(struct peer_set *set)
 {

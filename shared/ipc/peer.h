@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One connection between two processes on an event loop: bytes to frames and back, one write per loop turn, reconnection
- * on the dialling side, and calls (a question with a deadline and one answer). SO_PEERCRED is checked on accept. A malformed
- * frame closes that peer and nothing else. Single-threaded: a peer belongs to its loop. */
+/* One connection between two processes on an event loop: bytes to frames and back, one write per
+ * loop turn, reconnection on the dialling side, and calls (a question with a deadline and one
+ * answer). SO_PEERCRED is checked on accept. A malformed frame closes that peer and nothing else.
+ * Single-threaded: a peer belongs to its loop. */
 #pragma once
 
 #include "shared/h2o.h"
@@ -15,8 +16,9 @@ struct peer_callbacks {
     void (*opened)(struct peer *peer, void *context);
     /* A frame that answers no pending call. A failure closes the peer. */
     status (*received)(struct peer *peer, const struct frame *frame, void *context);
-    /* Closed or lost; everything read before EOF was delivered first. Pending calls were failed with CLOSED before this.
-     * A dialled peer dials again by itself (every 100 ms at first, at most every second); an accepted one is freed after this returns. */
+    /* Closed or lost; everything read before EOF was delivered first. Pending calls were failed
+     * with CLOSED before this. A dialled peer dials again by itself (every 100 ms at first, at most
+     * every second); an accepted one is freed after this returns. */
     void (*closed)(struct peer *peer, void *context);
 };
 
@@ -26,9 +28,11 @@ void peer_set_flush(struct peer_set *set);
 void peer_set_free(struct peer_set **set); /* closes all */
 
 /* Dials path now and for ever. Returns at once. */
-struct peer *peer_dial(struct peer_set *set, const char *path, const struct peer_callbacks *callbacks, void *context);
+struct peer *peer_dial(struct peer_set *set, const char *path,
+                       const struct peer_callbacks *callbacks, void *context);
 
-/* Accepts on a listening descriptor. allowed_uids: peers with another uid (0 and our own are always allowed) are closed. */
+/* Accepts on a listening descriptor, which is the set's from now on. allowed_uids: peers with
+ * another uid (0 and our own are always allowed) are closed. */
 struct peer_rules {
     const uid_t *allowed_uids;
     size_t count;
@@ -40,20 +44,23 @@ bool peer_is_open(const struct peer *peer);
 void peer_set_user(struct peer *peer, void *user); /* per-connection state of the owner */
 void *peer_user(const struct peer *peer);
 
-/* The outgoing buffer: encode frames straight into it with message_encode_…(peer_out(peer), …). NULL when closed or when
- * more than PEER_OUT_MAX bytes wait (the caller refuses work instead of queueing without bound). */
+/* The outgoing buffer: encode frames straight into it with message_encode_…(peer_out(peer), …).
+ * NULL when closed or when more than PEER_OUT_MAX bytes wait (the caller refuses work instead of
+ * queueing without bound). */
 #define PEER_OUT_MAX (8u << 20)
 struct buffer *peer_out(struct peer *peer);
 
-/* Calls. `answer` runs exactly once: with the frame, or with frame == NULL and CLOSED or DEADLINE. It may run inside peer_call
- * only when it fails at once (peer closed). A late answer is dropped. */
+/* Calls. `answer` runs exactly once, never inside peer_call_begin(): with the frame, or with frame
+ * == NULL and CLOSED or DEADLINE (looked at every 50 ms). A late answer is dropped. Request ids of
+ * the accepting side have bit 63 set, so both sides may ask. */
 typedef void (*peer_answer)(void *context, status result, const struct frame *frame);
 struct peer_call {
     peer_answer answer;
     void *context;
     uint32_t deadline_ms;
 };
-/* Reserves the request id to encode with; 0 when the peer is closed or has PEER_CALLS_MAX calls open (the answer callback is then not run). */
+/* Reserves the request id to encode with; 0 when the peer is closed or has PEER_CALLS_MAX calls
+ * open (the answer callback is then not run). */
 #define PEER_CALLS_MAX 65536
 uint64_t peer_call_begin(struct peer *peer, struct peer_call call);
 /* The caller went away: the answer will not run. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A stream of frames as a peer could send it: nothing may be read past its end, and what a decoder accepts its
- * encoder writes so that the decoder accepts it again and the bytes stay the same. */
+/* A stream of frames as a peer could send it: nothing may be read past its end, and what a decoder
+ * accepts its encoder writes so that the decoder accepts it again and the bytes stay the same. */
 #include <assert.h>
 
 #include "shared/ipc/message.h"

@@ -215,7 +215,8 @@ TEST(facts_are_cut_to_their_bounds_when_sent)
     facts.attempts[7].latency_ms = 77;
     struct buffer out = fresh();
     codec_put_facts(&out, &facts);
-    /* 38 bytes without texts and attempts, texts of 32 + 96 + 192 + 64 + 128 + 128, 8 attempts of 15 bytes */
+    /* 38 bytes without texts and attempts, texts of 32 + 96 + 192 + 64 + 128 + 128, 8 attempts of
+     * 15 bytes */
     assert_int_equal(out.len, 38 + 640 + 120);
     struct generation_facts back;
     struct codec_reader in = reader_of(out.data, out.len);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The control plane as its clients see it: real requests over its two sockets to handlers made for the test. */
+/* The control plane as its clients see it: real requests over its two sockets to handlers made for
+ * the test. */
 #include "tests/unit/test.h"
 
 #include <openssl/evp.h>
@@ -34,7 +35,7 @@ static struct token_verifier *verifier;
 static struct control *control;
 static struct gate gate = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
-/* ---- handlers --------------------------------------------------------------------------------- */
+/* ---- handlers -------------------------------------------------------------------------------- */
 
 static status answer_echo(struct control_request *request, struct control_response *response)
 {
@@ -155,7 +156,7 @@ static const struct control_route routes[] = {
 };
 #define ROUTE_COUNT (sizeof(routes) / sizeof(routes[0]))
 
-/* ---- set-up ----------------------------------------------------------------------------------- */
+/* ---- set-up ---------------------------------------------------------------------------------- */
 
 static void make_keys(void)
 {
@@ -221,7 +222,7 @@ static int stop(void **state)
     return 0;
 }
 
-/* ---- a client --------------------------------------------------------------------------------- */
+/* ---- a client -------------------------------------------------------------------------------- */
 
 struct answer {
     char bytes[256 * 1024];
@@ -310,7 +311,7 @@ static void get_as(int door, enum principal_kind kind, const char *signed_path, 
 #define assert_has(text)     assert_non_null(strstr(answer.bytes, text))
 #define assert_has_not(text) assert_null(strstr(answer.bytes, text))
 
-/* ---- who may call ----------------------------------------------------------------------------- */
+/* ---- who may call ---------------------------------------------------------------------------- */
 
 TEST(a_public_route_needs_nobody)
 {
@@ -397,7 +398,7 @@ TEST(the_sockets_have_the_rights_that_decide_who_connects)
     assert_int_equal(info.st_mode & 0777, 0600);
 }
 
-/* ---- requests --------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 TEST(a_body_may_be_as_long_as_its_route_says)
 {
@@ -472,7 +473,7 @@ TEST(an_answer_to_head_has_no_body)
     assert_string_equal(answer.body, "");
 }
 
-/* ---- answers ---------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 TEST(a_failure_is_an_envelope_with_its_facts)
 {
@@ -556,7 +557,7 @@ TEST(a_connection_serves_one_request_after_the_other)
     assert_has("\"q\":\"last\"");
 }
 
-/* ---- many, late and never --------------------------------------------------------------------- */
+/* ---- many, late and never -------------------------------------------------------------------- */
 
 static const char slow_request[] = "GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
@@ -651,8 +652,9 @@ TEST(a_service_that_cannot_listen_does_not_start)
     assert_null(second);
 }
 
-/* libh2o keeps freed connections in lists of their thread and loses the lists with it, 25 small ones here; and it
- * never frees the head of a queue. Neither grows in a service, which has one such thread as long as it lives. */
+/* libh2o keeps freed connections in lists of their thread and loses the lists with it, 25 small
+ * ones here; and it never frees the head of a queue. Neither grows in a service, which has one such
+ * thread as long as it lives. */
 __attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {

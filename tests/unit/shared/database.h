@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A private PostgreSQL in a scratch directory: one cluster, its superuser is `tester`, nothing is synced to disk. As root
- * it runs as the user postgres, because a server refuses root. Every function aborts the test program on a fault. */
+/* A private PostgreSQL in a scratch directory: one cluster, its superuser is `tester`, nothing is
+ * synced to disk. As root it runs as the user postgres, because a server refuses root. Every
+ * function aborts the test program on a fault. */
 #pragma once
 
 #include "tests/unit/shared/scratch.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The database client against a PostgreSQL of its own: values in and out, failures as statuses, transactions, what
- * is repeated and what is not, and servers that go away. */
+/* The database client against a PostgreSQL of its own: values in and out, failures as statuses,
+ * transactions, what is repeated and what is not, and servers that go away. */
 #include "tests/unit/test.h"
 
 #include <stdio.h>
@@ -22,7 +22,8 @@ static const char statements_text[] =
     "create sequence tries;\n"
     "end $$;\n"
     "-- name: flaky_function\n"
-    "create function flaky(code text, successes_from bigint) returns bigint language plpgsql as $$\n"
+    "create function flaky(code text, successes_from bigint) returns bigint\n"
+    "language plpgsql as $$\n"
     "declare n bigint := nextval('tries');\n"
     "begin\n"
     "  if n < successes_from then raise exception 'again' using errcode = code; end if;\n"
@@ -143,7 +144,7 @@ static void run_in_the_end(struct db *on, const char *statement)
         assert_true(clock_monotonic_ms() < until_ms);
 }
 
-/* ---- the list of statements ------------------------------------------------------------------- */
+/* ---- the list of statements ------------------------------------------------------------------ */
 
 static status parse(const char *text, struct db_statement_list *list)
 {
@@ -192,7 +193,7 @@ TEST(a_list_with_a_fault_is_refused)
     }
 }
 
-/* ---- values ----------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 TEST(scalars_come_back_as_they_were_sent)
 {
@@ -296,7 +297,7 @@ TEST(a_connection_is_its_roles)
     assert_slice(db_text(result, 0, 1), "tester");
 }
 
-/* ---- failures --------------------------------------------------------------------------------- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
 TEST(a_row_that_exists_is_a_conflict_and_a_broken_rule_is_a_check)
 {
@@ -325,7 +326,7 @@ TEST(a_statement_that_is_unknown_or_wrong_is_our_fault)
     assert_int_equal(single_number(db, "count_parents"), 0);
 }
 
-/* ---- transactions ----------------------------------------------------------------------------- */
+/* ---- transactions ---------------------------------------------------------------------------- */
 
 struct body {
     int runs;
@@ -434,7 +435,7 @@ TEST(the_organization_is_set_for_one_transaction)
     assert_string_equal(org, "-9223372036854775808");
 }
 
-/* ---- servers that go away --------------------------------------------------------------------- */
+/* ---- servers that go away -------------------------------------------------------------------- */
 
 TEST(a_connection_lost_while_idle_is_made_again_unnoticed)
 {
@@ -499,7 +500,7 @@ TEST(a_server_that_never_was_there_is_no_fault_of_opening)
     db_close(&nowhere);
 }
 
-/* ---- notifications ---------------------------------------------------------------------------- */
+/* ---- notifications --------------------------------------------------------------------------- */
 
 static void notify(const char *payload)
 {

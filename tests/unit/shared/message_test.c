@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Frames and messages: the bytes of a head, cutting a stream into frames, fields that are missing or new. */
+/* Frames and messages: the bytes of a head, cutting a stream into frames, fields that are missing
+ * or new. */
 #include "tests/unit/test.h"
 
 #include "shared/ipc/message.h"
@@ -148,7 +149,8 @@ TEST(a_settlement_comes_back_as_it_was_sent)
     assert_int_equal(back.facts.attempts[0].latency_ms, 120);
 }
 
-/* Every message of the list: an empty body is the oldest version there can be, and what is encoded can be decoded. */
+/* Every message of the list: an empty body is the oldest version there can be, and what is encoded
+ * can be decoded. */
 TEST(every_message_reads_an_empty_body_as_zeros_and_its_own_frame)
 {
     struct buffer out;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Peers: both ends in one process on one loop, over real sockets. A plain descriptor plays the ends that misbehave. */
+/* Peers: both ends in one process on one loop, over real sockets. A plain descriptor plays the ends
+ * that misbehave. */
 #include "tests/unit/test.h"
 
 #include <errno.h>
@@ -146,7 +147,7 @@ static int connect_plain(void)
     return fd;
 }
 
-/* ---- calls ------------------------------------------------------------------------------------ */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 struct answered {
     int count;
@@ -274,7 +275,7 @@ TEST(questions_are_refused_beyond_their_bound_and_taken_again_below_it)
     assert_fails(answered.result, CLOSED);
 }
 
-/* ---- ends of connections ---------------------------------------------------------------------- */
+/* ---- ends of connections --------------------------------------------------------------------- */
 
 TEST(a_refused_frame_closes_its_peer_which_fails_its_questions_and_dials_again)
 {
@@ -410,7 +411,7 @@ TEST(freeing_the_set_closes_everything)
     assert_fails(answered.result, CLOSED);
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 TEST(nothing_is_written_before_the_flush)
 {
@@ -454,7 +455,8 @@ TEST(a_peer_that_does_not_read_is_given_no_more_than_the_bound)
         message_encode_key_opened(out, 0, &m);
         if (sent % 16 == 0) peer_set_flush(set);
     }
-    /* 8 MiB in the buffer and what the kernel took, in frames of 4,120 bytes; 10,000 would be 41 MB. */
+    /* 8 MiB in the buffer and what the kernel took, in frames of 4,120 bytes; 10,000 would be 41
+     * MB. */
     assert_in_range(sent, 2037, 3000);
     assert_true(peer_is_open(server.peer));
     assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
@@ -477,11 +479,12 @@ TEST(a_buffer_filled_beyond_its_memory_closes_the_peer)
     wait_for(server.closed == 1 && client.closed == 1);
 }
 
-/* ---- who may connect -------------------------------------------------------------------------- */
+/* ---- who may connect ------------------------------------------------------------------------- */
 
 #define UID_STRANGER 65534
 
-/* Connects as another user; exit code 0 when the other side answered with a frame, 1 when it hung up. */
+/* Connects as another user; exit code 0 when the other side answered with a frame, 1 when it hung
+ * up. */
 static pid_t connect_as(uid_t uid)
 {
     const char *path = socket_path();

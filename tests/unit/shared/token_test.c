@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Principal tokens. A forger who holds the right private key makes tokens that are right but for one thing, so that
- * each refusal has one reason; the forger's untouched token is the control. */
+/* Principal tokens. A forger who holds the right private key makes tokens that are right but for
+ * one thing, so that each refusal has one reason; the forger's untouched token is the control. */
 #include "tests/unit/test.h"
 
 #include <jwt.h>
@@ -173,7 +173,7 @@ TEST(text_that_is_no_token_is_refused)
         assert_fails(verify(slice_of(wrong[i])), FORBIDDEN);
 }
 
-/* ---- forgeries -------------------------------------------------------------------------------- */
+/* ---- forgeries ------------------------------------------------------------------------------- */
 
 struct forgery {
     const char *missing;     /* claim or header left out */
