@@ -199,7 +199,8 @@ static status apply_catalog_endpoint(struct applying *applying,
 {
     slice slug = applying->facts->models[endpoint->model].slug;
     if (provider_id_of(applying, endpoint->provider) == 0) {
-        facts_drop(applying->facts, slug, SLICE("its provider is in neither file nor market"));
+        facts_drop(applying->facts, endpoint->source_name,
+                   SLICE("its provider is in neither file nor market"));
         return OK;
     }
     const struct market_model *model = market_find_model(applying->before, slug);
@@ -260,7 +261,6 @@ static status place_map_entry(struct applying *applying, const struct endpoint_f
 
 static status apply_map_endpoint(struct applying *applying, const struct endpoint_facts *endpoint)
 {
-    slice slug = applying->facts->models[endpoint->model].slug;
     if (market_find_provider(applying->before, endpoint->provider) == NULL) {
         applying->facts->skipped++;
         return OK;
@@ -270,12 +270,13 @@ static status apply_map_endpoint(struct applying *applying, const struct endpoin
         slice reason;
         TRY(place_map_entry(applying, endpoint, &reason));
         if (reason.len == 0) return add_endpoint(applying, endpoint);
-        facts_drop(applying->facts, slug, reason);
+        facts_drop(applying->facts, endpoint->source_name, reason);
         return OK;
     }
     bool *seen = &applying->seen[known - applying->before->endpoints];
     if (*seen) {
-        facts_drop(applying->facts, slug, SLICE("the map names this endpoint twice"));
+        facts_drop(applying->facts, endpoint->source_name,
+                   SLICE("the map names this endpoint twice"));
         return OK;
     }
     *seen = true;

@@ -23,6 +23,7 @@ struct model_facts {
 };
 
 struct endpoint_facts {
+    slice source_name; /* what the source calls it, for lines of the report */
     slice provider, tag, upstream_model, quantization;
     uint32_t model; /* index in facts->models */
     uint32_t context_length, output_max;

@@ -280,13 +280,15 @@ static status read_endpoint(struct reading *reading, struct json_value object, u
     struct facts *facts = reading->facts;
     slice slug = facts->models[model].slug;
     struct endpoint_facts *endpoint = &facts->endpoints[facts->endpoint_count];
-    *endpoint = (struct endpoint_facts){.model = model};
+    *endpoint = (struct endpoint_facts){.model = model, .source_name = slug};
     TRY(read_texts(reading, object, endpoint_fields, COUNT_OF(endpoint_fields), endpoint));
     endpoint->tag = endpoint->provider;
     TRY(read_count(reading, object, SLICE("context_length"), false, &endpoint->context_length));
     TRY(read_count(reading, object, SLICE("max_output"), true, &endpoint->output_max));
-    TRY(import_prices_read(json_get(object, SLICE("prices")), json_get(object, SLICE("tiers")),
-                           reading->arena, &endpoint->price, reading->message));
+    status priced =
+        import_prices_read(json_get(object, SLICE("prices")), json_get(object, SLICE("tiers")),
+                           reading->arena, &endpoint->price, reading->message);
+    if (!status_ok(priced)) return fault(reading, priced, SLICE_NONE, *reading->message);
     endpoint->has_price = true;
     if (facts_wrong_unit(&endpoint->price)) {
         endpoint->has_price = false;

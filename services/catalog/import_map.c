@@ -24,7 +24,7 @@ static const struct map_provider map_providers[] = {
     {"ai21", "ai21/", "ai21", NULL, true},
     {"anthropic", "anthropic/", "anthropic", NULL, true},
     {"azure", "azure/", "azure", NULL, false},
-    {"azure_ai", "azure_ai/", "azure", NULL, false},
+    {"azure_ai", "azure_ai/", "azure", NULL, true}, /* azure's own entry wins over this one's */
     {"baseten", "baseten/", "baseten", NULL, false},
     {"bedrock", "bedrock/", "amazon-bedrock", NULL, true},
     {"bedrock_converse", "bedrock/", "amazon-bedrock", NULL, true},
@@ -73,8 +73,8 @@ static const struct {
 
 /* Of ids of one region or one contract, which are other prices for the same model. */
 static const slice regional_prefixes[] = {
-    {"us.", 3}, {"eu.", 3},     {"apac.", 5}, {"global.", 7}, {"jp.", 3},
-    {"au.", 3}, {"us-gov.", 7}, {"ca.", 3},   {"sa.", 3},
+    {"us.", 3}, {"eu.", 3},     {"apac.", 5}, {"global.", 7}, {"jp.", 3},     {"au.", 3},
+    {"ca.", 3}, {"us-gov.", 7}, {"us/", 3},   {"eu/", 3},     {"global/", 7},
 };
 
 struct entry {
@@ -186,6 +186,14 @@ static void drop_repeated(const struct entry *entries, uint32_t count, bool *rep
 
 /* ---- one entry -------------------------------------------------------------------------------- */
 
+/* These search in every request, once; deep research does so as often as it likes, and is billed per search. */
+static bool always_searches(const struct entry *entry)
+{
+    if (strcmp(entry->provider->name, "perplexity") == 0)
+        return !slice_ends_with(entry->upstream_model, SLICE("deep-research"));
+    return slice_ends_with(entry->upstream_model, SLICE("-search-preview"));
+}
+
 static status read_entry(const struct entry *entry, struct arena *arena, struct facts *facts)
 {
     struct model_facts *model = &facts->models[facts->model_count];
@@ -193,6 +201,7 @@ static status read_entry(const struct entry *entry, struct arena *arena, struct 
     TRY(read_model(entry, arena, facts->source_date, model));
     slice provider = slice_of(entry->provider->slug);
     *endpoint = (struct endpoint_facts){
+        .source_name = entry->id,
         .provider = provider,
         .tag = provider,
         .upstream_model = entry->upstream_model,
@@ -206,8 +215,7 @@ static status read_entry(const struct entry *entry, struct arena *arena, struct 
     struct import_map_entry prices = {
         .object = entry->object,
         .model = entry->id,
-        .always_searches =
-            is_perplexity || slice_ends_with(entry->upstream_model, SLICE("-search-preview")),
+        .always_searches = always_searches(entry),
         .search_size =
             is_perplexity ? SLICE("search_context_size_low") : SLICE("search_context_size_medium"),
     };
@@ -262,8 +270,11 @@ static void append_slug_part(struct buffer *out, slice text)
 
 static slice author_of(const struct map_provider *provider, slice named)
 {
-    if (named.len == 0 || named.data[0] == '@' || slice_equal(named, SLICE("models")))
-        return slice_of(provider->author == NULL ? provider->slug : provider->author);
+    static const slice no_authors[] = {{"models", 6}, {"routers", 7}};
+    bool is_author = named.len > 0 && named.data[0] != '@';
+    for (size_t i = 0; i < COUNT_OF(no_authors); i++)
+        is_author = is_author && !slice_equal(named, no_authors[i]);
+    if (!is_author) return slice_of(provider->author == NULL ? provider->slug : provider->author);
     for (size_t i = 0; i < COUNT_OF(authors); i++) {
         if (slice_equal_nocase(named, slice_of(authors[i].name))) return slice_of(authors[i].slug);
     }
