@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The order in which endpoints are tried. First every endpoint is excluded for a reason or kept with its cost for this request; then
- * those the request names come in its order, and the others by health and, among equals, by a draw with weight 1/price². All in
- * integers: a price counts as its ratio to the cheapest, in 2^-24. */
+/* The order in which endpoints are tried. First every endpoint is excluded for a reason or kept
+ * with its cost for this request; then those the request names come in its order, and the others
+ * by health and, among equals, by a draw with weight 1/price². All in integers: a price counts
+ * as its ratio to the cheapest, in 2^-24. */
 #include "services/edge/choose.h"
 
 #include "services/edge/dialects/dialect.h"
 
-#define CONSIDERED_MAX 128 /* endpoints of one model that are looked at; the rest count as surplus */
-#define EXCLUDED_MAX   32
+#define CONSIDERED_MAX \
+    128 /* endpoints of one model that are looked at; the rest count as surplus */
+#define EXCLUDED_MAX 32
 
-/* Prices differ by kind of token. They are compared at this request's prompt and an answer of usual length, or less where the
- * client asks for less. */
+/* Prices differ by kind of token. They are compared at this request's prompt and an answer of
+ * usual length, or less where the client asks for less. */
 #define OUTPUT_USUAL 500
 
 /* A weight is the square of a ratio: 128 weights of at most 2^48 fit a sum of 64 bits. */
-#define RATIO_ONE ((money){1 << 24})
+#define RATIO_ONE    ((money){1 << 24})
 
 struct option {
     const struct market_endpoint *endpoint;
@@ -49,8 +51,7 @@ status choose_endpoints(const struct choose_wish *wish, const struct health_boar
     for (uint32_t i = 0; i < model->endpoint_count; i++) {
         const struct market_endpoint *endpoint = &model->endpoints[i];
         enum exclusion why = exclusion_of(wish, endpoint);
-        if (i < EXCLUDED_MAX)
-            result->excluded[i] = (uint8_t)why;
+        if (i < EXCLUDED_MAX) result->excluded[i] = (uint8_t)why;
         if (why != EXCLUDED_NOT || options.count == CONSIDERED_MAX) continue;
         options.items[options.count++] = (struct option){
             .endpoint = endpoint,
@@ -66,15 +67,15 @@ status choose_endpoints(const struct choose_wish *wish, const struct health_boar
         take_by_price(&options, result);
     else if (!named_only)
         take_by_draw(&options, random, result);
-    if (wish->no_fallbacks && wish->order_count == 0 && result->count > 1)
-        result->count = 1;
+    if (wish->no_fallbacks && wish->order_count == 0 && result->count > 1) result->count = 1;
     exclude_surplus(model, result);
     return result->count > 0 ? OK : FAIL(NO_ENDPOINT);
 }
 
-/* ---- exclusion -------------------------------------------------------------------------------- */
+/* ---- exclusion ------------------------------------------------------------------------------- */
 
-/* A name without a variant means every variant of that provider: "google-vertex" is also "google-vertex/us-east5". */
+/* A name without a variant means every variant of that provider: "google-vertex" is also
+ * "google-vertex/us-east5". */
 static bool names_provider(slice wanted, slice slug)
 {
     if (slug.len < wanted.len || !slice_equal_nocase(slice_first(slug, wanted.len), wanted))
@@ -90,11 +91,12 @@ static bool is_named(const slice *names, uint8_t count, const struct market_endp
     return false;
 }
 
-/* The prompt is taken at its estimate: its upper bound, one token per byte, would refuse what fits four times. */
+/* The prompt is taken at its estimate: its upper bound, one token per byte, would refuse what
+ * fits four times. */
 static bool context_fits(const struct choose_wish *wish, const struct market_endpoint *endpoint)
 {
-    uint64_t context = endpoint->upstream_context != 0 ? endpoint->upstream_context
-                                                       : wish->model->context_length;
+    uint64_t context =
+        endpoint->upstream_context != 0 ? endpoint->upstream_context : wish->model->context_length;
     return context == 0 || wish->input_tokens_estimate + wish->output_want <= context;
 }
 
@@ -120,38 +122,34 @@ static status refusal(const struct choose_wish *wish)
     uint32_t too_long = 0;
     for (uint32_t i = 0; i < model->endpoint_count; i++) {
         enum exclusion why = exclusion_of(wish, &model->endpoints[i]);
-        if (model->endpoints[i].price == NULL)
-            unpriced++;
-        if (why == EXCLUDED_CONTEXT)
-            too_long++;
+        if (model->endpoints[i].price == NULL) unpriced++;
+        if (why == EXCLUDED_CONTEXT) too_long++;
     }
     if (model->endpoint_count > 0 && unpriced == model->endpoint_count) return FAIL(UNPRICED_MODEL);
     /* One endpoint that the context alone rules out is enough: a shorter prompt would be served. */
     return too_long > 0 ? FAIL(CONTEXT_TOO_LONG) : FAIL(NO_ENDPOINT);
 }
 
-/* ---- cost ------------------------------------------------------------------------------------- */
+/* ---- cost ------------------------------------------------------------------------------------ */
 
-/* At least one nano-dollar, so that a free endpoint has a ratio. A sum that overflows is dearer than everything. */
+/* At least one nano-dollar, so that a free endpoint has a ratio. A sum that overflows is dearer
+ * than everything. */
 static money cost_of(const struct choose_wish *wish, const struct market_endpoint *endpoint)
 {
     uint64_t input = wish->input_tokens_estimate;
-    uint64_t output = wish->output_want != 0 && wish->output_want < OUTPUT_USUAL
-                          ? wish->output_want
-                          : OUTPUT_USUAL;
+    uint64_t output = wish->output_want != 0 && wish->output_want < OUTPUT_USUAL ? wish->output_want
+                                                                                 : OUTPUT_USUAL;
     const struct price_tier *tier = billing_tier(endpoint->price, input);
     struct money_sum sum = {0};
     money cost;
     status added = money_sum_add(&sum, input, tier->prices[BILLING_prompt]);
-    if (status_ok(added))
-        added = money_sum_add(&sum, output, tier->prices[BILLING_completion]);
-    if (status_ok(added))
-        added = money_sum_add(&sum, 1, tier->prices[BILLING_request]);
+    if (status_ok(added)) added = money_sum_add(&sum, output, tier->prices[BILLING_completion]);
+    if (status_ok(added)) added = money_sum_add(&sum, 1, tier->prices[BILLING_request]);
     if (!status_ok(added) || !status_ok(money_sum_round(&sum, &cost))) return MONEY_MAX;
     return money_max(cost, (money){1});
 }
 
-/* ---- order ------------------------------------------------------------------------------------ */
+/* ---- order ----------------------------------------------------------------------------------- */
 
 static void take(struct option_list *options, size_t index, struct choose_result *result)
 {
@@ -263,7 +261,6 @@ static void exclude_surplus(const struct market_model *model, struct choose_resu
         for (uint8_t c = 0; c < result->count; c++) {
             chosen = chosen || result->candidates[c] == &model->endpoints[i];
         }
-        if (!chosen)
-            result->excluded[i] = EXCLUDED_SURPLUS;
+        if (!chosen) result->excluded[i] = EXCLUDED_SURPLUS;
     }
 }

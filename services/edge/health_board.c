@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How endpoints fare: what the catalog says, and what this process saw itself. One word per endpoint each, read and written by all
- * threads without order: a lost race costs one request that is tried in another order, nothing else. */
+/* How endpoints fare: what the catalog says, and what this process saw itself. One word per
+ * endpoint each, read and written by all threads without order: a lost race costs one request
+ * that is tried in another order, nothing else. */
 #include "services/edge/market.h"
 
 #include <stdatomic.h>
@@ -10,8 +11,9 @@
 #define HEALTH_MARK_MS       10000u  /* an own failure counts this long */
 #define HEALTH_MARK_MAX_MS   600000u /* however long a provider asks us to stay away */
 
-/* An own observation: the state in the low bits, and the millisecond until which it counts above them. */
-#define MARK_STATE_BITS 2
+/* An own observation: the state in the low bits, and the millisecond until which it counts above
+ * them. */
+#define MARK_STATE_BITS      2
 
 struct health_board {
     _Atomic uint8_t states[HEALTH_ENDPOINTS_MAX];
@@ -31,8 +33,8 @@ void health_board_set(struct health_board *board, uint32_t endpoint, enum endpoi
     atomic_store_explicit(&board->states[endpoint], (uint8_t)state, memory_order_relaxed);
 }
 
-/* What a result says about the endpoint. A refused key, a spent rate and a missing model will fail again at once; an error
- * or a timeout may not. What the client caused says nothing. */
+/* What a result says about the endpoint. A refused key, a spent rate and a missing model will
+ * fail again at once; an error or a timeout may not. What the client caused says nothing. */
 static const struct mark_row {
     bool counts;
     enum endpoint_health state;
@@ -52,15 +54,15 @@ static const struct mark_row {
 void health_board_observe(struct health_board *board, uint32_t endpoint, enum attempt_result result,
                           uint64_t now_ms, uint32_t retry_after_ms)
 {
-    if (endpoint >= HEALTH_ENDPOINTS_MAX || (size_t)result >= sizeof(mark_rows) / sizeof(mark_rows[0]))
+    if (endpoint >= HEALTH_ENDPOINTS_MAX ||
+        (size_t)result >= sizeof(mark_rows) / sizeof(mark_rows[0]))
         return;
     const struct mark_row *row = &mark_rows[result];
     if (!row->counts) return;
     uint64_t mark = 0;
     if (row->state != HEALTH_STABLE) {
         uint64_t wait_ms = retry_after_ms == 0 ? HEALTH_MARK_MS : retry_after_ms;
-        if (wait_ms > HEALTH_MARK_MAX_MS)
-            wait_ms = HEALTH_MARK_MAX_MS;
+        if (wait_ms > HEALTH_MARK_MAX_MS) wait_ms = HEALTH_MARK_MAX_MS;
         mark = (now_ms + wait_ms) << MARK_STATE_BITS | (uint64_t)row->state;
     } else if (atomic_load_explicit(&board->marks[endpoint], memory_order_relaxed) == 0) {
         return; /* the usual case must not write: the line is shared by all threads */

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Frames of the catalog into one immutable snapshot. While it is built, rows stand in growing tables found by id; at the end they
- * move into one arena: models with their endpoints beside each other, and a hash table of slugs. The complication: rows point at
- * each other, so nothing points at anything before the tables have stopped growing. Health is in health_board.c. */
+/* Frames of the catalog into one immutable snapshot. While it is built, rows stand in growing
+ * tables found by id; at the end they move into one arena: models with their endpoints beside
+ * each other, and a hash table of slugs. The complication: rows point at each other, so nothing
+ * points at anything before the tables have stopped growing. Health is in health_board.c. */
 #include "services/edge/market.h"
 
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define MARKET_SIZE_MAX ((size_t)512 << 20) /* bytes of one snapshot; 2,600 models with 5,000 endpoints take 4 MiB */
-#define MARKET_ROWS_MAX (1u << 20)          /* of one kind */
+#define MARKET_SIZE_MAX \
+    ((size_t)512 << 20) /* bytes of one snapshot; 2,600 models with 5,000 endpoints take 4 MiB */
+#define MARKET_ROWS_MAX (1u << 20) /* of one kind */
 
 struct market {
     _Atomic uint32_t references;
@@ -66,7 +68,7 @@ enum dialect market_endpoint_dialect(const struct market_endpoint *endpoint)
     return endpoint->provider->simulated ? DIALECT_OPENAI : endpoint->provider->dialect;
 }
 
-/* ---- tables ----------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 static void table_init(struct table *table, size_t row_size)
 {
@@ -137,7 +139,7 @@ static status table_add(struct table *table, const void *row, uint32_t id)
     return OK;
 }
 
-/* ---- the builder ------------------------------------------------------------------------------ */
+/* ---- the builder ----------------------------------------------------------------------------- */
 
 static const struct frame_row {
     uint16_t type;
@@ -205,7 +207,7 @@ status market_builder_finish(struct market_builder **builder,
     return OK;
 }
 
-/* ---- rows ------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static status keep(struct market_builder *builder, slice text, slice *kept)
 {
@@ -261,9 +263,10 @@ static status add_endpoint(struct market_builder *builder, slice body)
     TRY(message_decode_endpoint(body, &message));
     struct endpoint_draft draft = {.id = message.id};
     uint32_t price_row = 0;
-    bool known = table_find(&builder->models, message.model, &draft.model) &&
-                 table_find(&builder->providers, message.provider, &draft.provider) &&
-                 (message.price_id == 0 || table_find(&builder->prices, message.price_id, &price_row));
+    bool known =
+        table_find(&builder->models, message.model, &draft.model) &&
+        table_find(&builder->providers, message.provider, &draft.provider) &&
+        (message.price_id == 0 || table_find(&builder->prices, message.price_id, &price_row));
     if (!known) return FAIL(MALFORMED);
     draft.price = message.price_id == 0 ? 0 : price_row + 1;
     draft.row = (struct market_endpoint){
@@ -276,7 +279,7 @@ static status add_endpoint(struct market_builder *builder, slice body)
     return table_add(&builder->endpoints, &draft, message.id);
 }
 
-/* ---- the snapshot ----------------------------------------------------------------------------- */
+/* ---- the snapshot ---------------------------------------------------------------------------- */
 
 static int compare_endpoints(const void *left, const void *right)
 {
@@ -303,8 +306,7 @@ static status assemble_endpoints(struct market_builder *builder,
         endpoints[i].provider = &providers[draft->provider];
         endpoints[i].price = draft->price == 0 ? NULL : &prices[draft->price - 1];
         struct market_model *model = &models[draft->model];
-        if (model->endpoint_count++ == 0)
-            model->endpoints = &endpoints[i];
+        if (model->endpoint_count++ == 0) model->endpoints = &endpoints[i];
     }
     return OK;
 }
@@ -337,7 +339,8 @@ static status assemble(struct market_builder *builder, struct market *market)
     uint32_t price_count = builder->prices.count;
     struct market_provider *providers =
         arena_alloc_array(arena, provider_count, sizeof(struct market_provider));
-    struct market_model *models = arena_alloc_array(arena, model_count, sizeof(struct market_model));
+    struct market_model *models =
+        arena_alloc_array(arena, model_count, sizeof(struct market_model));
     struct price_row *prices = arena_alloc_array(arena, price_count, sizeof(struct price_row));
     if (providers == NULL || models == NULL || prices == NULL) return FAIL(MALFORMED);
 
@@ -380,7 +383,8 @@ size_t market_model_count(const struct market *market)
     return market->model_count;
 }
 
-/* FNV-1a. The catalog chose the slugs in the table; a caller can only ask for one that is not there. */
+/* FNV-1a. The catalog chose the slugs in the table; a caller can only ask for one that is not
+ * there. */
 static uint64_t hash_slug(slice slug)
 {
     uint64_t hash = 0xcbf29ce484222325u;

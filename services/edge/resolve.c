@@ -63,7 +63,7 @@ static struct name *free_name(struct resolver *resolver);
 static bool is_local(slice host, struct resolved *addresses);
 static bool is_host_name(slice host);
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 struct resolver *resolver_new(h2o_multithread_queue_t *queue)
 {
@@ -114,16 +114,15 @@ void resolver_free(struct resolver **resolver)
     pthread_mutex_lock(&desk->lock);
     desk->closed = true;
     free_questions(TAKE(desk->answers));
-    /* A receiver may not be taken down with messages waiting. Nobody else sends to this one, so the one message that may be
-     * there can be taken back on the loop's own thread. */
-    if (h2o_linklist_is_linked(&desk->wake.link))
-        h2o_linklist_unlink(&desk->wake.link);
+    /* A receiver may not be taken down with messages waiting. Nobody else sends to this one, so
+     * the one message that may be there can be taken back on the loop's own thread. */
+    if (h2o_linklist_is_linked(&desk->wake.link)) h2o_linklist_unlink(&desk->wake.link);
     h2o_multithread_unregister_receiver(r->queue, &desk->receiver);
     leave_desk(desk);
     free(r);
 }
 
-/* ---- asking ----------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 status resolver_find(struct resolver *resolver, slice host, struct resolve_wait *wait,
                      struct resolved *addresses)
@@ -138,8 +137,7 @@ status resolver_find(struct resolver *resolver, slice host, struct resolve_wait 
         *addresses = name->addresses;
         return addresses->count > 0 ? OK : FAIL(NOT_FOUND);
     }
-    if (name == NULL)
-        name = free_name(resolver);
+    if (name == NULL) name = free_name(resolver);
     if (name == NULL) return FAIL(OVERLOADED);
     if (name->state == NAME_EMPTY || name->state == NAME_ANSWERED) {
         memcpy(name->host, host.data, host.len);
@@ -154,15 +152,13 @@ status resolver_find(struct resolver *resolver, slice host, struct resolve_wait 
 
 void resolve_wait_cancel(struct resolve_wait *wait)
 {
-    if (h2o_linklist_is_linked(&wait->link))
-        h2o_linklist_unlink(&wait->link);
+    if (h2o_linklist_is_linked(&wait->link)) h2o_linklist_unlink(&wait->link);
 }
 
 void resolver_forget(struct resolver *resolver, slice host)
 {
     struct name *name = find_name(resolver, host);
-    if (name != NULL && name->state == NAME_ANSWERED)
-        name->expires_ms = 0;
+    if (name != NULL && name->state == NAME_ANSWERED) name->expires_ms = 0;
 }
 
 bool resolve_numeric(slice host, union resolved_address *address)
@@ -202,7 +198,7 @@ static bool is_host_name(slice host)
     return true;
 }
 
-/* ---- names ------------------------------------------------------------------------------------ */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static struct name *find_name(struct resolver *resolver, slice host)
 {
@@ -221,13 +217,12 @@ static struct name *free_name(struct resolver *resolver)
         struct name *name = &resolver->names[i];
         if (name->state == NAME_EMPTY) return name;
         if (name->state != NAME_ANSWERED) continue;
-        if (oldest == NULL || name->expires_ms < oldest->expires_ms)
-            oldest = name;
+        if (oldest == NULL || name->expires_ms < oldest->expires_ms) oldest = name;
     }
     return oldest;
 }
 
-/* ---- threads ---------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 static void resolve(struct question *question)
 {
@@ -254,8 +249,7 @@ static void deliver(struct question *question)
     } else {
         question->next = desk->answers;
         desk->answers = question;
-        if (!desk->woken)
-            h2o_multithread_send_message(&desk->receiver, &desk->wake);
+        if (!desk->woken) h2o_multithread_send_message(&desk->receiver, &desk->wake);
         desk->woken = true;
     }
     leave_desk(desk);
@@ -277,8 +271,7 @@ static bool start_thread(struct question *question)
     pthread_t thread;
     int error = pthread_create(&thread, &attributes, answer_question, question);
     pthread_attr_destroy(&attributes);
-    if (error != 0)
-        log_warning("resolver_thread_failed", F(errno, error));
+    if (error != 0) log_warning("resolver_thread_failed", F(errno, error));
     return error == 0;
 }
 
@@ -293,21 +286,20 @@ static void ask(struct resolver *resolver, struct name *name)
     pthread_mutex_unlock(&resolver->desk->lock);
     name->state = NAME_ASKED;
     resolver->threads++;
-    /* Without a thread the answer is that there is no such host: for a second, then it is tried again. */
-    if (!start_thread(question))
-        deliver(question);
+    /* Without a thread the answer is that there is no such host: for a second, then it is tried
+     * again. */
+    if (!start_thread(question)) deliver(question);
 }
 
 static void ask_queued(struct resolver *resolver)
 {
     for (size_t i = 0; i < NAMES_MAX && resolver->names[i].state != NAME_EMPTY; i++) {
         if (resolver->threads == THREADS_MAX) return;
-        if (resolver->names[i].state == NAME_QUEUED)
-            ask(resolver, &resolver->names[i]);
+        if (resolver->names[i].state == NAME_QUEUED) ask(resolver, &resolver->names[i]);
     }
 }
 
-/* ---- answers ---------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static void tell_waiting(struct name *name)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Host names to addresses without stopping the loop: numeric addresses and localhost at once, other names by getaddrinfo on a
- * thread of their own, kept for 30 s. Single-threaded on the outside: a resolver belongs to its loop. */
+/* Host names to addresses without stopping the loop: numeric addresses and localhost at once,
+ * other names by getaddrinfo on a thread of their own, kept for 30 s. Single-threaded on the
+ * outside: a resolver belongs to its loop. */
 #pragma once
 
 #include <netinet/in.h>
@@ -28,7 +29,8 @@ static inline socklen_t resolved_address_len(const union resolved_address *addre
 
 struct resolver;
 struct resolver *resolver_new(h2o_multithread_queue_t *queue);
-void resolver_free(struct resolver **resolver); /* on the loop's thread; nobody who waits is called */
+void resolver_free(
+    struct resolver **resolver); /* on the loop's thread; nobody who waits is called */
 
 /* Runs later on the loop's thread; addresses NULL: no such host, or no answer. */
 typedef void (*resolve_done)(void *context, const struct resolved *addresses);
@@ -38,9 +40,11 @@ struct resolve_wait {
     void *context;
 };
 
-/* OK: *addresses is filled. END: `wait` will be called. BAD_REQUEST: not a host name. NOT_FOUND: known not to exist. OVERLOADED: too
- * many names at once. The wait is the caller's memory and may be cancelled at any time. */
-status resolver_find(struct resolver *resolver, slice host, struct resolve_wait *wait, struct resolved *addresses);
+/* OK: *addresses is filled. END: `wait` will be called. BAD_REQUEST: not a host name. NOT_FOUND:
+ * known not to exist. OVERLOADED: too many names at once. The wait is the caller's memory and
+ * may be cancelled at any time. */
+status resolver_find(struct resolver *resolver, slice host, struct resolve_wait *wait,
+                     struct resolved *addresses);
 void resolve_wait_cancel(struct resolve_wait *wait); /* nothing happens when it is not waiting */
 
 /* None of the addresses could be reached: the next one who asks gets fresh ones. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The reader of server-sent events. A line is found by memchr and taken apart where it lies; only what a piece cuts in two is
- * copied: the front of a line into `line`, data that must outlive its piece into `data`. */
+/* The reader of server-sent events. A line is found by memchr and taken apart where it lies;
+ * only what a piece cuts in two is copied: the front of a line into `line`, data that must
+ * outlive its piece into `data`. */
 #include "services/edge/sse.h"
 
 #define BYTE_ORDER_MARK SLICE("\xEF\xBB\xBF")
@@ -35,9 +36,9 @@ status sse_feed(struct sse_parser *parser, slice bytes)
             }
         }
         size_t len = line_len(bytes);
-        if (len == bytes.len)
-            return keep_rest(parser, bytes);
-        /* A line feed behind the carriage return belongs to it, also when it comes with the next piece. */
+        if (len == bytes.len) return keep_rest(parser, bytes);
+        /* A line feed behind the carriage return belongs to it, also when it comes with the next
+         * piece. */
         parser->skip_line_feed = bytes.data[len] == '\r';
         slice line = slice_first(bytes, len);
         bytes = slice_from(bytes, len + 1);
@@ -54,13 +55,12 @@ status sse_feed(struct sse_parser *parser, slice bytes)
 
 status sse_finish(struct sse_parser *parser)
 {
-    if (parser->line.len > 0)
-        TRY(take_line(parser, buffer_slice(&parser->line)));
+    if (parser->line.len > 0) TRY(take_line(parser, buffer_slice(&parser->line)));
     buffer_clear(&parser->line);
     return dispatch(parser);
 }
 
-/* ---- lines ------------------------------------------------------------------------------------ */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 /* Bytes before the first end of a line; all of them when there is none. */
 static size_t line_len(slice bytes)
@@ -82,28 +82,25 @@ static status take_line(struct sse_parser *parser, slice line)
 {
     if (!parser->started) {
         parser->started = true;
-        if (slice_starts_with(line, BYTE_ORDER_MARK))
-            line = slice_from(line, BYTE_ORDER_MARK.len);
+        if (slice_starts_with(line, BYTE_ORDER_MARK)) line = slice_from(line, BYTE_ORDER_MARK.len);
     }
-    if (line.len == 0)
-        return dispatch(parser);
+    if (line.len == 0) return dispatch(parser);
 
     slice field;
     slice value;
     (void)slice_split(line, ':', &field, &value);
-    if (value.len > 0 && value.data[0] == ' ')
-        value = slice_from(value, 1);
-    if (slice_equal(field, SLICE("data")))
-        return take_data(parser, value);
-    if (slice_equal(field, SLICE("event")))
-        take_name(parser, value);
-    /* A comment has an empty field name; id and retry mean nothing to a reader that never reconnects. */
+    if (value.len > 0 && value.data[0] == ' ') value = slice_from(value, 1);
+    if (slice_equal(field, SLICE("data"))) return take_data(parser, value);
+    if (slice_equal(field, SLICE("event"))) take_name(parser, value);
+    /* A comment has an empty field name; id and retry mean nothing to a reader that never
+     * reconnects. */
     return OK;
 }
 
-/* ---- events ----------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
-/* The first data line of an event stays a view as long as its piece lives, unless it was put together from two. */
+/* The first data line of an event stays a view as long as its piece lives, unless it was put
+ * together from two. */
 static status take_data(struct sse_parser *parser, slice value)
 {
     bool lies_in_piece = parser->line.len == 0;
@@ -115,8 +112,7 @@ static status take_data(struct sse_parser *parser, slice value)
     }
     buffer_append(&parser->data, parser->data_view);
     parser->data_view = SLICE_NONE;
-    if (parser->data_lines > 0)
-        buffer_append_char(&parser->data, '\n');
+    if (parser->data_lines > 0) buffer_append_char(&parser->data, '\n');
     buffer_append(&parser->data, value);
     parser->data_lines++;
     return status_ok(buffer_finish(&parser->data)) ? OK : FAIL(MALFORMED);
@@ -144,7 +140,8 @@ static status keep_rest(struct sse_parser *parser, slice rest)
     buffer_append(&parser->data, parser->data_view);
     parser->data_view = SLICE_NONE;
     buffer_append(&parser->line, rest);
-    bool fits = status_ok(buffer_finish(&parser->line)) && status_ok(buffer_finish(&parser->data)) &&
+    bool fits = status_ok(buffer_finish(&parser->line)) &&
+                status_ok(buffer_finish(&parser->data)) &&
                 parser->line.len + parser->data.len <= SSE_EVENT_SIZE_MAX;
     return fits ? OK : FAIL(MALFORMED);
 }

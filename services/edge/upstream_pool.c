@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pools in a hash table and in the order of their last use. The library's pools have no bound on connections, check the name of a
- * certificate under TLS 1.2 only, and crash without a timeout being set: all three are seen to here. */
+/* Pools in a hash table and in the order of their last use. The library's pools have no bound on
+ * connections, check the name of a certificate under TLS 1.2 only, and crash without a timeout
+ * being set: all three are seen to here. */
 #include "services/edge/upstream_pool.h"
 
 #include <openssl/err.h>
@@ -9,15 +10,16 @@
 
 #include "shared/log.h"
 
-#define POOLS_MAX    256
-#define BUCKET_COUNT 512
+#define POOLS_MAX          256
+#define BUCKET_COUNT       512
 
-/* An idle connection is closed by us after this time. Servers close theirs after 5 s and more; one that closed first is
- * noticed when it is taken out, and the rest is a retry. */
+/* An idle connection is closed by us after this time. Servers close theirs after 5 s and more;
+ * one that closed first is noticed when it is taken out, and the rest is a retry. */
 #define CONNECTION_IDLE_MS 10000
 
-/* The library's own timer for all of an exchange. It cannot tell connecting from waiting and runs on while nobody reads, so it
- * is set beyond upstream_total_timeout's maximum and the client keeps timers of its own. */
+/* The library's own timer for all of an exchange. It cannot tell connecting from waiting and
+ * runs on while nobody reads, so it is set beyond upstream_total_timeout's maximum and the
+ * client keeps timers of its own. */
 #define LIBRARY_TIMEOUT_MS (48u * 3600 * 1000)
 
 struct upstream_pools {
@@ -38,7 +40,7 @@ static void close_pool(struct upstream_pools *pools, struct upstream_pool *pool)
 static struct upstream_pool *oldest_idle(struct upstream_pools *pools);
 static status new_tls_context(const struct upstream_pools *pools, slice host, SSL_CTX **created);
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static status load_authorities(const char *file, X509_STORE **authorities)
 {
@@ -84,7 +86,7 @@ void upstream_pools_free(struct upstream_pools **pools)
     free(p);
 }
 
-/* ---- entering --------------------------------------------------------------------------------- */
+/* ---- entering -------------------------------------------------------------------------------- */
 
 status upstream_pools_enter(struct upstream_pools *pools, const struct upstream_place *place,
                             struct upstream_pool **pool)
@@ -94,8 +96,7 @@ status upstream_pools_enter(struct upstream_pools *pools, const struct upstream_
     while (found != NULL && (found->hash != hash || !is_place(found, place))) {
         found = found->next;
     }
-    if (found == NULL)
-        TRY(open_pool(pools, place, &found));
+    if (found == NULL) TRY(open_pool(pools, place, &found));
     if (found->active >= pools->connections_max) return FAIL(OVERLOADED);
     h2o_linklist_unlink(&found->use);
     h2o_linklist_insert(&pools->by_use, &found->use);
@@ -135,7 +136,7 @@ static bool is_place(const struct upstream_pool *pool, const struct upstream_pla
            memcmp(&pool->sockets.peer.sockaddr.bytes, &place->address, place->address_len) == 0;
 }
 
-/* ---- pools ------------------------------------------------------------------------------------ */
+/* ---- pools ----------------------------------------------------------------------------------- */
 
 static status open_pool(struct upstream_pools *pools, const struct upstream_place *place,
                         struct upstream_pool **opened)
@@ -146,8 +147,7 @@ static status open_pool(struct upstream_pools *pools, const struct upstream_plac
         close_pool(pools, oldest);
     }
     SSL_CTX *tls = NULL;
-    if (place->tls)
-        TRY(new_tls_context(pools, place->host, &tls));
+    if (place->tls) TRY(new_tls_context(pools, place->host, &tls));
 
     struct upstream_pool *pool = calloc(1, sizeof(*pool));
     char *host = malloc(place->host.len + 1);
@@ -189,14 +189,14 @@ static void close_pool(struct upstream_pools *pools, struct upstream_pool *pool)
     h2o_linklist_unlink(&pool->use);
     pools->count--;
     h2o_socketpool_dispose(&pool->sockets);
-    if (pool->http.ssl_ctx != NULL)
-        SSL_CTX_free(pool->http.ssl_ctx);
+    if (pool->http.ssl_ctx != NULL) SSL_CTX_free(pool->http.ssl_ctx);
     free(pool->host);
     free(pool);
 }
 
-/* A call leaves its pool inside of the library's last callback, and the library gives the connection back to the pool after it: a
- * pool that was left in this turn of the loop is still needed. */
+/* A call leaves its pool inside of the library's last callback, and the library gives the
+ * connection back to the pool after it: a pool that was left in this turn of the loop is still
+ * needed. */
 static struct upstream_pool *oldest_idle(struct upstream_pools *pools)
 {
     for (h2o_linklist_t *node = pools->by_use.next; node != &pools->by_use; node = node->next) {
@@ -206,10 +206,10 @@ static struct upstream_pool *oldest_idle(struct upstream_pools *pools)
     return NULL;
 }
 
-/* ---- TLS -------------------------------------------------------------------------------------- */
+/* ---- TLS ------------------------------------------------------------------------------------- */
 
-/* The library compares the name itself, but under TLS 1.2 only. So the name is made part of the verification of the chain,
- * which every handshake goes through; hence a context for each host. */
+/* The library compares the name itself, but under TLS 1.2 only. So the name is made part of the
+ * verification of the chain, which every handshake goes through; hence a context for each host. */
 static bool demand_name(SSL_CTX *context, const char *host)
 {
     X509_VERIFY_PARAM *parameters = SSL_CTX_get0_param(context);

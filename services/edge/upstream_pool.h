@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Kept-alive connections of one loop, by where they lead: one pool per (scheme, host name, port, address), each with a TLS context of
- * its own that demands the host's name in the certificate. Inside of the upstream client only. */
+/* Kept-alive connections of one loop, by where they lead: one pool per (scheme, host name, port,
+ * address), each with a TLS context of its own that demands the host's name in the certificate.
+ * Inside of the upstream client only. */
 #pragma once
 
 #include <sys/un.h>
@@ -21,7 +22,7 @@ struct upstream_place {
 };
 
 struct upstream_pool {
-    h2o_linklist_t use;      /* by last use */
+    h2o_linklist_t use;         /* by last use */
     struct upstream_pool *next; /* of the same hash */
     uint64_t hash;
     bool tls;
@@ -38,7 +39,8 @@ status upstream_pools_new(h2o_loop_t *loop, const struct config *config,
                           struct upstream_pools **pools);
 void upstream_pools_free(struct upstream_pools **pools); /* no call runs any more */
 
-/* Takes one of the places for calls. OVERLOADED: upstream_connections calls run to there, or every pool is busy. CRYPTO. */
+/* Takes one of the places for calls. OVERLOADED: upstream_connections calls run to there, or
+ * every pool is busy. CRYPTO. */
 status upstream_pools_enter(struct upstream_pools *pools, const struct upstream_place *place,
                             struct upstream_pool **pool);
 void upstream_pool_leave(struct upstream_pool *pool);

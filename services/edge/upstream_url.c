@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* URLs of providers and of our own services, and request heads. Both are made of texts that others
- * wrote, so nothing gets in that could end a line early: one header more would be a request more. */
+/* URLs of providers and of our own services, and request heads. Both are made of texts that
+ * others wrote, so nothing gets in that could end a line early: one header more would be a
+ * request more. */
 #include "services/edge/upstream_url.h"
 
 /* Request line and our own headers without the texts in them. */
@@ -9,7 +10,7 @@
 static bool is_clean(slice text);
 static bool is_line(slice line);
 
-/* ---- URLs ------------------------------------------------------------------------------------- */
+/* ---- URLs ------------------------------------------------------------------------------------ */
 
 static status parse_local(slice text, struct upstream_url *url)
 {
@@ -38,7 +39,8 @@ static status parse_authority(slice authority, struct upstream_url *url)
     bool has_port;
     if (slice_starts_with(authority, SLICE("["))) {
         slice rest;
-        if (!slice_split(slice_from(authority, 1), ']', &url->host, &rest)) return FAIL(BAD_REQUEST);
+        if (!slice_split(slice_from(authority, 1), ']', &url->host, &rest))
+            return FAIL(BAD_REQUEST);
         has_port = rest.len > 0;
         if (has_port && rest.data[0] != ':') return FAIL(BAD_REQUEST);
         port = slice_from(rest, 1);
@@ -70,8 +72,7 @@ status upstream_url_parse(slice text, struct upstream_url *url)
         TRY(parse_authority(authority, url));
         url->target = slice_from(rest, end);
     }
-    if (url->target.len == 0)
-        url->target = SLICE("/");
+    if (url->target.len == 0) url->target = SLICE("/");
     return url->target.data[0] == '/' ? OK : FAIL(BAD_REQUEST);
 }
 
@@ -84,7 +85,7 @@ static bool is_clean(slice text)
     return true;
 }
 
-/* ---- heads ------------------------------------------------------------------------------------ */
+/* ---- heads ----------------------------------------------------------------------------------- */
 
 size_t upstream_head_len_max(const struct upstream_request *request)
 {

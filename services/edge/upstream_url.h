@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is sent in front of a body: a URL taken apart, and the request's head put together. Inside of the upstream client only. */
+/* What is sent in front of a body: a URL taken apart, and the request's head put together.
+ * Inside of the upstream client only. */
 #pragma once
 
 #include "services/edge/upstream.h"
@@ -14,9 +15,12 @@ struct upstream_url {
     uint16_t port;
 };
 
-/* BAD_REQUEST: another scheme, a user part, a port that is none, or characters that do not belong into a request line. */
+/* BAD_REQUEST: another scheme, a user part, a port that is none, or characters that do not
+ * belong into a request line. */
 status upstream_url_parse(slice text, struct upstream_url *url);
 
-/* The head up to and with the empty line. BAD_REQUEST: a line with CR, LF or NUL, or without a colon. */
-status upstream_head_write(const struct upstream_request *request, const struct upstream_url *url, struct buffer *head);
+/* The head up to and with the empty line. BAD_REQUEST: a line with CR, LF or NUL, or without a
+ * colon. */
+status upstream_head_write(const struct upstream_request *request, const struct upstream_url *url,
+                           struct buffer *head);
 size_t upstream_head_len_max(const struct upstream_request *request);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The dialects this edge speaks. A row is added when its codec is written; until then nobody is sent there. */
+/* The dialects this edge speaks. A row is added when its codec is written; until then nobody is
+ * sent there. */
 #include "services/edge/dialects/dialect.h"
 
 static const struct dialect_row *const rows[] = {

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Answers of openai providers into events: server-sent chunks, or one body. Both hold choices with a delta or a message of the
- * same members, so one reading serves both. What chunks say and mean nothing to a client (null usage, empty roles, empty
- * choices) ends here. The complication is tool calls, which providers number in three ways; see take_tool_call(). */
+/* Answers of openai providers into events: server-sent chunks, or one body. Both hold choices
+ * with a delta or a message of the same members, so one reading serves both. What chunks say and
+ * mean nothing to a client (null usage, empty roles, empty choices) ends here. The complication
+ * is tool calls, which providers number in three ways; see take_tool_call(). */
 #include "services/edge/dialects/openai.h"
 #include "services/edge/sse.h"
 
-#define CHOICES_MAX       128
-#define TOOL_CALLS_MAX    256               /* of one answer */
-#define CHUNK_VALUES_MAX  200000
-#define BODY_VALUES_MAX   8000000
-#define BODY_SIZE_MAX     ((size_t)1 << 30) /* the client of the network has a lower bound of its own */
-#define SCRATCH_SIZE_MAX  ((size_t)1 << 30) /* unescaped texts of one chunk or body */
+#define CHOICES_MAX      128
+#define TOOL_CALLS_MAX   256 /* of one answer */
+#define CHUNK_VALUES_MAX 200000
+#define BODY_VALUES_MAX  8000000
+#define BODY_SIZE_MAX    ((size_t)1 << 30) /* what is read from the network is bounded closer */
+#define SCRATCH_SIZE_MAX ((size_t)1 << 30) /* unescaped texts of one chunk or body */
 
 /* What the answer is, known from its first byte. */
 enum answer_form { FORM_UNKNOWN, FORM_EVENTS, FORM_BODY };
@@ -31,8 +32,8 @@ struct choice_set {
 struct decoder {
     event_sink sink;
     void *context;
-    struct arena *arena;          /* of the answer */
-    struct arena scratch;         /* of one chunk */
+    struct arena *arena;  /* of the answer */
+    struct arena scratch; /* of one chunk */
     struct json_document document;
     struct sse_parser events;
     struct buffer body;
@@ -50,16 +51,18 @@ struct member_row {
     slice name; /* with its quotes */
     size_t offset;
 };
-#define MEMBER(type, name) {{"\"" #name "\"", sizeof(#name) + 1}, offsetof(struct type, name)}
-#define COUNT_OF(array)    (sizeof(array) / sizeof((array)[0]))
+#define MEMBER(type, name)                                                \
+    {                                                                     \
+        {"\"" #name "\"", sizeof(#name) + 1}, offsetof(struct type, name) \
+    }
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 struct answer_members {
     struct json_value id, object, model, choices, usage, x_groq, error;
 };
 static const struct member_row answer_rows[] = {
-    MEMBER(answer_members, choices), MEMBER(answer_members, id),
-    MEMBER(answer_members, model),   MEMBER(answer_members, object),
-    MEMBER(answer_members, usage),   MEMBER(answer_members, error),
+    MEMBER(answer_members, choices), MEMBER(answer_members, id),    MEMBER(answer_members, model),
+    MEMBER(answer_members, object),  MEMBER(answer_members, usage), MEMBER(answer_members, error),
     MEMBER(answer_members, x_groq),
 };
 
@@ -76,8 +79,8 @@ static const struct member_row choice_rows[] = {
 struct tool_members {
     struct json_value index, id, function;
 };
-static const struct member_row tool_rows[] = {
-    MEMBER(tool_members, index), MEMBER(tool_members, id), MEMBER(tool_members, function)};
+static const struct member_row tool_rows[] = {MEMBER(tool_members, index), MEMBER(tool_members, id),
+                                              MEMBER(tool_members, function)};
 
 static const struct finish_row {
     slice native;
@@ -106,7 +109,7 @@ static status send_usage(struct decoder *decoder, struct json_value usage);
 static status send_done(struct decoder *decoder);
 static bool every_choice_finished(const struct decoder *decoder);
 
-/* ---- the four functions of the row ------------------------------------------------------------ */
+/* ---- the four functions of the row ----------------------------------------------------------- */
 
 status openai_decoder_new(struct arena *arena, bool stream, event_sink sink, void *context,
                           struct decoder **decoder)
@@ -148,13 +151,13 @@ status openai_decoder_feed(struct decoder *decoder, slice bytes)
     if (decoder->form == FORM_UNKNOWN) {
         bytes = skip_blank(bytes);
         if (bytes.len == 0) return OK;
-        /* Some providers answer a streaming request with a whole body, mostly an error's; a page of HTML is nonsense. */
+        /* Some providers answer a streaming request with a whole body, mostly an error's; a page
+         * of HTML is nonsense. */
         if (bytes.data[0] == '<') return FAIL(MALFORMED);
         decoder->form = bytes.data[0] == '{' ? FORM_BODY : FORM_EVENTS;
     }
     if (decoder->ended) return OK;
-    if (decoder->form == FORM_EVENTS)
-        return sse_feed(&decoder->events, bytes);
+    if (decoder->form == FORM_EVENTS) return sse_feed(&decoder->events, bytes);
     buffer_append(&decoder->body, bytes);
     return status_ok(buffer_finish(&decoder->body)) ? OK : FAIL(MALFORMED);
 }
@@ -169,7 +172,7 @@ status openai_decoder_finish(struct decoder *decoder)
     return every_choice_finished(decoder) ? send_done(decoder) : OK;
 }
 
-/* ---- chunks and bodies ------------------------------------------------------------------------ */
+/* ---- chunks and bodies ----------------------------------------------------------------------- */
 
 static status parse(struct decoder *decoder, slice text, struct json_value *root)
 {
@@ -236,7 +239,8 @@ static status send_start(struct decoder *decoder, const struct answer_members *m
     struct event event = {.kind = EVENT_START};
     TRY(read_text(decoder, members->id, &event.text));
     TRY(read_text(decoder, members->model, &event.name));
-    /* Azure begins with a chunk of empty fields and the verdict on the prompt: the answer has not begun. */
+    /* Azure begins with a chunk of empty fields and the verdict on the prompt: the answer has
+     * not begun. */
     if (event.text.len == 0 && json_count(members->choices) == 0) return OK;
     decoder->started = true;
     return decoder->sink(decoder->context, &event);
@@ -251,8 +255,7 @@ static status take_answer(struct decoder *decoder, struct json_value root)
     if (is_set(members.choices) && json_kind_of(members.choices) != JSON_ARRAY)
         return FAIL(MALFORMED);
 
-    if (!decoder->started)
-        TRY(send_start(decoder, &members));
+    if (!decoder->started) TRY(send_start(decoder, &members));
     uint32_t position = 0;
     struct json_iterator choice = json_iterate(members.choices);
     while (!decoder->ended && json_next(&choice)) {
@@ -263,7 +266,7 @@ static status take_answer(struct decoder *decoder, struct json_value root)
     return send_usage(decoder, members.usage);
 }
 
-/* ---- choices ---------------------------------------------------------------------------------- */
+/* ---- choices --------------------------------------------------------------------------------- */
 
 static void choice_set_add(struct choice_set *set, uint32_t choice)
 {
@@ -283,7 +286,7 @@ static enum finish_reason finish_of(slice native)
     for (size_t i = 0; i < COUNT_OF(finish_rows); i++) {
         if (slice_equal(finish_rows[i].native, native)) return finish_rows[i].reason;
     }
-    return FINISH_STOP; /* "eos", "stop_sequence", "end_turn" and whatever else ends an answer without a fault */
+    return FINISH_STOP; /* "eos", "stop_sequence", "end_turn" and what else is no fault */
 }
 
 static status send_finish(struct decoder *decoder, uint32_t choice, struct json_value reason)
@@ -325,7 +328,7 @@ static status take_choice(struct decoder *decoder, struct json_value choice, uin
     return send_finish(decoder, index, members.finish_reason);
 }
 
-/* ---- messages and deltas ---------------------------------------------------------------------- */
+/* ---- messages and deltas --------------------------------------------------------------------- */
 
 static status send_text(struct decoder *decoder, enum event_kind kind, uint32_t choice,
                         struct json_value value)
@@ -335,7 +338,8 @@ static status send_text(struct decoder *decoder, enum event_kind kind, uint32_t 
     return event.text.len == 0 ? OK : decoder->sink(decoder->context, &event);
 }
 
-/* Content as an array of parts: {"type": "text", "text": …}, and Mistral's {"type": "thinking", "thinking": [text parts]}. */
+/* Content as an array of parts: {"type": "text", "text": …}, and Mistral's {"type": "thinking",
+ * "thinking": [text parts]}. */
 static status send_parts(struct decoder *decoder, enum event_kind kind, uint32_t choice,
                          struct json_value parts)
 {
@@ -354,8 +358,7 @@ static status send_parts(struct decoder *decoder, enum event_kind kind, uint32_t
 
 static status take_content(struct decoder *decoder, uint32_t choice, struct json_value value)
 {
-    if (json_kind_of(value) == JSON_ARRAY)
-        return send_parts(decoder, EVENT_TEXT, choice, value);
+    if (json_kind_of(value) == JSON_ARRAY) return send_parts(decoder, EVENT_TEXT, choice, value);
     return send_text(decoder, EVENT_TEXT, choice, value);
 }
 
@@ -370,10 +373,8 @@ static status send_extra(struct decoder *decoder, uint32_t choice, slice name,
 {
     for (size_t i = 0; i < COUNT_OF(extra_names); i++) {
         if (!slice_equal(extra_names[i], name)) continue;
-        struct event event = {.kind = EVENT_EXTRA,
-                              .choice = choice,
-                              .name = extra_names[i],
-                              .text = json_raw(value)};
+        struct event event = {
+            .kind = EVENT_EXTRA, .choice = choice, .name = extra_names[i], .text = json_raw(value)};
         return decoder->sink(decoder->context, &event);
     }
     return OK;
@@ -401,8 +402,7 @@ static status take_message(struct decoder *decoder, uint32_t choice, struct json
                   newer ? members.reasoning : members.reasoning_content));
     TRY(take_content(decoder, choice, members.content));
     TRY(send_text(decoder, EVENT_REFUSAL, choice, members.refusal));
-    if (is_set(members.tool_calls))
-        TRY(take_tool_calls(decoder, choice, members.tool_calls));
+    if (is_set(members.tool_calls)) TRY(take_tool_calls(decoder, choice, members.tool_calls));
 
     for (struct json_iterator member = json_iterate(message); json_next(&member);) {
         slice name = json_raw(member.key);
@@ -413,7 +413,7 @@ static status take_message(struct decoder *decoder, uint32_t choice, struct json
     return OK;
 }
 
-/* ---- tool calls ------------------------------------------------------------------------------- */
+/* ---- tool calls ------------------------------------------------------------------------------ */
 
 static struct tool_call *find_tool_call(struct decoder *decoder, uint32_t choice,
                                         uint32_t upstream_index)
@@ -433,8 +433,7 @@ static status add_tool_call(struct decoder *decoder, struct tool_call new_call,
     slice id = arena_copy(decoder->arena, new_call.id);
     if (call == NULL || id.data == NULL) return FAIL(TOO_LARGE);
     for (struct tool_call *other = decoder->tool_calls; other != NULL; other = other->older) {
-        if (other->choice == new_call.choice)
-            new_call.index++;
+        if (other->choice == new_call.choice) new_call.index++;
     }
     *call = new_call;
     call->id = id;
@@ -445,8 +444,9 @@ static status add_tool_call(struct decoder *decoder, struct tool_call new_call,
     return OK;
 }
 
-/* Providers number calls by index (OpenAI), not at all (some send each call whole), or give index 0 to each call and a
- * new id: a call begins where the index is new, or where an id stands that is not the id of the call with this index. */
+/* Providers number calls by index (OpenAI), not at all (some send each call whole), or give
+ * index 0 to each call and a new id: a call begins where the index is new, or where an id stands
+ * that is not the id of the call with this index. */
 static status take_tool_call(struct decoder *decoder, uint32_t choice, uint32_t position,
                              struct json_value value)
 {
@@ -462,8 +462,7 @@ static status take_tool_call(struct decoder *decoder, uint32_t choice, uint32_t 
     TRY(read_text(decoder, json_get(members.function, SLICE("name")), &name));
     struct tool_call *call = find_tool_call(decoder, choice, upstream_index);
     if (call == NULL || (id.len > 0 && !slice_equal(id, call->id))) {
-        struct tool_call new_call = {
-            .choice = choice, .upstream_index = upstream_index, .id = id};
+        struct tool_call new_call = {.choice = choice, .upstream_index = upstream_index, .id = id};
         TRY(add_tool_call(decoder, new_call, &call));
         struct event start = {.kind = EVENT_TOOL_START,
                               .choice = choice,
@@ -491,7 +490,7 @@ static status take_tool_calls(struct decoder *decoder, uint32_t choice, struct j
     return OK;
 }
 
-/* ---- usage, errors, the end ------------------------------------------------------------------- */
+/* ---- usage, errors, the end ------------------------------------------------------------------ */
 
 static status send_usage(struct decoder *decoder, struct json_value usage)
 {

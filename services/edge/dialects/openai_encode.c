@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A chat request for an openai provider: the client's own body, byte for byte, without the members that are the
- * marketplace's business, and with ours in front: model, stream, the bound of the hold. Nothing is serialised anew, so integers
- * and texts of any size pass unharmed. */
+/* A chat request for an openai provider: the client's own body, byte for byte, without the
+ * members that are the marketplace's business, and with ours in front: model, stream, the bound
+ * of the hold. Nothing is serialised anew, so integers and texts of any size pass unharmed. */
 #include "services/edge/dialects/openai.h"
 #include "shared/json/write.h"
 
-/* What a body may say and the provider must not hear from the client. Whatever is not listed is passed on. */
+/* What a body may say and the provider must not hear from the client. Whatever is not listed is
+ * passed on. */
 enum member_fate {
     MEMBER_DROPPED,   /* between client and marketplace only */
     MEMBER_REPLACED,  /* written by us */
@@ -53,11 +54,12 @@ static const slice newer_bound_providers[] = {{"openai", 6}, {"azure", 5}, {"xai
 
 /* What one walk over the body finds. */
 struct body_parts {
-    slice effort;       /* raw JSON string, or empty */
+    slice effort; /* raw JSON string, or empty */
     bool newer_bound;
-    slice runs[ENCODE_PIECES_MAX / 2 - 1]; /* neighbouring members that are passed on, as one view */
+    slice
+        runs[ENCODE_PIECES_MAX / 2 - 1]; /* neighbouring members that are passed on, as one view */
     size_t run_count;
-    bool run_open;      /* the last run ends right before this member */
+    bool run_open; /* the last run ends right before this member */
     bool too_many_runs;
 };
 
@@ -98,7 +100,7 @@ status openai_encode(const struct encode_request *request, struct encoded_reques
     return OK;
 }
 
-/* ---- the client's members --------------------------------------------------------------------- */
+/* ---- the client's members -------------------------------------------------------------------- */
 
 static const struct member_rule *rule_of(struct json_value key)
 {
@@ -151,11 +153,11 @@ static void collect_member(struct body_parts *parts, const struct json_iterator 
     case MEMBER_EFFORT: break;
     default: return;
     }
-    if (json_kind_of(effort) == JSON_STRING)
-        parts->effort = json_raw(effort);
+    if (json_kind_of(effort) == JSON_STRING) parts->effort = json_raw(effort);
 }
 
-/* A body that changes more often between ours and the client's than there are pieces: the client's members are copied. */
+/* A body that changes more often between ours and the client's than there are pieces: the
+ * client's members are copied. */
 static status join_members(const struct encode_request *request, slice *joined)
 {
     struct json_value root = json_root(request->body);
@@ -166,8 +168,7 @@ static status join_members(const struct encode_request *request, slice *joined)
     for (struct json_iterator member = json_iterate(root); json_next(&member);) {
         if (rule_of(member.key) != NULL) continue;
         slice text = member_text(&member);
-        if (len > 0)
-            copy[len++] = ',';
+        if (len > 0) copy[len++] = ',';
         memcpy(copy + len, text.data, text.len);
         len += text.len;
     }
@@ -175,7 +176,7 @@ static status join_members(const struct encode_request *request, slice *joined)
     return OK;
 }
 
-/* ---- our members ------------------------------------------------------------------------------ */
+/* ---- our members ----------------------------------------------------------------------------- */
 
 static bool wants_newer_bound(const struct encode_request *request, const struct body_parts *parts)
 {
@@ -209,8 +210,7 @@ static status write_head(const struct encode_request *request, const struct body
     bool newer = wants_newer_bound(request, parts);
     json_key_u64(&w, newer ? SLICE("max_completion_tokens") : SLICE("max_tokens"),
                  request->output_max);
-    if (parts->effort.len > 0)
-        json_key_raw(&w, SLICE("reasoning_effort"), parts->effort);
+    if (parts->effort.len > 0) json_key_raw(&w, SLICE("reasoning_effort"), parts->effort);
     json_object_end(&w);
     TRY(buffer_finish(&text));
     *head = slice_first(buffer_slice(&text), text.len - 1);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an error of an openai provider means for the choice of the next endpoint. The HTTP status decides, except where a word
- * in the body is known to mean something narrower. Errors come in five shapes; every one is read.
- * The message of a refused key is not passed on: providers quote parts of the key in it. */
+/* What an error of an openai provider means for the choice of the next endpoint. The HTTP status
+ * decides, except where a word in the body is known to mean something narrower. Errors come in
+ * five shapes; every one is read. The message of a refused key is not passed on: providers quote
+ * parts of the key in it. */
 #include "services/edge/dialects/openai.h"
 
 #define MESSAGE_LEN_MAX  300
@@ -12,7 +13,7 @@ static const struct status_row {
     int low, high;
     enum attempt_result result;
 } status_rows[] = {
-    {401, 403, ATTEMPT_AUTH}, /* 402: our account there is empty, which only its operator can mend */
+    {401, 403, ATTEMPT_AUTH}, /* 402: our account there is empty; its operator can mend it */
     {404, 405, ATTEMPT_NOT_FOUND},
     {408, 408, ATTEMPT_TIMEOUT},
     {410, 410, ATTEMPT_NOT_FOUND},
@@ -26,7 +27,8 @@ static const struct status_row {
     {0, 999, ATTEMPT_SERVER},
 };
 
-/* Words of error.code, error.type and error.status. Specific ones overrule the HTTP status, the others speak where there is none. */
+/* Words of error.code, error.type and error.status. Specific ones overrule the HTTP status, the
+ * others speak where there is none. */
 static const struct word_row {
     slice word;
     enum attempt_result result;
@@ -101,8 +103,7 @@ enum attempt_result openai_read_error(struct json_value root, int http_status, s
 {
     struct error_parts parts = find_parts(root);
     slice text = SLICE_NONE;
-    if (!status_ok(json_read_string(parts.message, arena, &text)))
-        text = SLICE_NONE;
+    if (!status_ok(json_read_string(parts.message, arena, &text))) text = SLICE_NONE;
     enum attempt_result result = judge(&parts, http_status, text);
 
     *message = SLICE_NONE;
@@ -113,7 +114,7 @@ enum attempt_result openai_read_error(struct json_value root, int http_status, s
     return result;
 }
 
-/* ---- shapes ----------------------------------------------------------------------------------- */
+/* ---- shapes ---------------------------------------------------------------------------------- */
 
 static struct json_value first_item(struct json_value array)
 {
@@ -143,14 +144,12 @@ static struct error_parts find_parts(struct json_value root)
         .type = json_get(holder, SLICE("type")),
         .state = json_get(holder, SLICE("status")),
     };
-    if (json_kind_of(error) == JSON_STRING)
-        parts.message = error;
-    if (!json_exists(parts.message))
-        parts.message = detail_of(root);
+    if (json_kind_of(error) == JSON_STRING) parts.message = error;
+    if (!json_exists(parts.message)) parts.message = detail_of(root);
     return parts;
 }
 
-/* ---- meaning ---------------------------------------------------------------------------------- */
+/* ---- meaning --------------------------------------------------------------------------------- */
 
 static enum attempt_result result_of_status(int http_status)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The usage object of the openai family into the billing vector. What providers report overlaps (cached is part of prompt,
- * reasoning is part of completion), what we bill must not. A figure that is missing, negative, not whole, too large or that
- * contradicts another makes the whole object invalid: then the estimate is billed. An explicit zero stays zero. */
+/* The usage object of the openai family into the billing vector. What providers report overlaps
+ * (cached is part of prompt, reasoning is part of completion), what we bill must not. A figure
+ * that is missing, negative, not whole, too large or that contradicts another makes the whole
+ * object invalid: then the estimate is billed. An explicit zero stays zero. */
 #include "services/edge/dialects/openai.h"
 
 struct counts {
@@ -11,7 +12,8 @@ struct counts {
     bool bad;
 };
 
-/* Where a figure may stand, in the order of preference; an empty group is the usage object itself. */
+/* Where a figure may stand, in the order of preference; an empty group is the usage object
+ * itself. */
 struct place {
     slice group;
     slice name;
@@ -47,11 +49,10 @@ void openai_read_usage(struct json_value usage, struct event *event)
     event->usage = (struct usage_vector){0};
     struct counts counts = read_counts(usage);
     event->usage_valid = !counts.bad && split_counts(&counts, &event->usage);
-    if (!event->usage_valid)
-        event->usage = (struct usage_vector){0};
+    if (!event->usage_valid) event->usage = (struct usage_vector){0};
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* -1 when it is absent or null. */
 static int64_t read_count(struct json_value value, bool *bad)
@@ -89,12 +90,11 @@ static struct counts read_counts(struct json_value usage)
     c.audio_in = read_first(usage, audio_in_places, COUNT_OF(audio_in_places), &c.bad);
     c.reasoning = read_first(usage, reasoning_places, COUNT_OF(reasoning_places), &c.bad);
     c.audio_out = read_first(usage, audio_out_places, COUNT_OF(audio_out_places), &c.bad);
-    if (c.prompt < 0 || c.completion < 0)
-        c.bad = true;
+    if (c.prompt < 0 || c.completion < 0) c.bad = true;
     return c;
 }
 
-/* ---- taking apart ----------------------------------------------------------------------------- */
+/* ---- taking apart ---------------------------------------------------------------------------- */
 
 static void set_units(struct usage_vector *usage, enum billing_class class, int64_t count)
 {
@@ -103,7 +103,8 @@ static void set_units(struct usage_vector *usage, enum billing_class class, int6
 
 static bool split_counts(const struct counts *c, struct usage_vector *usage)
 {
-    /* xAI: when more was read from the cache than prompt_tokens says, prompt_tokens does not include it. */
+    /* xAI: when more was read from the cache than prompt_tokens says, prompt_tokens does not
+     * include it. */
     bool cached_is_extra = c->cached > c->prompt;
     int64_t prompt_total = cached_is_extra ? c->prompt + c->cached : c->prompt;
     int64_t plain = prompt_total - c->cached;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The chat completions protocol: one chunk per event while it streams, or everything collected into one body. Which member must
- * stand where, and which must never be null, is what the strictest of the clients demands: chunks leave out what they do not
- * have, the body has system_fingerprint even when it is null, counts are whole numbers and error codes too. */
+/* The chat completions protocol: one chunk per event while it streams, or everything collected
+ * into one body. Which member must stand where, and which must never be null, is what the
+ * strictest of the clients demands: chunks leave out what they do not have, the body has
+ * system_fingerprint even when it is null, counts are whole numbers and error codes too. */
 #include "services/edge/skins/skin.h"
 
-#define CHOICES_MAX       128
-#define COLLECTED_MAX     ((size_t)1 << 30) /* of one text of a collected answer; the reading side is bounded closer */
-#define CALL_ID_LEN_MAX   64
+#define CHOICES_MAX 128
+#define COLLECTED_MAX \
+    ((size_t)1 << 30) /* of one text of a collected answer; the reading side is bounded closer */
+#define CALL_ID_LEN_MAX 64
 
 /* A tool call of a collected answer. */
 struct chat_call {
@@ -50,8 +52,10 @@ struct event_row {
 };
 
 static const slice finish_names[] = {
-    [FINISH_NONE] = {"stop", 4},           [FINISH_STOP] = {"stop", 4},
-    [FINISH_LENGTH] = {"length", 6},       [FINISH_TOOL_CALLS] = {"tool_calls", 10},
+    [FINISH_NONE] = {"stop", 4},
+    [FINISH_STOP] = {"stop", 4},
+    [FINISH_LENGTH] = {"length", 6},
+    [FINISH_TOOL_CALLS] = {"tool_calls", 10},
     [FINISH_CONTENT_FILTER] = {"content_filter", 14},
     [FINISH_ERROR] = {"error", 5},
 };
@@ -65,7 +69,7 @@ static void chunk_begin(struct chat_skin *skin, struct json_writer *w);
 static void chunk_end(struct chat_skin *skin, struct json_writer *w);
 static uint64_t text_bytes(const struct event *event);
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 struct chat_skin *chat_skin_new(struct arena *arena, const struct skin_head *head,
                                 struct buffer *out)
@@ -158,11 +162,10 @@ status chat_skin_error(struct chat_skin *skin, status failure, slice message)
 
 void chat_skin_comment(struct chat_skin *skin)
 {
-    if (skin->head.stream)
-        buffer_append(skin->out, SLICE(": BOURSE PROCESSING\n\n"));
+    if (skin->head.stream) buffer_append(skin->out, SLICE(": BOURSE PROCESSING\n\n"));
 }
 
-/* ---- choices ---------------------------------------------------------------------------------- */
+/* ---- choices --------------------------------------------------------------------------------- */
 
 static status find_choice(struct chat_skin *skin, uint32_t index, struct chat_choice **found)
 {
@@ -203,7 +206,8 @@ static uint64_t text_bytes(const struct event *event)
     }
 }
 
-/* Clients join a tool's result with its call by this id, so a provider's empty one is replaced by one of ours. */
+/* Clients join a tool's result with its call by this id, so a provider's empty one is replaced
+ * by one of ours. */
 static status call_id(struct chat_skin *skin, const struct event *event, slice *id)
 {
     if (event->text.len > 0) {
@@ -222,7 +226,7 @@ static status call_id(struct chat_skin *skin, const struct event *event, slice *
     return OK;
 }
 
-/* ---- chunks ----------------------------------------------------------------------------------- */
+/* ---- chunks ---------------------------------------------------------------------------------- */
 
 static void write_head(struct chat_skin *skin, struct json_writer *w, slice object)
 {
@@ -247,7 +251,8 @@ static void chunk_end(struct chat_skin *skin, struct json_writer *w)
     buffer_append(skin->out, SLICE("\n\n"));
 }
 
-/* A chunk of one choice, up to and with the opening of its delta. The first of a choice says the role. */
+/* A chunk of one choice, up to and with the opening of its delta. The first of a choice says the
+ * role. */
 static void delta_begin(struct chat_skin *skin, struct chat_choice *choice, struct json_writer *w)
 {
     chunk_begin(skin, w);
@@ -269,7 +274,8 @@ static void delta_end(struct chat_skin *skin, struct json_writer *w)
     chunk_end(skin, w);
 }
 
-/* A delta of one text member; everything but the finish has finish_reason null, which must be there. */
+/* A delta of one text member; everything but the finish has finish_reason null, which must be
+ * there. */
 static void send_text(struct chat_skin *skin, struct chat_choice *choice, slice name, slice text)
 {
     struct json_writer w;
@@ -305,8 +311,7 @@ static void write_function(struct json_writer *w, slice name, slice arguments)
 {
     json_key(w, SLICE("function"));
     json_object_begin(w);
-    if (name.len > 0)
-        json_key_string(w, SLICE("name"), name);
+    if (name.len > 0) json_key_string(w, SLICE("name"), name);
     json_key_string(w, SLICE("arguments"), arguments);
     json_object_end(w);
 }
@@ -377,8 +382,7 @@ static status stream_logprobs(struct chat_skin *skin, struct chat_choice *choice
 static void write_finish(struct json_writer *w, enum finish_reason finish, slice native)
 {
     json_key_string(w, SLICE("finish_reason"), finish_names[finish]);
-    if (native.len > 0)
-        json_key_string(w, SLICE("native_finish_reason"), native);
+    if (native.len > 0) json_key_string(w, SLICE("native_finish_reason"), native);
 }
 
 static status stream_finish(struct chat_skin *skin, struct chat_choice *choice,
@@ -393,7 +397,7 @@ static status stream_finish(struct chat_skin *skin, struct chat_choice *choice,
     return OK;
 }
 
-/* ---- collecting ------------------------------------------------------------------------------- */
+/* ---- collecting ------------------------------------------------------------------------------ */
 
 static status keep(struct chat_skin *skin, slice text, slice *kept)
 {
@@ -483,7 +487,7 @@ static status collect_finish(struct chat_skin *skin, struct chat_choice *choice,
     return keep(skin, event->name, &choice->native_finish);
 }
 
-/* ---- the body --------------------------------------------------------------------------------- */
+/* ---- the body -------------------------------------------------------------------------------- */
 
 static void write_calls(struct json_writer *w, const struct chat_call *call)
 {
@@ -511,8 +515,7 @@ static void write_message(struct json_writer *w, const struct chat_choice *choic
     json_key_string_or_null(w, SLICE("refusal"), buffer_slice(&choice->refusal));
     if (choice->reasoning.len > 0)
         json_key_string(w, SLICE("reasoning"), buffer_slice(&choice->reasoning));
-    if (choice->calls != NULL)
-        write_calls(w, choice->calls);
+    if (choice->calls != NULL) write_calls(w, choice->calls);
     for (const struct chat_extra *extra = choice->extras; extra != NULL; extra = extra->next) {
         json_key_raw(w, extra->name, extra->json);
     }
@@ -534,8 +537,7 @@ static void write_body(struct chat_skin *skin, const struct skin_bill *bill)
         write_finish(&w, choice->finish, choice->native_finish);
         json_key(&w, SLICE("message"));
         write_message(&w, choice);
-        if (choice->logprobs.len > 0)
-            json_key_raw(&w, SLICE("logprobs"), choice->logprobs);
+        if (choice->logprobs.len > 0) json_key_raw(&w, SLICE("logprobs"), choice->logprobs);
         json_object_end(&w);
     }
     json_array_end(&w);
@@ -544,7 +546,7 @@ static void write_body(struct chat_skin *skin, const struct skin_bill *bill)
     json_object_end(&w);
 }
 
-/* ---- the bill --------------------------------------------------------------------------------- */
+/* ---- the bill -------------------------------------------------------------------------------- */
 
 static void write_token_details(struct json_writer *w, const uint32_t *units)
 {
@@ -562,13 +564,14 @@ static void write_token_details(struct json_writer *w, const uint32_t *units)
     json_object_end(w);
 }
 
-/* Counts in the sense of OpenAI: prompt holds what was read from a cache, completion holds reasoning. */
+/* Counts in the sense of OpenAI: prompt holds what was read from a cache, completion holds
+ * reasoning. */
 static void write_usage(struct json_writer *w, const struct skin_bill *bill)
 {
     const uint32_t *units = bill->usage.units;
     uint64_t prompt = billing_input_tokens(&bill->usage);
-    uint64_t completion = (uint64_t)units[BILLING_completion] + units[BILLING_reasoning] +
-                          units[BILLING_audio_out];
+    uint64_t completion =
+        (uint64_t)units[BILLING_completion] + units[BILLING_reasoning] + units[BILLING_audio_out];
     json_object_begin(w);
     json_key_u64(w, SLICE("prompt_tokens"), prompt);
     json_key_u64(w, SLICE("completion_tokens"), completion);
@@ -584,7 +587,7 @@ static void write_usage(struct json_writer *w, const struct skin_bill *bill)
     json_object_end(w);
 }
 
-/* ---- errors ----------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 /* Internal codes are masked: what went wrong inside is for the log. */
 static void write_error(struct json_writer *w, status failure, slice message)
@@ -603,7 +606,7 @@ static void write_error(struct json_writer *w, status failure, slice message)
     json_object_end(w);
 }
 
-/* ---- the table -------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static const struct event_row event_rows[] = {
     [EVENT_TEXT] = {stream_text, collect_text},
