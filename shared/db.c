@@ -17,7 +17,6 @@
 #include "shared/log.h"
 #include "shared/random.h"
 
-#define PARAMETERS_MAX     64
 #define PARAMETER_SIZE_MAX ((size_t)64 << 20)
 #define CONNECT_PAUSE_MS \
     100 /* between two attempts, so that a thread does not spin on a dead server */
@@ -46,9 +45,9 @@ struct db_result {
 
 /* A statement's parameters as libpq wants them. */
 struct parameters {
-    const char *values[PARAMETERS_MAX];
-    int lengths[PARAMETERS_MAX];
-    int formats[PARAMETERS_MAX]; /* 0 text, 1 binary */
+    const char *values[DB_PARAMETERS_MAX];
+    int lengths[DB_PARAMETERS_MAX];
+    int formats[DB_PARAMETERS_MAX]; /* 0 text, 1 binary */
 };
 
 static status connect_if_needed(struct db *db);
@@ -352,7 +351,7 @@ status db_wait_notification(struct db *db, int64_t timeout_ms, struct arena *are
 static status set_parameters(struct db *db, const struct db_param *params, size_t count,
                              struct parameters *parameters)
 {
-    assert(count <= PARAMETERS_MAX);
+    assert(count <= DB_PARAMETERS_MAX);
     arena_reset(&db->arena);
     for (size_t i = 0; i < count; i++) {
         TRY(set_parameter(&db->arena, &params[i], parameters, i));

@@ -61,6 +61,7 @@ struct db_param {
  * a transaction serialization failures and deadlocks are retried up to DB_RETRIES_MAX times.
  * result may be NULL. */
 #define DB_RETRIES_MAX        8
+#define DB_PARAMETERS_MAX     64 /* of one statement; more is a fault of the caller */
 status db_run(struct db *db, const char *statement, const struct db_param *params, size_t count,
               struct db_result **result);
 /* "" when the last call succeeded or the connection was lost */

@@ -476,6 +476,7 @@ static void dials_run(struct peer_set *set)
         if (peer->socket != NULL || peer->dial_at_ms > now_ms) continue;
         int fd = -1;
         if (status_ok(dial(peer->path, &fd))) {
+            log_info("peer_connected", FN(name, path, slice_of(peer->path)));
             peer_open(peer, fd);
         } else {
             peer_dial_again(peer);
