@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The path and the query of a request line as any client could write them: what the control plane
- * makes of them lies inside of its arena, holds no NUL, and a parameter that matched is not empty. */
+ * makes of them lies in its arena and holds no NUL, and a parameter that matched is not empty. */
 #include <assert.h>
 
 #include "shared/http/control.h"
