@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The error envelope {"error":{"code":402,"message":…,"metadata":{"error_type":…}}}: the code is always an integer and the HTTP
- * status, which is what the strictest client accepts. Internal errors are masked. */
+/* The error envelope {"error":{"code":402,"message":…,"metadata":{"error_type":…}}}: the code is
+ * always an integer and the HTTP status, which is what the strictest client accepts. Internal
+ * errors are masked. */
 #include "services/edge/answer.h"
 
 #include "shared/json/write.h"
 
-#define ENVELOPE_MAX ((size_t)16 * 1024)
-#define HTTP_SERVER_ERRORS 500
+#define ENVELOPE_MAX          ((size_t)16 * 1024)
+#define HTTP_SERVER_ERRORS    500
 #define RETRY_AFTER_DEFAULT_S 1
 
 static void write_metadata(struct json_writer *json, const struct failure *failure,
@@ -98,8 +99,10 @@ static void write_refusal(struct json_writer *json, const struct message_held *r
     json_object_end(json);
     json_key_money(json, SLICE("available"), refusal->available);
     json_key(json, SLICE("resets_at"));
-    if (refusal->resets_ns == 0) json_null(json);
-    else json_time(json, (wall_time){refusal->resets_ns});
+    if (refusal->resets_ns == 0)
+        json_null(json);
+    else
+        json_time(json, (wall_time){refusal->resets_ns});
 }
 
 static void write_metadata(struct json_writer *json, const struct failure *failure,
@@ -109,8 +112,7 @@ static void write_metadata(struct json_writer *json, const struct failure *failu
     if (failure->field.len > 0) json_key_string(json, SLICE("field"), failure->field);
     if (failure->generation.len > 0)
         json_key_string(json, SLICE("generation_id"), failure->generation);
-    if (failure->provider.len > 0)
-        json_key_string(json, SLICE("provider_name"), failure->provider);
+    if (failure->provider.len > 0) json_key_string(json, SLICE("provider_name"), failure->provider);
     if (failure->refusal != NULL) write_refusal(json, failure->refusal);
     if (failure->previous_count == 0) return;
     json_key(json, SLICE("previous_errors"));
@@ -157,7 +159,7 @@ const char *answer_reason(int http_status)
     return "Other";
 }
 
-/* ---- what the library says by itself ---------------------------------------------------------- */
+/* ---- what the library says by itself --------------------------------------------------------- */
 
 struct envelope_stream {
     h2o_ostream_t super;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Answers that fit in one piece: JSON bodies and the error envelope. The only place that writes an error to a client before the first
- * byte of an answer. */
+/* Answers that fit in one piece: JSON bodies and the error envelope. The only place that writes an
+ * error to a client before the first byte of an answer. */
 #pragma once
 
 #include "shared/h2o.h"
@@ -28,12 +28,14 @@ struct failure {
 
 /* Adds the request's id; call once, before anything is answered. */
 void answer_identify(h2o_req_t *http, slice request_id);
-/* A header whose value we made or checked; CR, LF and NUL are dropped with the rest of the value. */
+/* A header whose value we made or checked; CR, LF and NUL are dropped with the rest of the
+ * value. */
 void answer_header(h2o_req_t *http, slice name, slice value);
 void answer_body(h2o_req_t *http, int http_status, slice content_type, slice body);
 void answer_failure(h2o_req_t *http, const struct failure *failure);
 /* The envelope alone. */
 void failure_append(struct buffer *out, const struct failure *failure);
 const char *answer_reason(int http_status);
-/* For what the library answers by itself (a body that is too large): its plain text becomes the envelope. */
+/* For what the library answers by itself (a body that is too large): its plain text becomes the
+ * envelope. */
 void answer_install_filter(h2o_pathconf_t *path);

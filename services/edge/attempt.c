@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One candidate after the other, for as long as nothing has gone to the client; then the answer stands or breaks. A call is dropped
- * inside of its own callback by answering false, elsewhere by cancelling it. */
+/* One candidate after the other, for as long as nothing has gone to the client; then the answer
+ * stands or breaks. A call is dropped inside of its own callback by answering false, elsewhere by
+ * cancelling it. */
 #include "services/edge/attempt.h"
 
 #include "services/edge/bound.h"
@@ -14,7 +15,7 @@
 #include "shared/metrics.h"
 
 #define ERROR_BODY_MAX ((size_t)64 * 1024)
-#define HEADERS_MAX 6
+#define HEADERS_MAX    6
 
 /* What a result means for the client when nothing better can be told. */
 static const uint16_t cause_codes[] = {
@@ -53,7 +54,7 @@ enum step_result step_attempt(struct request *request)
     return try_next(request);
 }
 
-/* ---- starting --------------------------------------------------------------------------------- */
+/* ---- starting -------------------------------------------------------------------------------- */
 
 static slice line(struct arena *arena, slice name, slice value)
 {
@@ -80,7 +81,8 @@ static status start_call(struct request *request, slice key)
     const slice generation = {request->generation_text, sizeof(request->generation_text)};
     const slice headers[HEADERS_MAX] = {
         SLICE("content-type: application/json"),
-        request->wish.stream ? SLICE("accept: text/event-stream") : SLICE("accept: application/json"),
+        request->wish.stream ? SLICE("accept: text/event-stream")
+                             : SLICE("accept: application/json"),
         SLICE("user-agent: bourse"),
         line(&request->arena, SLICE("x-request-id: "), generation),
         via_line(request),
@@ -186,7 +188,7 @@ void attempt_key_ready(struct request *request, status result, slice key)
     request_unpin(request);
 }
 
-/* ---- ending ----------------------------------------------------------------------------------- */
+/* ---- ending ---------------------------------------------------------------------------------- */
 
 bool attempt_may_have_served(const struct request *request)
 {
@@ -197,8 +199,10 @@ bool attempt_may_have_served(const struct request *request)
 void attempt_drop(struct request *request)
 {
     struct attempt *attempt = &request->attempt;
-    if (attempt->call != NULL && attempt->in_callback) attempt->call = NULL;
-    else upstream_cancel(&attempt->call);
+    if (attempt->call != NULL && attempt->in_callback)
+        attempt->call = NULL;
+    else
+        upstream_cancel(&attempt->call);
     attempt->in_callback = false;
     if (attempt->decoder != NULL) attempt->dialect->decoder_free(&attempt->decoder);
     if (attempt->authorization.len > 0)
@@ -248,7 +252,8 @@ static void note_cause(struct request *request, enum attempt_result result)
     }
 }
 
-/* Nothing went to the client yet: the next candidate gets its turn, unless the request itself was refused. */
+/* Nothing went to the client yet: the next candidate gets its turn, unless the request itself was
+ * refused. */
 static void try_failed(struct request *request, enum attempt_result result, slice message)
 {
     const slice provider = request->attempt.endpoint->provider->name;
@@ -286,7 +291,7 @@ static void answer_complete(struct request *request)
     request_continue(request);
 }
 
-/* ---- the call --------------------------------------------------------------------------------- */
+/* ---- the call -------------------------------------------------------------------------------- */
 
 static bool starts_with_nocase(slice text, slice prefix)
 {
@@ -381,8 +386,9 @@ static void on_done(void *context, enum upstream_failure failure, const char *de
     if (attempt->collecting) {
         judge_collected(request);
     } else if (failure != UPSTREAM_OK || attempt->decoder == NULL) {
-        answer_broke(request, request->response_started ? ATTEMPT_BROKEN_STREAM
-                                                        : failure_results[failure], SLICE_NONE);
+        answer_broke(request,
+                     request->response_started ? ATTEMPT_BROKEN_STREAM : failure_results[failure],
+                     SLICE_NONE);
     } else {
         status finished = attempt->dialect->decoder_finish(attempt->decoder);
         /* The end of the connection is not the end of the answer. */

@@ -46,14 +46,15 @@ uint32_t bound_output(const struct wish *wish, const struct market_model *model,
 {
     uint64_t output = held / wish->choices;
     if (wish->output_want != 0) return clamp_u32(output);
-    /* Nobody named a number, so ours must fit: providers refuse a max_tokens above what they can do. */
+    /* Nobody named a number, so ours must fit: providers refuse a max_tokens above what they can
+     * do. */
     uint32_t output_max = endpoint->output_max != 0 ? endpoint->output_max : model->output_max;
     if (output_max != 0 && output > output_max) output = output_max;
     uint64_t context =
         endpoint->upstream_context != 0 ? endpoint->upstream_context : model->context_length;
     if (context == 0) return clamp_u32(output);
-    uint64_t prompt = wish->text_bytes / BYTES_PER_TOKEN_SAFE + template_tokens(wish) +
-                      image_tokens(wish, model);
+    uint64_t prompt =
+        wish->text_bytes / BYTES_PER_TOKEN_SAFE + template_tokens(wish) + image_tokens(wish, model);
     uint64_t room = context > prompt ? context - prompt : 0;
     if (room < OUTPUT_MIN) room = OUTPUT_MIN;
     return clamp_u32(output < room ? output : room);
@@ -83,8 +84,8 @@ status bound_hold(const struct wish *wish, const struct market_model *model,
     }
     hold->output_want = clamp_u32(output);
     hold->may_shrink = wish->output_want == 0;
-    hold->output_min = hold->may_shrink ? clamp_u32((uint64_t)OUTPUT_MIN * wish->choices)
-                                        : hold->output_want;
+    hold->output_min =
+        hold->may_shrink ? clamp_u32((uint64_t)OUTPUT_MIN * wish->choices) : hold->output_want;
     if (hold->output_min > hold->output_want) hold->output_min = hold->output_want;
     return OK;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The most that a request can cost, from what was read and the candidates that may serve it: the figures of a HOLD. Pure. */
+/* The most that a request can cost, from what was read and the candidates that may serve it: the
+ * figures of a HOLD. Pure. */
 #pragma once
 
 #include "services/edge/choose.h"
@@ -8,18 +9,21 @@
 
 /* A chat template wraps every message in a few tokens of its own and the whole in a few more. */
 #define TEMPLATE_TOKENS_PER_MESSAGE 8
-#define TEMPLATE_TOKENS 16
-#define OUTPUT_DEFAULT 16384u /* without max_tokens: at most this, if the model can */
-#define OUTPUT_MIN 256u       /* a shrunk hold below this is refused */
+#define TEMPLATE_TOKENS             16
+#define OUTPUT_DEFAULT              16384u /* without max_tokens: at most this, if the model can */
+#define OUTPUT_MIN                  256u   /* a shrunk hold below this is refused */
 
-/* Upper bound of the prompt for this model. UNSUPPORTED_CONTENT: an image and neither a token maximum nor a price per image. */
+/* Upper bound of the prompt for this model. UNSUPPORTED_CONTENT: an image and neither a token
+ * maximum nor a price per image. */
 uint64_t bound_input_tokens(const struct wish *wish, const struct market_model *model);
-/* UNSUPPORTED_CONTENT when the wish holds images and neither the model has a maximum nor every candidate a price per image. */
+/* UNSUPPORTED_CONTENT when the wish holds images and neither the model has a maximum nor every
+ * candidate a price per image. */
 status bound_check_content(const struct wish *wish, const struct market_model *model,
                            const struct choose_result *choice);
 /* Tokens one choice may have at this endpoint when the hold allows `held` in all. */
 uint32_t bound_output(const struct wish *wish, const struct market_model *model,
                       const struct market_endpoint *endpoint, uint32_t held);
-/* Fills fixed, output_price, output_want, output_min, may_shrink and price_ids. OVERFLOW on hostile prices. */
+/* Fills fixed, output_price, output_want, output_min, may_shrink and price_ids. OVERFLOW on hostile
+ * prices. */
 status bound_hold(const struct wish *wish, const struct market_model *model,
                   const struct choose_result *choice, struct message_hold *hold);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A hash table with chains inside of a fixed array, and a list by last use through the same entries. A key's hash is uniform, so its
- * first bytes choose the bucket; nobody can aim at one, because a made-up key fails its checksum before it gets here. */
+/* A hash table with chains inside of a fixed array, and a list by last use through the same
+ * entries. A key's hash is uniform, so its first bytes choose the bucket; nobody can aim at one,
+ * because a made-up key fails its checksum before it gets here. */
 #include "services/edge/callers.h"
 
 #include <stdlib.h>
@@ -12,7 +13,7 @@ struct entry {
     struct key_hash key;
     struct caller caller;
     uint64_t put_ms;
-    uint16_t chain;       /* next of the same bucket, or of the free entries */
+    uint16_t chain;        /* next of the same bucket, or of the free entries */
     uint16_t newer, older; /* by last use */
 };
 
@@ -52,10 +53,14 @@ void callers_free(struct callers **callers)
 static void unlink_use(struct callers *callers, uint16_t index)
 {
     struct entry *entry = &callers->entries[index];
-    if (entry->newer != NONE) callers->entries[entry->newer].older = entry->older;
-    else callers->newest = entry->older;
-    if (entry->older != NONE) callers->entries[entry->older].newer = entry->newer;
-    else callers->oldest = entry->newer;
+    if (entry->newer != NONE)
+        callers->entries[entry->newer].older = entry->older;
+    else
+        callers->newest = entry->older;
+    if (entry->older != NONE)
+        callers->entries[entry->older].newer = entry->newer;
+    else
+        callers->oldest = entry->newer;
 }
 
 static void link_newest(struct callers *callers, uint16_t index)
@@ -63,8 +68,10 @@ static void link_newest(struct callers *callers, uint16_t index)
     struct entry *entry = &callers->entries[index];
     entry->newer = NONE;
     entry->older = callers->newest;
-    if (callers->newest != NONE) callers->entries[callers->newest].newer = index;
-    else callers->oldest = index;
+    if (callers->newest != NONE)
+        callers->entries[callers->newest].newer = index;
+    else
+        callers->oldest = index;
     callers->newest = index;
 }
 

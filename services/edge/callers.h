@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who has which key, as the ledger last said: a bounded cache of one thread, least recently used out first. A stale entry does no
- * harm to money: every HOLD carries the caller's version and the ledger refuses an old one. */
+/* Who has which key, as the ledger last said: a bounded cache of one thread, least recently used
+ * out first. A stale entry does no harm to money: every HOLD carries the caller's version and the
+ * ledger refuses an old one. */
 #pragma once
 
 #include "shared/ipc/codec.h"
 
-#define CALLERS_MAX 4096
+#define CALLERS_MAX    4096
 #define CALLER_LIFE_MS 60000
 
 struct callers;

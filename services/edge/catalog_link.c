@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A snapshot is built frame by frame beside the one in use; a broken one is dropped and the connection closed, so that the catalog
- * sends it anew. */
+/* A snapshot is built frame by frame beside the one in use; a broken one is dropped and the
+ * connection closed, so that the catalog sends it anew. */
 #include "services/edge/catalog_link.h"
 
 #include <stdlib.h>
@@ -10,8 +10,8 @@
 #include "shared/log.h"
 #include "shared/metrics.h"
 
-#define CATALOG_SOCKET "run/catalog-ipc.sock"
-#define OUTCOMES_MAX ((size_t)256 * 1024) /* in a tenth of a second; more are dropped */
+#define CATALOG_SOCKET    "run/catalog-ipc.sock"
+#define OUTCOMES_MAX      ((size_t)256 * 1024) /* in a tenth of a second; more are dropped */
 #define OUTCOME_FRAME_MAX 64
 
 struct catalog_link {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One thread's stream to the catalog: thread 0's receives the market and the health of endpoints for all; every thread's asks for
- * provider keys and reports how attempts went. */
+/* One thread's stream to the catalog: thread 0's receives the market and the health of endpoints
+ * for all; every thread's asks for provider keys and reports how attempts went. */
 #pragma once
 
 #include "shared/ipc/peer.h"

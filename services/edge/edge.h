@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The edge process and one of its threads. Threads share the configuration, the health board and a few counters; everything
- * else belongs to one thread and its event loop, so there are no locks. */
+/* The edge process and one of its threads. Threads share the configuration, the health board and a
+ * few counters; everything else belongs to one thread and its event loop, so there are no locks. */
 #pragma once
 
 #include <pthread.h>

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who it is for is asked of the ledger every time, never of the cache; nothing of the client's head is passed on but what is listed
- * here, so a principal that came from outside never arrives. The answer is collected and passed on as a whole. */
+/* Who it is for is asked of the ledger every time, never of the cache; nothing of the client's head
+ * is passed on but what is listed here, so a principal that came from outside never arrives. The
+ * answer is collected and passed on as a whole. */
 #include "services/edge/forward.h"
 
 #include "services/edge/identify.h"
 #include "services/edge/ledger_link.h"
 #include "shared/log.h"
 
-#define ANSWER_MAX ((size_t)64 * 1024 * 1024)
-#define BODY_MAX ((size_t)1024 * 1024) /* no control-plane route takes more */
-#define HEADERS_MAX 8
-#define KEPT_MAX 8 /* answer headers that are passed on */
-#define FORWARDS_MAX 4096u
+#define ANSWER_MAX            ((size_t)64 * 1024 * 1024)
+#define BODY_MAX              ((size_t)1024 * 1024) /* no control-plane route takes more */
+#define HEADERS_MAX           8
+#define KEPT_MAX              8 /* answer headers that are passed on */
+#define FORWARDS_MAX          4096u
 #define FIRST_BYTE_TIMEOUT_MS 15000
-#define ARENA_MAX ((size_t)256 * 1024)
-#define OWN_PREFIX SLICE("x-bourse-")
+#define ARENA_MAX             ((size_t)256 * 1024)
+#define OWN_PREFIX            SLICE("x-bourse-")
 
 struct service {
     slice socket;
@@ -50,7 +51,8 @@ static void ask_principal(struct forward *forward);
 static void principal_told(void *context, status result, const struct frame *frame);
 static void pass_on(struct forward *forward, slice token);
 
-void forward_start(struct thread *thread, h2o_req_t *http, const struct route *route, slice request_id)
+void forward_start(struct thread *thread, h2o_req_t *http, const struct route *route,
+                   slice request_id)
 {
     status admitted = OK;
     if (http->entity.len > BODY_MAX) admitted = FAIL(TOO_LARGE);
@@ -70,8 +72,10 @@ void forward_start(struct thread *thread, h2o_req_t *http, const struct route *r
     arena_init(&forward->arena, ARENA_MAX);
     buffer_init(&forward->answer, ANSWER_MAX);
     forward->request_id = arena_copy(&forward->arena, request_id);
-    if (route->public) pass_on(forward, SLICE_NONE);
-    else ask_principal(forward);
+    if (route->public)
+        pass_on(forward, SLICE_NONE);
+    else
+        ask_principal(forward);
 }
 
 static void forward_disposed(void *memory)
@@ -91,7 +95,7 @@ static void forward_fail(struct forward *forward, status cause)
     answer_failure(forward->http, &(struct failure){.cause = cause});
 }
 
-/* ---- for whom --------------------------------------------------------------------------------- */
+/* ---- for whom -------------------------------------------------------------------------------- */
 
 static void ask_principal(struct forward *forward)
 {
@@ -105,7 +109,8 @@ static void ask_principal(struct forward *forward)
         forward_fail(forward, known);
         return;
     }
-    /* The token names the path as the service decodes it; ids of these routes never need an escape. */
+    /* The token names the path as the service decodes it; ids of these routes never need an
+     * escape. */
     if (memchr(message.path.data, '%', message.path.len) != NULL || message.path.len > 1024) {
         forward_fail(forward, FAIL(NOT_FOUND));
         return;
@@ -138,7 +143,7 @@ static void principal_told(void *context, status result, const struct frame *fra
     pass_on(forward, message.token);
 }
 
-/* ---- the call --------------------------------------------------------------------------------- */
+/* ---- the call -------------------------------------------------------------------------------- */
 
 static void add_line(struct forward *forward, slice *lines, size_t *count, slice name, slice value)
 {
@@ -249,7 +254,7 @@ static void pass_on(struct forward *forward, slice token)
         .idle_timeout_ms = FIRST_BYTE_TIMEOUT_MS,
         .total_timeout_ms = 2 * FIRST_BYTE_TIMEOUT_MS,
     };
-    status started = upstream_start(forward->thread->upstream, &request, &callbacks, forward,
-                                    &forward->call);
+    status started =
+        upstream_start(forward->thread->upstream, &request, &callbacks, forward, &forward->call);
     if (!status_ok(started)) forward_fail(forward, (status){forward->service->down});
 }

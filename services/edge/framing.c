@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One pass over the lines of the head. Everything here was accepted by the HTTP parser before; this only looks for what two parsers
- * can disagree about. */
+/* One pass over the lines of the head. Everything here was accepted by the HTTP parser before; this
+ * only looks for what two parsers can disagree about. */
 #include "services/edge/framing.h"
 
 struct head_facts {

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a supervisor and a balancer ask. Readiness of the usage service is found out by asking it, each time. */
+/* What a supervisor and a balancer ask. Readiness of the usage service is found out by asking it,
+ * each time. */
 #include "services/edge/health.h"
 
 #include "services/edge/ledger_link.h"
 #include "shared/json/write.h"
 #include "shared/metrics.h"
 
-#define USAGE_HEALTH SLICE("unix:run/usage.sock:/healthz")
+#define USAGE_HEALTH     SLICE("unix:run/usage.sock:/healthz")
 #define USAGE_TIMEOUT_MS 1000
-#define BODY_MAX ((size_t)4096)
-#define METRICS_MAX ((size_t)1 << 20)
+#define BODY_MAX         ((size_t)4096)
+#define METRICS_MAX      ((size_t)1 << 20)
 
 /* A question about readiness that waits for the usage service. */
 struct ready {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Read, choose, hold: from the body to the money that is set aside for it. A HOLD that the ledger answers too late is released when its
- * answer comes, so its call outlives the client's patience: the time limit is a timer of ours, not the call's deadline. */
+/* Read, choose, hold: from the body to the money that is set aside for it. A HOLD that the ledger
+ * answers too late is released when its answer comes, so its call outlives the client's patience:
+ * the time limit is a timer of ours, not the call's deadline. */
 #include "services/edge/bound.h"
 #include "services/edge/callers.h"
 #include "services/edge/edge.h"
@@ -15,7 +16,7 @@ static void ask_again(void *context);
 static void answered(void *context, status result, const struct frame *frame);
 static void hold_too_slow(h2o_timeout_entry_t *entry);
 
-/* ---- read and choose -------------------------------------------------------------------------- */
+/* ---- read and choose ------------------------------------------------------------------------- */
 
 enum step_result step_read(struct request *request)
 {
@@ -60,15 +61,14 @@ static status choose(struct request *request)
 enum step_result step_choose(struct request *request)
 {
     if (request->market == NULL) {
-        if (request->thread->market == NULL)
-            return request_fail_code(request, FAIL(CATALOG_DOWN));
+        if (request->thread->market == NULL) return request_fail_code(request, FAIL(CATALOG_DOWN));
         request->market = market_retain(request->thread->market);
     }
     status chosen = choose(request);
     return status_ok(chosen) ? STEP_NEXT : request_fail_code(request, chosen);
 }
 
-/* ---- hold ------------------------------------------------------------------------------------- */
+/* ---- hold ------------------------------------------------------------------------------------ */
 
 static status ask(struct request *request)
 {
@@ -121,8 +121,9 @@ static void hold_too_slow(h2o_timeout_entry_t *entry)
     request_unpin(request);
 }
 
-/* The ledger was lost with the question: once it is back and told which holds are open — this one is not among them, so the first HOLD
- * is released if it was journalled — the question is asked a second time. */
+/* The ledger was lost with the question: once it is back and told which holds are open — this one
+ * is not among them, so the first HOLD is released if it was journalled — the question is asked a
+ * second time. */
 static void await_ledger(struct request *request)
 {
     if (request->over || request->held.retried) {
@@ -231,11 +232,15 @@ static void answered(void *context, status result, const struct frame *frame)
     request->held.call = 0;
     struct message_held held = {0};
     bool lost = !status_ok(result);
-    if (!lost && !status_ok(message_decode_held(frame->body, &held))) held.error = ERROR_LEDGER_DOWN;
+    if (!lost && !status_ok(message_decode_held(frame->body, &held)))
+        held.error = ERROR_LEDGER_DOWN;
     if (!lost) h2o_timeout_unlink(&request->hold_limit);
-    if (lost) await_ledger(request);
-    else if (held.error != ERROR_NONE) refused(request, &held);
-    else granted(request, &held);
+    if (lost)
+        await_ledger(request);
+    else if (held.error != ERROR_NONE)
+        refused(request, &held);
+    else
+        granted(request, &held);
     if (request->over) h2o_timeout_unlink(&request->hold_limit);
     request_unpin(request);
 }

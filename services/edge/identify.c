@@ -64,8 +64,7 @@ enum step_result step_identify(struct request *request)
 
 static enum step_result accept_caller(struct request *request, const struct caller *caller)
 {
-    if (caller->kind != CALLER_KEY)
-        return request_fail_code(request, FAIL(INFERENCE_KEY_NEEDED));
+    if (caller->kind != CALLER_KEY) return request_fail_code(request, FAIL(INFERENCE_KEY_NEEDED));
     if (caller->expires_ns != 0 && caller->expires_ns <= clock_wall().ns) {
         callers_drop(request->thread->callers, &request->key);
         return request_fail_code(request, FAIL(KEY_EXPIRED));

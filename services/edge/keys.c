@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One entry per provider. The first request that needs a key asks; those that come meanwhile wait with it. */
+/* One entry per provider. The first request that needs a key asks; those that come meanwhile wait
+ * with it. */
 #include "services/edge/keys.h"
 
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 #include "services/edge/edge.h"
 #include "shared/clock.h"
 
-#define KEY_ENTRIES_MAX 256
+#define KEY_ENTRIES_MAX     256
 #define KEY_OPEN_TIMEOUT_MS 2000
 
 struct key_entry {
@@ -132,8 +133,10 @@ static void key_opened(void *context, status result, const struct frame *frame)
 {
     struct key_entry *entry = context;
     entry->asked = false;
-    if (!status_ok(result)) result = FAIL(CATALOG_DOWN);
-    else result = keep_key(entry, frame);
+    if (!status_ok(result))
+        result = FAIL(CATALOG_DOWN);
+    else
+        result = keep_key(entry, frame);
     struct request *waiting = TAKE(entry->waiting);
     while (waiting != NULL) {
         struct request *request = waiting;

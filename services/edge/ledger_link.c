@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbered frames wait in a ring, encoded, until they are acknowledged; a number's place in the ring is the number itself, so an
- * acknowledgement finds its frame at once. When the stream is lost the ledger tells in WELCOME up to where it has journalled; then the
- * holds that are still open are named, before anything is resent, and the rest of the ring goes out again in order. */
+/* Numbered frames wait in a ring, encoded, until they are acknowledged; a number's place in the
+ * ring is the number itself, so an acknowledgement finds its frame at once. When the stream is lost
+ * the ledger tells in WELCOME up to where it has journalled; then the holds that are still open are
+ * named, before anything is resent, and the rest of the ring goes out again in order. */
 #include "services/edge/ledger_link.h"
 
 #include <stdlib.h>
@@ -11,15 +12,15 @@
 #include "shared/metrics.h"
 
 #define LEDGER_SOCKET "run/ledger-ipc.sock"
-#define FRAME_MAX 1280 /* a SETTLE with every text at its bound is below 1,100 bytes */
-#define FREE_KEPT 256  /* blocks kept for reuse */
+#define FRAME_MAX     1280 /* a SETTLE with every text at its bound is below 1,100 bytes */
+#define FREE_KEPT     256  /* blocks kept for reuse */
 
 struct numbered {
     struct numbered *next; /* among the free ones */
     uint64_t n;
     uint64_t hold;
     struct acknowledgement acknowledgement;
-    money charge; /* by our own computation: shown when the ledger's figure got lost with the stream */
+    money charge; /* by our own computation: shown when the ledger's figure got lost */
     bool acknowledged;
     uint32_t len;
     char frame[FRAME_MAX];
@@ -98,7 +99,7 @@ void ledger_cancel(struct ledger_link *link, uint64_t call)
     if (call != 0) peer_call_cancel(link->peer, call);
 }
 
-/* ---- holds ------------------------------------------------------------------------------------ */
+/* ---- holds ----------------------------------------------------------------------------------- */
 
 bool ledger_reserve(struct ledger_link *link)
 {
@@ -122,14 +123,16 @@ void ledger_hold_opened(struct ledger_link *link, struct open_hold *hold)
 
 static void hold_closed(struct ledger_link *link, struct open_hold *hold)
 {
-    if (hold->previous != NULL) hold->previous->next = hold->next;
-    else link->open = hold->next;
+    if (hold->previous != NULL)
+        hold->previous->next = hold->next;
+    else
+        link->open = hold->next;
     if (hold->next != NULL) hold->next->previous = hold->previous;
     hold->next = hold->previous = NULL;
     link->reserved--;
 }
 
-/* ---- numbered frames -------------------------------------------------------------------------- */
+/* ---- numbered frames ------------------------------------------------------------------------- */
 
 static struct numbered **place_of(struct ledger_link *link, uint64_t n)
 {
@@ -163,8 +166,8 @@ static void send_frame(struct ledger_link *link, const struct numbered *numbered
         buffer_append_bytes(out, numbered->frame, numbered->len);
         return;
     }
-    /* A stream that takes no more is resent as a whole when it is opened anew; until then nothing more may be sent on it, or the
-     * ledger would see a gap. */
+    /* A stream that takes no more is resent as a whole when it is opened anew; until then nothing
+     * more may be sent on it, or the ledger would see a gap. */
     if (link->welcomed) log_warning("ledger_stream_full", F(count, ledger_unacknowledged(link)));
     link->welcomed = false;
 }
@@ -177,8 +180,8 @@ static void finish_frame(struct ledger_link *link, struct numbered *numbered,
     send_frame(link, numbered);
 }
 
-uint64_t ledger_settle(struct ledger_link *link, struct open_hold *hold, struct message_settle *settle,
-                       struct acknowledgement acknowledgement)
+uint64_t ledger_settle(struct ledger_link *link, struct open_hold *hold,
+                       struct message_settle *settle, struct acknowledgement acknowledgement)
 {
     struct numbered *numbered = number(link, hold);
     numbered->acknowledgement = acknowledgement;
@@ -239,7 +242,7 @@ static void acknowledge(struct ledger_link *link, uint64_t n, const money *charg
     if (acknowledgement.run != NULL) acknowledgement.run(acknowledgement.context, booked);
 }
 
-/* ---- the stream ------------------------------------------------------------------------------- */
+/* ---- the stream ------------------------------------------------------------------------------ */
 
 static void opened(struct peer *peer, void *context)
 {
@@ -264,8 +267,8 @@ static void name_hold(struct ledger_link *link, struct message_holds_open *piece
     piece->holds.count = 0;
 }
 
-/* Holds whose terminal frame the ledger has not journalled are open to it: unnamed ones would be released under the frame that is
- * about to be resent. */
+/* Holds whose terminal frame the ledger has not journalled are open to it: unnamed ones would be
+ * released under the frame that is about to be resent. */
 static void name_open_holds(struct ledger_link *link)
 {
     struct message_holds_open piece = {0};

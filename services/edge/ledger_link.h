@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One thread's stream to the ledger: the handshake, calls, and the numbered frames (SETTLE, RELEASE) that are resent until the ledger
- * says they are journalled. Room for a hold's terminal frame is reserved before the hold is asked for, so none is ever dropped. */
+/* One thread's stream to the ledger: the handshake, calls, and the numbered frames (SETTLE,
+ * RELEASE) that are resent until the ledger says they are journalled. Room for a hold's terminal
+ * frame is reserved before the hold is asked for, so none is ever dropped. */
 #pragma once
 
 #include "shared/ipc/peer.h"
@@ -21,24 +22,25 @@ bool ledger_ready(const struct ledger_link *link); /* connected and welcomed */
 /* Frames the ledger has not acknowledged. */
 uint32_t ledger_unacknowledged(const struct ledger_link *link);
 
-/* A question. 0 when the ledger is not there; otherwise encode the frame with this id into *out. The answer runs as shared/ipc/peer.h
- * says. */
+/* A question. 0 when the ledger is not there; otherwise encode the frame with this id into *out.
+ * The answer runs as shared/ipc/peer.h says. */
 uint64_t ledger_call(struct ledger_link *link, struct peer_call call, struct buffer **out);
 void ledger_cancel(struct ledger_link *link, uint64_t call);
 
-/* Before a HOLD: false when there is no room for one more terminal frame. Given back when the HOLD was refused. */
+/* Before a HOLD: false when there is no room for one more terminal frame. Given back when the HOLD
+ * was refused. */
 bool ledger_reserve(struct ledger_link *link);
 void ledger_unreserve(struct ledger_link *link);
 void ledger_hold_opened(struct ledger_link *link, struct open_hold *hold);
 
-/* The terminal frame of a hold that was opened. `n` is filled in and returned. `acknowledged` runs once with what was booked, unless
- * forgotten before. */
+/* The terminal frame of a hold that was opened. `n` is filled in and returned. `acknowledged` runs
+ * once with what was booked, unless forgotten before. */
 struct acknowledgement {
     void (*run)(void *context, money charge);
     void *context;
 };
-uint64_t ledger_settle(struct ledger_link *link, struct open_hold *hold, struct message_settle *settle,
-                       struct acknowledgement acknowledgement);
+uint64_t ledger_settle(struct ledger_link *link, struct open_hold *hold,
+                       struct message_settle *settle, struct acknowledgement acknowledgement);
 uint64_t ledger_release(struct ledger_link *link, struct open_hold *hold,
                         struct message_release *release);
 void ledger_forget(struct ledger_link *link, uint64_t n);

@@ -12,13 +12,15 @@
 #include "shared/log.h"
 #include "shared/metrics.h"
 
-#define LISTEN_BACKLOG 1024
-#define ACCEPT_TURN 16 /* then the other sockets of the loop get their turn */
-/* A client that takes nothing for this long is cut by the kernel: the library has no limit for writing. */
+#define LISTEN_BACKLOG    1024
+#define ACCEPT_TURN       16 /* then the other sockets of the loop get their turn */
+/* A client that takes nothing for this long is cut by the kernel: the library has no limit for
+ * writing. */
 #define CLIENT_SILENCE_MS 120000
-/* The budget of an HTTP/2 connection: each stream that is reset costs 2, each that is answered earns 1 back. */
-#define RESET_COST 2
-#define RESET_BUDGET 200
+/* The budget of an HTTP/2 connection: each stream that is reset costs 2, each that is answered
+ * earns 1 back. */
+#define RESET_COST        2
+#define RESET_BUDGET      200
 
 struct connection {
     struct listener *listener;
@@ -30,9 +32,10 @@ struct connection {
 
 static void accept_connections(h2o_socket_t *socket, const char *error);
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
-static bool parse_address(const struct config *config, struct sockaddr_storage *address, socklen_t *len)
+static bool parse_address(const struct config *config, struct sockaddr_storage *address,
+                          socklen_t *len)
 {
     struct sockaddr_in *v4 = (struct sockaddr_in *)address;
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)address;
@@ -62,7 +65,8 @@ status listen_open(const struct config *config, int *fd)
     int made = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (made < 0 || setsockopt(made, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
         setsockopt(made, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0 ||
-        bind(made, (const struct sockaddr *)&address, len) != 0 || listen(made, LISTEN_BACKLOG) != 0) {
+        bind(made, (const struct sockaddr *)&address, len) != 0 ||
+        listen(made, LISTEN_BACKLOG) != 0) {
         log_error("listen_failed", FN(number, port, config->edge_port), F(errno, errno));
         if (made >= 0) (void)close(made);
         return FAIL(IO);
@@ -121,14 +125,16 @@ void listen_stop(struct listener *listener)
     listener->socket = NULL;
 }
 
-/* ---- connections ------------------------------------------------------------------------------ */
+/* ---- connections ----------------------------------------------------------------------------- */
 
 static void connection_closed(void *data)
 {
     struct connection *connection = data;
     struct listener *listener = connection->listener;
-    if (connection->before != NULL) connection->before->next = connection->next;
-    else listener->first = connection->next;
+    if (connection->before != NULL)
+        connection->before->next = connection->next;
+    else
+        listener->first = connection->next;
     if (connection->next != NULL) connection->next->before = connection->before;
     listener->connections--;
     metric_add(connections, -1);
@@ -176,7 +182,8 @@ static void accept_connections(h2o_socket_t *socket, const char *error)
     }
 }
 
-/* While a request is served its connection is not read, so what such a one holds is counted elsewhere. */
+/* While a request is served its connection is not read, so what such a one holds is counted
+ * elsewhere. */
 static size_t upload_bytes(const struct connection *connection)
 {
     h2o_socket_t *socket = connection->socket;
@@ -205,8 +212,10 @@ void listen_count_end(h2o_req_t *http, bool finished)
     h2o_socket_t *socket = http->conn->callbacks->get_socket(http->conn);
     struct connection *connection = socket == NULL ? NULL : socket->on_close.data;
     if (connection == NULL) return;
-    if (!finished) connection->resets += RESET_COST;
-    else if (connection->resets > 0) connection->resets--;
+    if (!finished)
+        connection->resets += RESET_COST;
+    else if (connection->resets > 0)
+        connection->resets--;
     if (connection->resets <= RESET_BUDGET || connection->cut) return;
     connection->cut = true;
     metric_add(rapid_resets_total, 1);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Client connections: one listener per thread on the same port (the kernel spreads connections), a bound on their number, TLS,
- * and the budget that ends an HTTP/2 connection which keeps resetting its streams: the library is open to that attack. */
+/* Client connections: one listener per thread on the same port (the kernel spreads connections), a
+ * bound on their number, TLS, and the budget that ends an HTTP/2 connection which keeps resetting
+ * its streams: the library is open to that attack. */
 #pragma once
 
 #include "shared/config.h"
@@ -26,9 +27,10 @@ status listen_tls(const struct config *config, SSL_CTX **tls);
 
 void listen_start(struct listener *listener, h2o_context_t *context, SSL_CTX *tls);
 void listen_stop(struct listener *listener);
-/* The library collects a whole body before it hands the request over; when those on their way hold more than bytes_max, the largest
- * ones are cut. */
+/* The library collects a whole body before it hands the request over; when those on their way hold
+ * more than bytes_max, the largest ones are cut. */
 void listen_cut_uploads(struct listener *listener, size_t bytes_max);
 
-/* A request of this connection was disposed of. Unfinished ones (the client reset them) eat up the connection's budget. */
+/* A request of this connection was disposed of. Unfinished ones (the client reset them) eat up the
+ * connection's budget. */
 void listen_count_end(h2o_req_t *http, bool finished);

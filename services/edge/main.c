@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bourse edge: the only process that touches the network. Here: configuration, listeners, threads, and the wait for the signal to
- * stop. No request passes through this file. */
+/* bourse edge: the only process that touches the network. Here: configuration, listeners, threads,
+ * and the wait for the signal to stop. No request passes through this file. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -15,7 +15,7 @@
 
 #define DESCRIPTORS_PER_CONNECTION 4 /* client, provider, and room for the others */
 
-#define BODY_OVER_MAX ((size_t)16 * 1024 * 1024)
+#define BODY_OVER_MAX              ((size_t)16 * 1024 * 1024)
 
 static status check_descriptors(const struct config *config);
 static status edge_configure(struct edge *edge);
@@ -53,7 +53,8 @@ static status check_descriptors(const struct config *config)
 
 static uint16_t thread_count_of(const struct config *config)
 {
-    long count = config->edge_threads > 0 ? (long)config->edge_threads : sysconf(_SC_NPROCESSORS_ONLN);
+    long count =
+        config->edge_threads > 0 ? (long)config->edge_threads : sysconf(_SC_NPROCESSORS_ONLN);
     if (count < 1) count = 1;
     return (uint16_t)(count > EDGE_THREADS_MAX ? EDGE_THREADS_MAX : count);
 }
@@ -69,7 +70,8 @@ static void configure_http(struct edge *edge)
     http->http1.req_timeout = (uint64_t)config->edge_header_timeout;
     http->http1.upgrade_to_http2 = config->edge_http2;
     http->http2.idle_timeout = (uint64_t)config->edge_header_timeout;
-    h2o_hostconf_t *host = h2o_config_register_host(http, h2o_iovec_init(H2O_STRLIT("default")), 65535);
+    h2o_hostconf_t *host =
+        h2o_config_register_host(http, h2o_iovec_init(H2O_STRLIT("default")), 65535);
     h2o_pathconf_t *everything = h2o_config_register_path(host, "/", 0);
     h2o_create_handler(everything, sizeof(h2o_handler_t))->on_req = serve;
     answer_install_filter(&host->fallback_path);

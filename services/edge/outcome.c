@@ -17,14 +17,14 @@ void outcome_report(struct request *request, enum attempt_result result, uint32_
         .http_status = (uint16_t)attempt->http_status,
         .first_byte_ms = attempt->first_byte_ms,
         .total_ms = total_ms,
-        .output_tokens = request->usage.units[BILLING_completion] +
-                         request->usage.units[BILLING_reasoning],
+        .output_tokens =
+            request->usage.units[BILLING_completion] + request->usage.units[BILLING_reasoning],
     };
     catalog_outcome(request->thread->catalog, &message);
     uint32_t retry_after_ms = 0;
     if (attempt->retry_after_ms > 0)
-        retry_after_ms = attempt->retry_after_ms > UINT32_MAX ? UINT32_MAX
-                                                              : (uint32_t)attempt->retry_after_ms;
+        retry_after_ms =
+            attempt->retry_after_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)attempt->retry_after_ms;
     health_board_observe(request->thread->edge->health, attempt->endpoint->id, result,
                          clock_monotonic_ms(), retry_after_ms);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A table of the top-level members we read. What else is an array or an object may end up in the model's prompt at some provider, so
- * its bytes count as text: the bound of a hold must never be below what can be charged. An optional member that is null is absent. */
+/* A table of the top-level members we read. What else is an array or an object may end up in the
+ * model's prompt at some provider, so its bytes count as text: the bound of a hold must never be
+ * below what can be charged. An optional member that is null is absent. */
 #include "services/edge/read.h"
 
 #define OUTPUT_WANT_MAX 0x7fffffff
-#define SESSION_MAX 256
-#define SLUG_MAX 64
+#define SESSION_MAX     256
+#define SLUG_MAX        64
 
 struct reading {
     struct arena *arena;
@@ -36,7 +37,10 @@ static status read_session(struct reading *reading, slice name, struct json_valu
 static status read_priceless(struct reading *reading, slice name, struct json_value value);
 static status pass(struct reading *reading, slice name, struct json_value value);
 
-#define MEMBER(name, reader) {{"" name, sizeof(name) - 1}, reader}
+#define MEMBER(name, reader)                \
+    {                                       \
+        {"" name, sizeof(name) - 1}, reader \
+    }
 static const struct member members[] = {
     MEMBER("model", read_model),
     MEMBER("models", read_models),
@@ -91,22 +95,23 @@ status read_chat(slice body, struct json_document *document, struct arena *arena
     if (!reading.has_messages)
         return fail_with(&reading, FAIL(MISSING_FIELD), SLICE("messages"),
                          SLICE("messages is required: an array of at least one message."));
-    wish->output_want = reading.max_completion_tokens != 0 ? reading.max_completion_tokens
-                                                           : reading.max_tokens;
+    wish->output_want =
+        reading.max_completion_tokens != 0 ? reading.max_completion_tokens : reading.max_tokens;
     return OK;
 }
 
 static status read_member(struct reading *reading, slice name, struct json_value value)
 {
     for (size_t i = 0; i < MEMBER_COUNT; i++) {
-        if (slice_equal(members[i].name, name)) return members[i].read(reading, members[i].name, value);
+        if (slice_equal(members[i].name, name))
+            return members[i].read(reading, members[i].name, value);
     }
     enum json_kind kind = json_kind_of(value);
     if (kind == JSON_ARRAY || kind == JSON_OBJECT) reading->wish->text_bytes += json_raw(value).len;
     return OK;
 }
 
-/* ---- faults ----------------------------------------------------------------------------------- */
+/* ---- faults ---------------------------------------------------------------------------------- */
 
 static status fail_with(struct reading *reading, status cause, slice field, slice sentence)
 {
@@ -149,7 +154,7 @@ static bool is_null(struct json_value value)
     return json_kind_of(value) == JSON_NULL;
 }
 
-/* ---- members ---------------------------------------------------------------------------------- */
+/* ---- members --------------------------------------------------------------------------------- */
 
 static status pass(struct reading *reading, slice name, struct json_value value)
 {
@@ -276,7 +281,8 @@ static status read_modalities(struct reading *reading, slice name, struct json_v
     return OK;
 }
 
-/* Searches and file parsing cost by the piece, and how many there will be is not known beforehand. */
+/* Searches and file parsing cost by the piece, and how many there will be is not known
+ * beforehand. */
 static status read_priceless(struct reading *reading, slice name, struct json_value value)
 {
     if (is_null(value)) return OK;
@@ -303,7 +309,7 @@ static status read_session(struct reading *reading, slice name, struct json_valu
     return reading->wish->session.data == NULL ? FAIL(TOO_LARGE) : OK;
 }
 
-/* ---- messages --------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 /* Every string of a part counts, whatever its name. */
 static uint64_t part_bytes(struct json_value value)
@@ -398,14 +404,15 @@ static status read_messages(struct reading *reading, slice name, struct json_val
     if (json_kind_of(value) != JSON_ARRAY)
         return fail_must(reading, FAIL(WRONG_TYPE), name, SLICE("an array of messages"));
     if (json_count(value) == 0)
-        return fail_must(reading, FAIL(OUT_OF_RANGE), name, SLICE("an array of at least one message"));
+        return fail_must(reading, FAIL(OUT_OF_RANGE), name,
+                         SLICE("an array of at least one message"));
     for (struct json_iterator i = json_iterate(value); json_next(&i);)
         TRY(read_message(reading, reading->wish->messages++, i.value));
     reading->has_messages = true;
     return OK;
 }
 
-/* ---- provider --------------------------------------------------------------------------------- */
+/* ---- provider -------------------------------------------------------------------------------- */
 
 static status read_names(struct reading *reading, slice field, struct json_value value,
                          slice names[CHOOSE_NAMES_MAX], uint8_t *count)
@@ -421,7 +428,8 @@ static status read_names(struct reading *reading, slice field, struct json_value
         if (!status_ok(result))
             return fail_must(reading, result, field, SLICE("an array of provider slugs"));
         if (names[*count].len > SLUG_MAX)
-            return fail_must(reading, FAIL(OUT_OF_RANGE), field, SLICE("slugs of at most 64 bytes"));
+            return fail_must(reading, FAIL(OUT_OF_RANGE), field,
+                             SLICE("slugs of at most 64 bytes"));
         ++*count;
     }
     return OK;
@@ -444,7 +452,8 @@ static status read_fallbacks(struct reading *reading, struct json_value value)
     if (is_null(value)) return OK;
     status result = json_read_bool(value, &allowed);
     if (!status_ok(result))
-        return fail_must(reading, result, SLICE("provider.allow_fallbacks"), SLICE("true or false"));
+        return fail_must(reading, result, SLICE("provider.allow_fallbacks"),
+                         SLICE("true or false"));
     reading->wish->no_fallbacks = !allowed;
     return OK;
 }
@@ -458,11 +467,14 @@ static status read_provider(struct reading *reading, slice name, struct json_val
     for (struct json_iterator i = json_iterate(value); json_next(&i);) {
         status result = OK;
         if (json_string_equal(i.key, SLICE("order")))
-            result = read_names(reading, SLICE("provider.order"), i.value, wish->order, &wish->order_count);
+            result = read_names(reading, SLICE("provider.order"), i.value, wish->order,
+                                &wish->order_count);
         else if (json_string_equal(i.key, SLICE("only")))
-            result = read_names(reading, SLICE("provider.only"), i.value, wish->only, &wish->only_count);
+            result =
+                read_names(reading, SLICE("provider.only"), i.value, wish->only, &wish->only_count);
         else if (json_string_equal(i.key, SLICE("ignore")))
-            result = read_names(reading, SLICE("provider.ignore"), i.value, wish->ignore, &wish->ignore_count);
+            result = read_names(reading, SLICE("provider.ignore"), i.value, wish->ignore,
+                                &wish->ignore_count);
         else if (json_string_equal(i.key, SLICE("allow_fallbacks")))
             result = read_fallbacks(reading, i.value);
         else if (json_string_equal(i.key, SLICE("sort")))

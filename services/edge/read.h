@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From the bytes of a chat request to what the edge needs to know of it: one validating parse, then typed reads of every field we
- * act on. Fields we do not know pass through to the provider untouched. Pure. */
+/* From the bytes of a chat request to what the edge needs to know of it: one validating parse, then
+ * typed reads of every field we act on. Fields we do not know pass through to the provider
+ * untouched. Pure. */
 #pragma once
 
 #include "services/edge/choose.h"
@@ -8,8 +9,8 @@
 #include "shared/json/read.h"
 
 #define JSON_VALUES_MAX 1000000u
-#define MODEL_SLUG_MAX 160
-#define CHOICES_MAX 8
+#define MODEL_SLUG_MAX  160
+#define CHOICES_MAX     8
 
 /* What was asked. Slices are views of the body or of the arena. */
 struct wish {
@@ -33,7 +34,8 @@ struct fault {
     slice message;
 };
 
-/* BAD_JSON, JSON_TOO_DEEP, TOO_MANY_VALUES, DUPLICATE_KEY, ESCAPED_KEY, WRONG_TYPE, OUT_OF_RANGE, MISSING_FIELD, UNSUPPORTED_CONTENT,
- * TOO_LARGE. The document and the wish are valid only after OK. */
+/* BAD_JSON, JSON_TOO_DEEP, TOO_MANY_VALUES, DUPLICATE_KEY, ESCAPED_KEY, WRONG_TYPE, OUT_OF_RANGE,
+ * MISSING_FIELD, UNSUPPORTED_CONTENT, TOO_LARGE. The document and the wish are valid only after
+ * OK. */
 status read_chat(slice body, struct json_document *document, struct arena *arena, struct wish *wish,
                  struct fault *fault);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two buffers: the skin fills one while h2o sends the other. Never more than one piece is on its way, and above a mark the provider
- * waits until the client has read. */
+/* Two buffers: the skin fills one while h2o sends the other. Never more than one piece is on its
+ * way, and above a mark the provider waits until the client has read. */
 #include "services/edge/relay.h"
 
 #include "services/edge/attempt.h"
@@ -9,8 +9,8 @@
 #include "shared/metrics.h"
 
 #define NATIVE_FINISH_MAX 32
-#define UPSTREAM_ID_MAX 96
-#define DONE_MARK SLICE("data: [DONE]\n\n")
+#define UPSTREAM_ID_MAX   96
+#define DONE_MARK         SLICE("data: [DONE]\n\n")
 
 static void answer_head(struct request *request);
 
@@ -32,7 +32,7 @@ status relay_prepare(struct request *request)
     return request->skin == NULL ? FAIL(TOO_LARGE) : OK;
 }
 
-/* ---- events ----------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static slice keep(struct request *request, slice text, size_t len_max)
 {
@@ -86,7 +86,7 @@ status relay_event(void *context, const struct event *event)
     return chat_skin_event(request->skin, event);
 }
 
-/* ---- bytes ------------------------------------------------------------------------------------ */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 enum step_result step_relay(struct request *request)
 {
@@ -162,7 +162,7 @@ void relay_pump(struct request *request)
     control_flow(request);
 }
 
-/* ---- ends ------------------------------------------------------------------------------------- */
+/* ---- ends ------------------------------------------------------------------------------------ */
 
 static void send_body(struct request *request)
 {

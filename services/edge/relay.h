@@ -4,10 +4,10 @@
 
 #include "services/edge/request.h"
 
-#define OUT_HIGH ((size_t)256 * 1024) /* above this reading from the provider pauses */
-#define OUT_LOW (OUT_HIGH / 2)
+#define OUT_HIGH           ((size_t)256 * 1024) /* above this reading from the provider pauses */
+#define OUT_LOW            (OUT_HIGH / 2)
 #define COMMENT_SILENCE_MS 15000 /* a stream that is silent this long gets a comment */
-#define COMMENT_SETTLE_MS 10000  /* and while its SETTLE hangs */
+#define COMMENT_SETTLE_MS  10000 /* and while its SETTLE hangs */
 
 /* A fresh skin for an attempt; what an earlier attempt left is thrown away. */
 status relay_prepare(struct request *request);
@@ -18,6 +18,7 @@ void relay_pump(struct request *request);
 void relay_finish(struct request *request);
 /* The answer broke after its first byte went out. */
 void relay_break(struct request *request, status cause, slice message);
-/* The bill hangs for too long: ends the answer without the protocol's own end, naming the generation. */
+/* The bill hangs for too long: ends the answer without the protocol's own end, naming the
+ * generation. */
 void relay_give_up_settle(struct request *request);
 void relay_tick(struct request *request, uint64_t now_ms);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The step table and the life of a request. Whatever happens to it, it ends in request_fail(), in request_abandon() or by its last
- * step; all three leave the hold with exactly one terminal record, and nothing running. */
+/* The step table and the life of a request. Whatever happens to it, it ends in request_fail(), in
+ * request_abandon() or by its last step; all three leave the hold with exactly one terminal record,
+ * and nothing running. */
 #include "services/edge/request.h"
 
 #include <netinet/tcp.h>
@@ -16,15 +17,15 @@
 #include "shared/log.h"
 #include "shared/metrics.h"
 
-#define FREE_MAX 1024                        /* requests kept for reuse, per thread */
-#define KEPT_BYTES ((size_t)64 * 1024)       /* a kept request's buffer above this is given back */
-#define KEPT_NODES 4096u
-#define ARENA_SLACK ((size_t)16 * 1024 * 1024) /* beside an answer of the largest size */
+#define FREE_MAX           1024                /* requests kept for reuse, per thread */
+#define KEPT_BYTES         ((size_t)64 * 1024) /* a larger buffer is not kept */
+#define KEPT_NODES         4096u
+#define ARENA_SLACK        ((size_t)16 * 1024 * 1024) /* beside an answer of the largest size */
 #define HTTP_CLIENT_CLOSED 499
 
 typedef enum step_result (*step_run)(struct request *request);
 static const step_run steps[STEP_COUNT] = {
-    [STEP_IDENTIFY] = step_identify, [STEP_READ] = step_read,     [STEP_CHOOSE] = step_choose,
+    [STEP_IDENTIFY] = step_identify, [STEP_READ] = step_read,       [STEP_CHOOSE] = step_choose,
     [STEP_HOLD] = step_hold,         [STEP_ATTEMPT] = step_attempt, [STEP_RELAY] = step_relay,
     [STEP_SETTLE] = step_settle,     [STEP_OUTCOME] = step_outcome,
 };
@@ -53,8 +54,7 @@ void request_start(struct thread *thread, h2o_req_t *http, slice request_id)
         return;
     }
     struct request *request = request_take(thread);
-    struct client *client =
-        h2o_mem_alloc_shared(&http->pool, sizeof(*client), client_disposed);
+    struct client *client = h2o_mem_alloc_shared(&http->pool, sizeof(*client), client_disposed);
     client->request = request;
     request->http = http;
     request->generator = (h2o_generator_t){client_proceeds, client_stops};
@@ -80,7 +80,7 @@ static status admit(struct thread *thread, size_t body_bytes)
     return OK;
 }
 
-/* ---- steps ------------------------------------------------------------------------------------ */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 static void run_steps(struct request *request)
 {
@@ -117,8 +117,8 @@ enum step_result request_fail(struct request *request, const struct failure *fai
     request_pin(request);
     request->over = true;
     request->ended = failure->cause;
-    metric_add_to(request->fact_count > 0 ? METRIC_requests_failed_total
-                                          : METRIC_requests_refused_total, 1);
+    metric_add_to(
+        request->fact_count > 0 ? METRIC_requests_failed_total : METRIC_requests_refused_total, 1);
     bool absorbed = request->response_started || attempt_may_have_served(request);
     attempt_drop(request);
     settle_ending(request, &(struct ending){.reason = failure->cause, .absorbed = absorbed});
@@ -161,7 +161,7 @@ uint32_t request_elapsed_ms(const struct request *request)
     return elapsed > UINT32_MAX ? UINT32_MAX : (uint32_t)elapsed;
 }
 
-/* ---- the client's side ------------------------------------------------------------------------ */
+/* ---- the client's side ----------------------------------------------------------------------- */
 
 static void client_proceeds(h2o_generator_t *generator, h2o_req_t *http)
 {
@@ -183,7 +183,8 @@ static void client_stops(h2o_generator_t *generator, h2o_req_t *http)
     request_abandon(H2O_STRUCT_FROM_MEMBER(struct request, generator, generator));
 }
 
-/* Runs after stop, after a complete answer, and — the only call there is — when the client left before its answer began. */
+/* Runs after stop, after a complete answer, and — the only call there is — when the client left
+ * before its answer began. */
 static void client_disposed(void *memory)
 {
     struct request *request = ((struct client *)memory)->request;
@@ -195,8 +196,9 @@ static void client_disposed(void *memory)
     request_unpin(request);
 }
 
-/* HTTP/1 connections are not read, nor polled, while their request is served: a client that left shows only in the connection's
- * state. A client that merely closed its sending half counts as gone too. */
+/* HTTP/1 connections are not read, nor polled, while their request is served: a client that left
+ * shows only in the connection's state. A client that merely closed its sending half counts as gone
+ * too. */
 static bool client_left(const struct request *request)
 {
     if (request->http == NULL || request->http->version >= 0x200) return false;
@@ -251,7 +253,7 @@ void requests_cut(struct thread *thread)
     }
 }
 
-/* ---- taking and giving back ------------------------------------------------------------------- */
+/* ---- taking and giving back ------------------------------------------------------------------ */
 
 static struct request *request_take(struct thread *thread)
 {
@@ -293,15 +295,19 @@ void request_unpin(struct request *request)
 
 static void trim(struct buffer *buffer)
 {
-    if (buffer->size > KEPT_BYTES) buffer_free(buffer);
-    else buffer_clear(buffer);
+    if (buffer->size > KEPT_BYTES)
+        buffer_free(buffer);
+    else
+        buffer_clear(buffer);
 }
 
 static void unlink_active(struct request *request)
 {
     struct requests *requests = &request->thread->requests;
-    if (request->before != NULL) request->before->next = request->next;
-    else requests->active = request->next;
+    if (request->before != NULL)
+        request->before->next = request->next;
+    else
+        requests->active = request->next;
     if (request->next != NULL) request->next->before = request->before;
     requests->in_flight--;
     metric_add(requests_in_flight, -1);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One inference request: its eight steps, everything it knows, and the one way it ends. A request outlives its client when the
- * ledger still owes an answer to its HOLD; otherwise it goes back to its thread's free list as soon as the client's side is gone. */
+/* One inference request: its eight steps, everything it knows, and the one way it ends. A request
+ * outlives its client when the ledger still owes an answer to its HOLD; otherwise it goes back to
+ * its thread's free list as soon as the client's side is gone. */
 #pragma once
 
 #include "services/edge/answer.h"
@@ -13,24 +14,34 @@
 #include "shared/secret.h"
 
 #define REQUEST_ID_SIZE 20 /* "req-" and 16 hexadecimal digits */
-#define TICK_MS 500
+#define TICK_MS         500
 
 enum step_result {
     STEP_NEXT, /* go on */
     STEP_WAIT, /* a callback will call request_continue() */
     STEP_OVER, /* the request ended */
 };
-enum step { STEP_IDENTIFY, STEP_READ, STEP_CHOOSE, STEP_HOLD, STEP_ATTEMPT, STEP_RELAY, STEP_SETTLE, STEP_OUTCOME, STEP_COUNT };
+enum step {
+    STEP_IDENTIFY,
+    STEP_READ,
+    STEP_CHOOSE,
+    STEP_HOLD,
+    STEP_ATTEMPT,
+    STEP_RELAY,
+    STEP_SETTLE,
+    STEP_OUTCOME,
+    STEP_COUNT
+};
 
 /* Of the hold: what the ledger granted, and whether a terminal record was made for it. */
 struct held {
-    uint64_t call;      /* the HOLD under way; 0: none */
-    bool reserved;      /* a place for the terminal frame is kept */
-    bool awaits;        /* the ledger was lost: asked again when it is back */
+    uint64_t call; /* the HOLD under way; 0: none */
+    bool reserved; /* a place for the terminal frame is kept */
+    bool awaits;   /* the ledger was lost: asked again when it is back */
     struct welcome_waiter waiter;
-    bool open;          /* granted, and no terminal record yet */
-    bool retried;       /* asked again after the ledger was lost */
-    bool restarted;     /* the caller was stale once */
+    bool open;      /* granted, and no terminal record yet */
+    bool retried;   /* asked again after the ledger was lost */
+    bool restarted; /* the caller was stale once */
     struct open_hold record;
     uint32_t output_max;
     money amount;
@@ -53,8 +64,8 @@ struct attempt {
     bool collecting;        /* the answer is not a success: its body is kept for classification */
     bool in_callback;       /* of the upstream client: the call is dropped by answering false */
     bool dropped;
-    bool content;           /* something for the client was decoded */
-    bool complete;          /* the protocol's own end was seen */
+    bool content;  /* something for the client was decoded */
+    bool complete; /* the protocol's own end was seen */
     bool usage_seen, usage_valid;
     struct usage_vector usage;
     enum attempt_result error; /* the provider's own error inside its answer; ATTEMPT_OK: none */
@@ -96,7 +107,7 @@ struct request {
     struct attempt_fact facts[ATTEMPTS_MAX];
     struct previous_error errors[ATTEMPTS_MAX]; /* one per failed attempt */
     uint8_t error_count;
-    status cause;           /* what the client is told when all failed: the latest cause of the highest rank */
+    status cause;           /* what the client is told when all failed */
     uint32_t retry_after_s; /* the smallest one a provider named; 0: none */
     struct request *key_next;
     uint32_t key_provider;
@@ -105,22 +116,23 @@ struct request {
     struct buffer out;    /* what the skin made and is not on its way */
     struct buffer flight; /* given to h2o, until it asks for more */
     bool response_started, in_flight, paused;
-    bool final_pending;   /* nothing comes after `out` */
+    bool final_pending; /* nothing comes after `out` */
     bool final_sent;
-    bool delivered;       /* the client's side accepted at least one piece */
-    uint64_t delivered_text, flight_text; /* bytes of the answer's text accepted, and with the piece on its way */
+    bool delivered;          /* the client's side accepted at least one piece */
+    uint64_t delivered_text; /* bytes of the answer's text the client's side accepted */
+    uint64_t flight_text;    /* the same, once the piece on its way is accepted too */
     uint64_t last_sent_ms;
 
     uint8_t finish;
     slice native_finish, upstream_id;
-    uint32_t first_byte_ms; /* from the request to the answer's first byte */
-    uint64_t settle_n;      /* of the terminal record; 0: none */
-    uint64_t settle_since_ms; /* the answer is complete and waits for its SETTLE; 0: it does not */
+    uint32_t first_byte_ms;    /* from the request to the answer's first byte */
+    uint64_t settle_n;         /* of the terminal record; 0: none */
+    uint64_t settle_since_ms;  /* the answer is complete and waits for its SETTLE; 0: it does not */
     struct usage_vector usage; /* billed */
     /* A provider worked for an answer that nobody pays for: with which price row, and how much. */
     const struct price_row *absorbed_price;
     struct usage_vector absorbed_usage;
-    uint32_t flags;            /* enum fact_flag */
+    uint32_t flags; /* enum fact_flag */
     money charge;
 };
 
@@ -137,7 +149,8 @@ void request_start(struct thread *thread, h2o_req_t *http, slice request_id);
 /* The step that waited is done; the next one runs. */
 void request_continue(struct request *request);
 void request_repeat_from(struct request *request, enum step step);
-/* Ends the request with an error: releases its hold, stops what runs, tells the client. Answers STEP_OVER. */
+/* Ends the request with an error: releases its hold, stops what runs, tells the client. Answers
+ * STEP_OVER. */
 enum step_result request_fail(struct request *request, const struct failure *failure);
 enum step_result request_fail_code(struct request *request, status cause);
 /* The client is gone, or must go: closes the hold, stops what runs. Idempotent. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table, and its reader. Segments are compared as they were sent; a {…} takes any one segment that is not empty and does not
- * climb, so a path that a service would resolve to another one never gets through. */
+/* The table, and its reader. Segments are compared as they were sent; a {…} takes any one segment
+ * that is not empty and does not climb, so a path that a service would resolve to another one never
+ * gets through. */
 #include "services/edge/routes.h"
 
 #define API "/api/v1"

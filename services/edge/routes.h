@@ -27,6 +27,7 @@ struct routes_match {
     char allow_text[64];
 };
 
-/* path as the client sent it, without the query and not decoded: the openai client encodes the slash inside of a model id, so an
- * encoded slash does not separate segments. UNKNOWN_ROUTE, METHOD_NOT_ALLOWED. */
+/* path as the client sent it, without the query and not decoded: the openai client encodes the
+ * slash inside of a model id, so an encoded slash does not separate segments. UNKNOWN_ROUTE,
+ * METHOD_NOT_ALLOWED. */
 status routes_find(slice method, slice path, struct routes_match *match);

@@ -14,7 +14,8 @@ static status check_head(const h2o_req_t *http)
 {
     if (http->version >= 0x200) return OK;
     h2o_socket_t *socket = http->conn->callbacks->get_socket(http->conn);
-    /* The head is still what the connection's buffer begins with: the library drops it after the answer. */
+    /* The head is still what the connection's buffer begins with: the library drops it after the
+     * answer. */
     const slice bytes = {socket->input->bytes, socket->input->size};
     return framing_check(bytes, http->version >= 0x101);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every hold's one terminal record. A complete answer is settled with what the provider reported, or with the estimate when that is
- * missing or above what was held; a client that left pays for what it got; everything else is released. */
+/* Every hold's one terminal record. A complete answer is settled with what the provider reported,
+ * or with the estimate when that is missing or above what was held; a client that left pays for
+ * what it got; everything else is released. */
 #include "services/edge/settle.h"
 
 #include "services/edge/attempt.h"
@@ -13,13 +14,13 @@
 #include "shared/metrics.h"
 
 #define REFERER_MAX 192
-#define TITLE_MAX 64
-#define AGENT_MAX 128
+#define TITLE_MAX   64
+#define AGENT_MAX   128
 #define SESSION_MAX 128
 
 static void acknowledged(void *context, money charge);
 
-/* ---- usage ------------------------------------------------------------------------------------ */
+/* ---- usage ----------------------------------------------------------------------------------- */
 
 static uint64_t output_tokens(const struct usage_vector *usage)
 {
@@ -27,7 +28,8 @@ static uint64_t output_tokens(const struct usage_vector *usage)
            usage->units[BILLING_audio_out];
 }
 
-static bool within_hold(const struct request *request, const struct usage_vector *usage, money *charge)
+static bool within_hold(const struct request *request, const struct usage_vector *usage,
+                        money *charge)
 {
     return billing_input_tokens(usage) <= request->input_tokens_max &&
            output_tokens(usage) <= request->held.output_max &&
@@ -67,7 +69,8 @@ static money decide_usage(struct request *request, uint64_t delivered)
     money charge = MONEY_ZERO;
     request->usage = attempt->usage;
     add_units(request, &request->usage);
-    if (attempt->usage_seen && attempt->usage_valid && within_hold(request, &request->usage, &charge))
+    if (attempt->usage_seen && attempt->usage_valid &&
+        within_hold(request, &request->usage, &charge))
         return charge;
     estimate(request, delivered, &request->usage);
     if (!status_ok(billing_charge(attempt->endpoint->price, &request->usage, &charge)))
@@ -75,7 +78,7 @@ static money decide_usage(struct request *request, uint64_t delivered)
     return charge;
 }
 
-/* ---- facts ------------------------------------------------------------------------------------ */
+/* ---- facts ----------------------------------------------------------------------------------- */
 
 static void fill_client_facts(const struct request *request, struct generation_facts *facts)
 {
@@ -119,7 +122,7 @@ static void set_flags(struct request *request)
     if (endpoint != NULL && endpoint->provider->simulated) request->flags |= FACT_SIMULATED;
 }
 
-/* ---- the two records -------------------------------------------------------------------------- */
+/* ---- the two records ------------------------------------------------------------------------- */
 
 static void close_hold(struct request *request)
 {
@@ -140,8 +143,8 @@ static void settle(struct request *request, uint64_t delivered, enum attempt_res
     if (result == ATTEMPT_OK) acknowledgement = (struct acknowledgement){acknowledged, request};
     close_hold(request);
     request->charge = message.charge;
-    request->settle_n = ledger_settle(request->thread->ledger, &request->held.record, &message,
-                                      acknowledgement);
+    request->settle_n =
+        ledger_settle(request->thread->ledger, &request->held.record, &message, acknowledgement);
 }
 
 void settle_note_absorbed(struct request *request)
@@ -149,8 +152,7 @@ void settle_note_absorbed(struct request *request)
     const struct market_endpoint *endpoint = request->attempt.endpoint;
     if (endpoint == NULL) return;
     const struct usage_vector billed = request->usage;
-    const uint64_t delivered =
-        request->skin == NULL ? 0 : chat_skin_delivered_bytes(request->skin);
+    const uint64_t delivered = request->skin == NULL ? 0 : chat_skin_delivered_bytes(request->skin);
     (void)decide_usage(request, delivered);
     request->absorbed_price = endpoint->price;
     request->absorbed_usage = request->usage;
@@ -185,7 +187,7 @@ void settle_ending(struct request *request, const struct ending *ending)
     release(request, ending);
 }
 
-/* ---- the step --------------------------------------------------------------------------------- */
+/* ---- the step -------------------------------------------------------------------------------- */
 
 enum step_result step_settle(struct request *request)
 {

@@ -10,8 +10,10 @@ struct ending {
     bool cancelled; /* the client left */
     bool absorbed;  /* a provider may have worked for it */
 };
-/* RELEASE, or SETTLE of the part a client that left had received. Does nothing without an open hold. */
+/* RELEASE, or SETTLE of the part a client that left had received. Does nothing without an open
+ * hold. */
 void settle_ending(struct request *request, const struct ending *ending);
-/* The attempt at hand gave some answer, but not to the end: what the provider did is remembered for the record. */
+/* The attempt at hand gave some answer, but not to the end: what the provider did is remembered for
+ * the record. */
 void settle_note_absorbed(struct request *request);
 void settle_tick(struct request *request, uint64_t now_ms);

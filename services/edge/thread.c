@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A loop of its own with everything that hangs on it. Frames for the ledger and the catalog gather while the loop turns and go out
- * in one write before it sleeps. */
+/* A loop of its own with everything that hangs on it. Frames for the ledger and the catalog gather
+ * while the loop turns and go out in one write before it sleeps. */
 #include "services/edge/thread.h"
 
 #include <stdlib.h>
@@ -13,10 +13,10 @@
 #include "shared/log.h"
 #include "shared/random.h"
 
-#define LOOP_WAIT_MAX_MS 1000
+#define LOOP_WAIT_MAX_MS      1000
 #define LOOP_WAIT_STOPPING_MS 20
-#define CARE_MS 500
-#define LAST_RECORDS_MS 5000 /* after the drain: time for the ledger to acknowledge what is left */
+#define CARE_MS               500
+#define LAST_RECORDS_MS       5000 /* after the drain, for the ledger to acknowledge the rest */
 
 struct inbox_message {
     h2o_multithread_message_t message;
@@ -72,7 +72,7 @@ uint64_t thread_random(struct thread *thread)
     return z ^ (z >> 31);
 }
 
-/* ---- messages --------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 static void send_message(struct thread *thread, struct market *market)
 {
@@ -123,12 +123,11 @@ static void care_run(h2o_timeout_entry_t *entry)
     struct thread *thread = H2O_STRUCT_FROM_MEMBER(struct thread, care_entry, entry);
     const struct edge *edge = thread->edge;
     keys_sweep(thread->keys, clock_monotonic_ms());
-    listen_cut_uploads(&thread->listener,
-                       (size_t)edge->config.body_total_max / edge->thread_count);
+    listen_cut_uploads(&thread->listener, (size_t)edge->config.body_total_max / edge->thread_count);
     h2o_timeout_link(thread->loop, &thread->care, entry);
 }
 
-/* ---- the end ---------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 /* Every request is answered or cut, and the ledger has every record. */
 static bool thread_drained(struct thread *thread)

@@ -4,7 +4,8 @@
 
 #include "services/edge/edge.h"
 
-/* Opens everything a thread needs; its listening descriptor is open already. Called on the main thread. */
+/* Opens everything a thread needs; its listening descriptor is open already. Called on the main
+ * thread. */
 status thread_prepare(struct thread *thread);
 void *thread_run(void *thread); /* until it was told to stop and has drained */
 
