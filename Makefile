@@ -126,14 +126,16 @@ $(BUILD)/flags: always
 # ---- test programs ----------------------------------------------------------------------------
 
 # A file *_test.c below tests/unit or tests/fault is a program; the other .c files of its directory
-# are linked to each. A file *_fuzz.c below tests/fuzz is a fuzz target. The first program named in
-# the path (tests/unit/ledger/core_test.c, tests/fuzz/edge_openai_fuzz.c) is linked without main().
+# are linked to each. A file *_fuzz.c below tests/fuzz is a fuzz target, a file *_bench.c below
+# tests/bench measures. The first program named in the path (tests/unit/ledger/core_test.c,
+# tests/fuzz/edge_openai_fuzz.c) is linked without main().
 TESTS := $(call sources_in,tests/unit,*_test.c) $(call sources_in,tests/fault,*_test.c)
 FUZZERS := $(call sources_in,tests/fuzz,*_fuzz.c)
+BENCHES := $(call sources_in,tests/bench,*_bench.c)
 
 subject_of = $(firstword $(filter $(NAMES),$(subst /, ,$(subst _, ,$(1)))))
 parts_of   = $(patsubst %,$(BUILD)/parts/%.a,$(subject_of))
-support_of = $(filter-out %_test.c %_fuzz.c,$(wildcard $(dir $(1))*.c))
+support_of = $(filter-out %_test.c %_fuzz.c %_bench.c,$(wildcard $(dir $(1))*.c))
 
 define test_rules
 $(BUILD)/$(basename $(1)): $(call object_of,$(1) $(call support_of,$(1))) $(call parts_of,$(1)) \
@@ -144,11 +146,13 @@ $(BUILD)/$(basename $(1)): $(call object_of,$(1) $(call support_of,$(1))) $(call
 endef
 $(foreach test,$(TESTS),$(eval $(call test_rules,$(test),-lcmocka)))
 $(foreach test,$(FUZZERS),$(eval $(call test_rules,$(test),-fsanitize=fuzzer)))
+$(foreach test,$(BENCHES),$(eval $(call test_rules,$(test),)))
 
 test-programs: $(TESTS:%.c=$(BUILD)/%)
 fuzz-programs: $(FUZZERS:%.c=$(BUILD)/%)
+bench-programs: $(BENCHES:%.c=$(BUILD)/%)
 
-ALL_SOURCES := $(SOURCES) $(foreach test,$(TESTS) $(FUZZERS),$(test) $(call support_of,$(test)))
+ALL_SOURCES := $(SOURCES) $(foreach test,$(TESTS) $(FUZZERS) $(BENCHES),$(test) $(call support_of,$(test)))
 -include $(patsubst %.o,%.d,$(call object_of,$(sort $(ALL_SOURCES))))
 
 # ---- running ----------------------------------------------------------------------------------
@@ -220,4 +224,4 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: all clang-tidy deps run up down audit test check lint format fuzz coverage bench docs dist clean help \
-        always test-programs fuzz-programs
+        always test-programs fuzz-programs bench-programs
