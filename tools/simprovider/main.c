@@ -18,12 +18,6 @@
 
 static struct sim sim; /* h2o's handlers get no context of their own */
 
-struct sim *sim_of(h2o_req_t *req)
-{
-    (void)req;
-    return &sim;
-}
-
 h2o_timeout_t *sim_timer(struct sim *s, uint64_t ms)
 {
     for (size_t i = 0; i < s->timer_count; i++) {

@@ -25,7 +25,6 @@ struct sim {
 
 /* The list of that duration; rounded to one that exists when there are too many. */
 h2o_timeout_t *sim_timer(struct sim *sim, uint64_t ms);
-struct sim *sim_of(h2o_req_t *req);
 
 /* serve.c: POST /{provider}/v1/chat/completions */
 void serve_chat(struct sim *sim, h2o_req_t *req, slice provider);

@@ -136,3 +136,14 @@ void api_await_posted(struct control_request *request, struct control_response *
     clock_append_iso(&text, (wall_time){clock_wall().ns - (int64_t)POSTED_WAIT_MS * 1000000});
     if (!status_ok(control_header(response, SLICE("x-bourse-as-of"), buffer_slice(&text)))) return;
 }
+
+void api_write_time(const struct db_result *rows, size_t row, slice name, size_t column,
+                    struct json_writer *w)
+{
+    json_key(w, name);
+    if (db_is_null(rows, row, column)) {
+        json_null(w);
+    } else {
+        json_time(w, (wall_time){db_i64(rows, row, column)});
+    }
+}

@@ -35,6 +35,10 @@ void api_await_posted(struct control_request *request, struct control_response *
 /* Credit moved and is committed: tell the core. A core that is late catches up by itself, so the answer stands. */
 void api_credit_moved(struct api *api, int64_t org);
 
+/* A column of nanoseconds since 1970 as an ISO time, or null. */
+void api_write_time(const struct db_result *rows, size_t row, slice name, size_t column,
+                    struct json_writer *w);
+
 status keys_current(struct control_request *request, struct control_response *response);
 status keys_list(struct control_request *request, struct control_response *response);
 status keys_create(struct control_request *request, struct control_response *response);

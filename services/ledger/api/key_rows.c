@@ -156,17 +156,6 @@ static void write_limit(const struct db_result *rows, size_t row, struct json_wr
                    money_less(spent, limit) ? money_minus(limit, spent) : MONEY_ZERO);
 }
 
-static void write_time_or_null(const struct db_result *rows, size_t row, slice name, size_t column,
-                               struct json_writer *w)
-{
-    json_key(w, name);
-    if (db_is_null(rows, row, column)) {
-        json_null(w);
-    } else {
-        json_time(w, (wall_time){db_i64(rows, row, column)});
-    }
-}
-
 static void write_workspace(const struct db_result *rows, size_t row, struct json_writer *w)
 {
     char text[24];
@@ -184,7 +173,7 @@ static void write_facts(const struct db_result *rows, size_t row, struct json_wr
     write_limit(rows, row, w);
     write_spent(rows, row, SLICE("usage"), COLUMN_SPENT, w);
     write_spent(rows, row, SLICE("byok_usage"), COLUMN_BYOK_SPENT, w);
-    write_time_or_null(rows, row, SLICE("expires_at"), COLUMN_EXPIRES, w);
+    api_write_time(rows, row, SLICE("expires_at"), COLUMN_EXPIRES, w);
 }
 
 void key_rows_write(const struct db_result *rows, size_t row, struct json_writer *w)
@@ -201,8 +190,8 @@ void key_rows_write(const struct db_result *rows, size_t row, struct json_writer
     json_key_bool(w, SLICE("is_management_key"),
                   db_i64(rows, row, COLUMN_KIND) == PRINCIPAL_MANAGEMENT);
     json_key_null(w, SLICE("external_user"));
-    write_time_or_null(rows, row, SLICE("created_at"), COLUMN_CREATED, w);
-    write_time_or_null(rows, row, SLICE("updated_at"), COLUMN_UPDATED, w);
+    api_write_time(rows, row, SLICE("created_at"), COLUMN_CREATED, w);
+    api_write_time(rows, row, SLICE("updated_at"), COLUMN_UPDATED, w);
     write_facts(rows, row, w);
     json_object_end(w);
 }

@@ -39,17 +39,6 @@ static money dollars_of_cents(int64_t cents)
 
 /* ---- reading */
 
-static void write_time(const struct db_result *rows, size_t row, slice name, size_t column,
-                       struct json_writer *w)
-{
-    json_key(w, name);
-    if (db_is_null(rows, row, column)) {
-        json_null(w);
-    } else {
-        json_time(w, (wall_time){db_i64(rows, row, column)});
-    }
-}
-
 static void write_purchase(const struct db_result *rows, size_t row, struct json_writer *w)
 {
     json_object_begin(w);
@@ -61,8 +50,8 @@ static void write_purchase(const struct db_result *rows, size_t row, struct json
     json_key_money(w, SLICE("charged"), dollars_of_cents(db_i64(rows, row, COLUMN_CHARGED)));
     json_key_money(w, SLICE("credited"), dollars_of_cents(db_i64(rows, row, COLUMN_CREDITED)));
     json_key_string_or_null(w, SLICE("reference"), db_text(rows, row, COLUMN_REFERENCE));
-    write_time(rows, row, SLICE("created_at"), COLUMN_CREATED, w);
-    write_time(rows, row, SLICE("paid_at"), COLUMN_PAID, w);
+    api_write_time(rows, row, SLICE("created_at"), COLUMN_CREATED, w);
+    api_write_time(rows, row, SLICE("paid_at"), COLUMN_PAID, w);
     json_object_end(w);
 }
 
