@@ -105,16 +105,16 @@ static void inbox_read(h2o_multithread_receiver_t *receiver, h2o_linklist_t *mes
 {
     struct thread *thread = H2O_STRUCT_FROM_MEMBER(struct thread, inbox, receiver);
     while (!h2o_linklist_is_empty(messages)) {
-        struct inbox_message *message =
+        struct inbox_message *received =
             H2O_STRUCT_FROM_MEMBER(struct inbox_message, message.link, messages->next);
-        h2o_linklist_unlink(&message->message.link);
-        if (message->market != NULL) {
+        h2o_linklist_unlink(&received->message.link);
+        if (received->market != NULL) {
             if (thread->market != NULL) market_release(&thread->market);
-            thread->market = message->market;
+            thread->market = received->market;
         } else {
             begin_stop(thread);
         }
-        free(message);
+        free(received);
     }
 }
 
