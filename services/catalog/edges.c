@@ -4,6 +4,7 @@
  * the refresher read before. */
 #include "services/catalog/edges.h"
 
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -80,7 +81,10 @@ status edges_start(struct catalog *catalog, h2o_loop_t *loop, struct edges **out
     struct peer_rules rules = {0};
     if (user != NULL) rules = (struct peer_rules){.allowed_uids = &user->pw_uid, .count = 1};
     peer_accept(edges->peers, fd, &rules, &callbacks, edges);
-    edges->wake = h2o_evloop_socket_create(loop, catalog->wake_fd, H2O_SOCKET_FLAG_DONT_READ);
+    /* The loop closes what it was given; the catalog's descriptor stays the catalog's. */
+    int wake_fd = fcntl(catalog->wake_fd, F_DUPFD_CLOEXEC, 0);
+    if (wake_fd < 0) abort();
+    edges->wake = h2o_evloop_socket_create(loop, wake_fd, H2O_SOCKET_FLAG_DONT_READ);
     edges->wake->data = edges;
     h2o_socket_read_start(edges->wake, market_swapped);
     h2o_timeout_init(loop, &edges->tick, TICK_MS);
@@ -102,7 +106,7 @@ void edges_stop(struct edges **pointer)
     peer_set_free(&edges->peers);
     h2o_timeout_unlink(&edges->tick_entry);
     h2o_timeout_dispose(edges->loop, &edges->tick);
-    h2o_socket_read_stop(edges->wake);
+    h2o_socket_close(edges->wake);
     market_release(&edges->market);
     (void)unlink(SOCKET_PATH);
     free(edges);
