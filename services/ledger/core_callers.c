@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who has which key, as PostgreSQL last said. A change that went through the control plane reaches the core before it is answered
+ * there, so the copy is never older than the caller's own knowledge; the refresh in the background is for changes made elsewhere.
+ * While PostgreSQL is down the last known state answers. */
+#include "services/ledger/core_state.h"
+
+static uint32_t tag_of(const struct key_hash *stored)
+{
+    uint32_t tag;
+    memcpy(&tag, stored->bytes, sizeof(tag)); /* a keyed hash is spread enough */
+    return tag;
+}
+
+uint32_t caller_find(const struct core *core, const struct key_hash *stored)
+{
+    uint32_t tag = tag_of(stored);
+    uint32_t at = slot_index_home(&core->caller_index, tag);
+    uint32_t slot;
+    while ((slot = slot_index_next(&core->caller_index, tag, &at)) != SLOT_NONE) {
+        if (memcmp(core->callers[slot].stored.bytes, stored->bytes, sizeof(stored->bytes)) == 0) break;
+    }
+    return slot;
+}
+
+static void ask_for(struct step *step, const struct key_hash *stored)
+{
+    struct core_action action = {.type = ACTION_LOAD_CALLER, .stored = *stored};
+    core_deliver(step, &action);
+}
+
+static void forget(struct core *core, uint32_t slot)
+{
+    slot_index_remove(&core->caller_index, tag_of(&core->callers[slot].stored), slot);
+    slot_list_remove(&core->callers_by_age, core->caller_links, slot);
+    if (core->callers[slot].refreshing) core->refreshing--; /* its answer will find no slot */
+    core->callers[slot].state = CALLER_EMPTY;
+    core->callers[slot].refreshing = false;
+    slot_list_append(&core->callers_free, core->caller_links, slot);
+}
+
+/* The oldest slot that is not being read. */
+static bool make_room(struct core *core)
+{
+    uint32_t slot = core->callers_by_age.first;
+    while (slot != SLOT_NONE && core->callers[slot].state == CALLER_LOADING)
+        slot = core->caller_links[slot].after;
+    if (slot == SLOT_NONE) return false;
+    forget(core, slot);
+    return true;
+}
+
+static bool is_outdated(const struct caller_slot *caller, uint64_t boot_ns)
+{
+    uint64_t age_ns = boot_ns - caller->loaded_boot_ns;
+    return caller->error == ERROR_BAD_KEY && age_ns > CALLER_BAD_NS;
+}
+
+uint32_t caller_touch(struct step *step, const struct key_hash *stored)
+{
+    struct core *core = step->core;
+    uint32_t slot = caller_find(core, stored);
+    if (slot != SLOT_NONE) {
+        struct caller_slot *caller = &core->callers[slot];
+        slot_list_remove(&core->callers_by_age, core->caller_links, slot);
+        slot_list_append(&core->callers_by_age, core->caller_links, slot);
+        if (caller->state == CALLER_LOADING) return slot;
+        bool old = step->now.boot_ns - caller->loaded_boot_ns > CALLER_REFRESH_NS;
+        if (is_outdated(caller, step->now.boot_ns)) {
+            caller->state = CALLER_LOADING;
+            ask_for(step, stored);
+        } else if (old && !caller->refreshing && core->refreshing < ASKING_AHEAD_MAX) {
+            caller->refreshing = true;
+            core->refreshing++;
+            ask_for(step, stored);
+        }
+        return slot;
+    }
+    if (core->callers_free.count == 0 && !make_room(core)) return SLOT_NONE;
+    slot = slot_list_take(&core->callers_free, core->caller_links);
+    core->callers[slot] = (struct caller_slot){
+        .stored = *stored, .state = CALLER_LOADING, .waiting = SLOT_LIST_EMPTY};
+    slot_index_add(&core->caller_index, tag_of(stored), slot);
+    slot_list_append(&core->callers_by_age, core->caller_links, slot);
+    ask_for(step, stored);
+    return slot;
+}
+
+static void answer_identify(struct step *step, const struct waiting *waiting, uint16_t error,
+                            const struct caller *caller)
+{
+    struct core_action action = {.type = ACTION_IDENTIFIED,
+                                 .link = waiting->link,
+                                 .request = waiting->request,
+                                 .identified = {.error = error}};
+    if (caller != NULL) action.identified.caller = *caller;
+    core_deliver(step, &action);
+}
+
+bool identify_try(struct step *step, uint32_t waiting_slot)
+{
+    struct core *core = step->core;
+    struct waiting *waiting = &core->waiting[waiting_slot];
+    uint32_t slot = caller_touch(step, &waiting->stored);
+    if (slot == SLOT_NONE) {
+        answer_identify(step, waiting, ERROR_LEDGER_FULL, NULL);
+        return true;
+    }
+    const struct caller_slot *caller = &core->callers[slot];
+    if (caller->state == CALLER_LOADING) {
+        if (waiting_park(core, waiting_slot, WAITING_CALLER, slot)) return false;
+        answer_identify(step, waiting, ERROR_LEDGER_FULL, NULL);
+        return true;
+    }
+    uint16_t error = caller->error;
+    bool expired = caller->caller.expires_ns != 0 && step->now.wall.ns >= caller->caller.expires_ns;
+    if (error == ERROR_NONE && expired) error = ERROR_KEY_EXPIRED;
+    answer_identify(step, waiting, error, &caller->caller);
+    return true;
+}
+
+void core_identify(struct step *step, const struct core_event *event)
+{
+    uint32_t slot = waiting_new(step, true, event);
+    if (slot == SLOT_NONE) {
+        struct waiting full = {.link = event->link, .request = event->request};
+        answer_identify(step, &full, ERROR_LEDGER_FULL, NULL);
+        return;
+    }
+    if (identify_try(step, slot)) waiting_end(step->core, slot);
+}
+
+void core_caller_answered(struct step *step, const struct core_event *event)
+{
+    struct core *core = step->core;
+    const struct caller_answer *answer = event->caller;
+    uint32_t slot = caller_find(core, &answer->stored);
+    if (slot == SLOT_NONE) return;
+    struct caller_slot *caller = &core->callers[slot];
+    if (caller->refreshing) core->refreshing--;
+    caller->refreshing = false;
+    if (caller->changed) {
+        /* It changed after the answer may have been read: once more, and whoever waits goes on waiting. */
+        caller->changed = false;
+        ask_for(step, &answer->stored);
+        return;
+    }
+    bool unknown_now = answer->error == ERROR_DATABASE;
+    if (!unknown_now) {
+        caller->error = answer->error;
+        caller->caller = answer->caller;
+        caller->has_limit = answer->has_limit;
+        caller->limit_cadence = (uint8_t)answer->limit_cadence;
+        caller->loaded_boot_ns = step->now.boot_ns;
+    } else {
+        /* Not again with every question, but a little later. */
+        caller->loaded_boot_ns = step->now.boot_ns - CALLER_REFRESH_NS + CALLER_RETRY_NS;
+    }
+    if (caller->state != CALLER_LOADING) return;
+    caller->state = CALLER_READY;
+    if (unknown_now) caller->error = ERROR_LEDGER_DOWN;
+    for (uint32_t left = caller->waiting.count; left > 0; left--)
+        waiting_run(step, slot_list_take(&caller->waiting, core->waiting_links));
+    /* A state that is not known must not be remembered. */
+    if (unknown_now) forget(core, slot);
+}
+
+void core_key_changed(struct step *step, const struct core_event *event)
+{
+    struct core *core = step->core;
+    uint32_t slot = caller_find(core, &event->stored);
+    if (slot == SLOT_NONE) return;
+    struct caller_slot *caller = &core->callers[slot];
+    /* What the key's limits lent goes back, so that the next hold is measured against the new limit. */
+    for (int cadence = 0; caller->caller.key != 0 && cadence < CADENCE_COUNT; cadence++) {
+        struct lease_key key = {
+            .org = caller->caller.org,
+            .meter = meter_of_key(caller->caller.key, (enum cadence)cadence),
+            .period = clock_period((enum cadence)cadence, step->now.wall),
+        };
+        uint32_t lease = lease_find(core, key);
+        if (lease == SLOT_NONE) continue;
+        core->leases[lease].short_until_boot_ns = 0;
+        lease_give_back(step, lease);
+    }
+    if (caller->state == CALLER_LOADING || caller->refreshing) {
+        caller->changed = true;
+        caller->state = CALLER_LOADING;
+    } else {
+        forget(core, slot);
+    }
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The end of a hold: SETTLE with a charge, RELEASE without, and the ledger's own release when an edge is lost. The charge is
+ * computed here from the frozen price row; the edge's figure is compared, never booked. Each hold gets exactly one ending record,
+ * and at most one correction when its SETTLE comes after the ledger's own release. */
+#include "services/ledger/core_state.h"
+
+#include "shared/log.h"
+#include "shared/metrics.h"
+
+/* What an ending says, whichever way it came. */
+struct ending {
+    uint8_t state; /* enum ending_state */
+    uint16_t reason;
+    uint32_t price_id;
+    const struct usage_vector *usage;
+    const struct generation_facts *facts;
+    money charge;
+    money provider_cost;
+    const struct numbered *numbered; /* NULL: the ledger's own */
+};
+
+static void end_hold(struct step *step, uint32_t slot, const struct ending *ending);
+static void end_unknown(struct step *step, const struct numbered *numbered, const struct ending *ending,
+                        uint64_t number);
+static uint32_t find_own_hold(const struct step *step, uint32_t stream, uint64_t number,
+                              struct generation_place place);
+
+uint64_t hold_floor(const struct core *core)
+{
+    uint32_t oldest = core->holds_open.first;
+    return oldest == SLOT_NONE ? core->next_hold : core->holds[oldest].number;
+}
+
+/* What the provider's work costs by the frozen row. Without such a row, or with absurd counts, nothing can be charged; the record
+ * says so and the counter makes it visible. */
+static bool compute_charge(const struct core *core, uint32_t price_id, const struct usage_vector *usage,
+                           money *charge)
+{
+    *charge = MONEY_ZERO;
+    if (price_id == 0) return true;
+    const struct price_row *row = prices_find(core->prices, price_id);
+    return row != NULL && status_ok(billing_charge(row, usage, charge));
+}
+
+static bool is_candidate(const struct hold *hold, uint32_t price_id)
+{
+    for (uint8_t i = 0; i < hold->price_ids.count; i++) {
+        if (hold->price_ids.items[i] == price_id) return true;
+    }
+    return false;
+}
+
+void core_settle(struct step *step, const struct core_event *event)
+{
+    struct core *core = step->core;
+    const struct message_settle *message = event->settle.message;
+    struct numbered numbered = {.stream = stream_of_link(core, event->link),
+                                .link = event->link,
+                                .n = message->n,
+                                .request = event->request};
+    struct ending ending = {.state = ENDING_SETTLED,
+                            .price_id = message->price_id,
+                            .usage = &message->usage,
+                            .facts = &message->facts,
+                            .numbered = &numbered};
+    bool priced = compute_charge(core, message->price_id, &message->usage, &ending.charge);
+    ending.provider_cost = ending.charge;
+    if (stream_check_number(step, numbered, ending.charge) != NUMBER_NEW) return;
+    metric_add(settles_total, 1);
+    uint32_t slot = find_own_hold(step, numbered.stream, message->hold, event->settle.place);
+    if (slot == SLOT_NONE) {
+        end_unknown(step, &numbered, &ending, message->hold);
+        return;
+    }
+    const struct hold *hold = &core->holds[slot];
+    if (!priced || !is_candidate(hold, message->price_id)) {
+        log_error("settle_price_unknown", FN(number, hold, hold->number), FN(number, price, message->price_id));
+    }
+    if (!priced) ending.state = ENDING_ABSORBED;
+    if (hold->state == HOLD_OPEN && ending.charge.nano != message->charge.nano) {
+        metric_add(charge_disagreement_total, 1);
+        log_warning("charge_disagreement", FN(number, hold, hold->number), FN(amount, edge, message->charge),
+                    FN(amount, ledger, ending.charge));
+    }
+    end_hold(step, slot, &ending);
+}
+
+void core_release(struct step *step, const struct core_event *event)
+{
+    struct core *core = step->core;
+    const struct message_release *message = event->release.message;
+    struct numbered numbered = {.stream = stream_of_link(core, event->link),
+                                .link = event->link,
+                                .n = message->n,
+                                .request = event->request};
+    struct ending ending = {.state = message->absorbed ? ENDING_ABSORBED : ENDING_RELEASED,
+                            .reason = message->reason,
+                            .price_id = message->price_id,
+                            .usage = &message->usage,
+                            .facts = &message->facts,
+                            .numbered = &numbered};
+    if (message->absorbed) {
+        (void)compute_charge(core, message->price_id, &message->usage, &ending.provider_cost);
+    }
+    if (stream_check_number(step, numbered, MONEY_ZERO) != NUMBER_NEW) return;
+    metric_add(releases_total, 1);
+    uint32_t slot = find_own_hold(step, numbered.stream, message->hold, event->release.place);
+    if (slot == SLOT_NONE || core->holds[slot].state == HOLD_GHOST) {
+        end_unknown(step, &numbered, &ending, message->hold);
+        return;
+    }
+    end_hold(step, slot, &ending);
+}
+
+/* A hold may be ended by the stream that took it only, and only in the incarnation that numbered it. */
+static uint32_t find_own_hold(const struct step *step, uint32_t stream, uint64_t number,
+                              struct generation_place place)
+{
+    const struct core *core = step->core;
+    bool ours = place.hold == number && place.incarnation == core->settings.incarnation &&
+                place.cell == core->settings.cell;
+    uint32_t slot = ours ? hold_find(core, number) : SLOT_NONE;
+    if (slot == SLOT_NONE || core->holds[slot].stream != stream) return SLOT_NONE;
+    return slot;
+}
+
+/* ---- records -------------------------------------------------------------------------------- */
+
+static void fill_who(struct record_ending *record, const struct hold *hold)
+{
+    record->hold = hold->number;
+    record->created_ns = hold->created_ns;
+    record->org = hold->caller.org;
+    record->workspace = hold->caller.workspace;
+    record->member = hold->caller.member;
+    record->key = hold->caller.key;
+    record->meter = hold->meter;
+    record->meter_period = hold->meter_period;
+}
+
+static void fill_what(struct record_ending *record, const struct ending *ending)
+{
+    record->state = ending->state;
+    record->reason = ending->reason;
+    record->price_id = ending->price_id;
+    if (ending->usage != NULL) record->usage = *ending->usage;
+    if (ending->facts != NULL) record->facts = *ending->facts;
+    record->charge = ending->charge;
+    record->charge_told = ending->charge;
+    record->provider_cost = ending->provider_cost;
+}
+
+static void append_ending(struct step *step, struct record_ending *record, const struct numbered *numbered)
+{
+    struct core *core = step->core;
+    record->epoch = core->settings.epoch;
+    record->hold_floor = hold_floor(core);
+    if (numbered != NULL) {
+        const struct stream *stream = &core->streams[numbered->stream];
+        record->edge = stream->edge;
+        record->thread = stream->thread;
+        record->n = numbered->n;
+    }
+    struct record_place place = core_place_next(core);
+    core->seq_ending_last = place.seq;
+    record_append_ending(step->out->journal, place, record);
+    if (numbered != NULL) stream_acknowledge(step, *numbered, place.seq, record->charge_told);
+}
+
+/* The ledger released this hold when its edge was lost, and now the edge settles it after all: the customer was told nothing,
+ * so the provider's cost is ours. */
+static void append_correction(struct step *step, uint32_t slot, const struct ending *ending)
+{
+    struct core *core = step->core;
+    struct record_ending record = {.part = 1};
+    fill_who(&record, &core->holds[slot]);
+    fill_what(&record, ending);
+    record.state = ENDING_ABSORBED;
+    record.charge = MONEY_ZERO;
+    record.charge_told = MONEY_ZERO;
+    hold_forget_ghost(core, slot);
+    metric_add(late_settles_total, 1);
+    append_ending(step, &record, ending->numbered);
+}
+
+static void end_hold(struct step *step, uint32_t slot, const struct ending *ending)
+{
+    struct core *core = step->core;
+    struct hold *hold = &core->holds[slot];
+    if (hold->state == HOLD_GHOST) {
+        append_correction(step, slot, ending);
+        return;
+    }
+    struct record_ending record = {.held = hold->amount};
+    fill_who(&record, hold);
+    fill_what(&record, ending);
+    record.leased = lease_settle(step, hold->account_lease, hold->amount, ending->charge);
+    if (hold->meter_lease != SLOT_NONE) {
+        record.meter_leased = lease_settle(step, hold->meter_lease, hold->amount, ending->charge);
+    }
+    if (money_less(hold->amount, ending->charge)) {
+        metric_add(overshoot_total, 1);
+        log_warning("overshoot", FN(number, hold, hold->number), FN(amount, held, hold->amount),
+                    FN(amount, charge, ending->charge));
+    }
+    stream_hold_ended(core, hold->stream);
+    hold_close(core, slot, ending->numbered == NULL);
+    append_ending(step, &record, ending->numbered);
+    metric_set(holds_open, core->holds_open.count);
+}
+
+/* Nothing of it is left to write a row with. The number is kept, so that the stream goes on. */
+static void end_unknown(struct step *step, const struct numbered *numbered, const struct ending *ending,
+                        uint64_t number)
+{
+    struct core *core = step->core;
+    if (ending->state == ENDING_SETTLED) {
+        metric_add(late_settles_total, 1);
+        log_warning("settle_without_hold", FN(number, hold, number), FN(amount, charge, ending->charge));
+    }
+    const struct stream *stream = &core->streams[numbered->stream];
+    struct record_mark record = {.edge = stream->edge, .thread = stream->thread, .n = numbered->n};
+    struct record_place place = core_place_next(core);
+    core->seq_ending_last = place.seq;
+    record_append_mark(step->out->journal, place, &record);
+    stream_acknowledge(step, *numbered, place.seq, MONEY_ZERO);
+}
+
+void hold_release_by_ledger(struct step *step, uint32_t slot)
+{
+    struct ending ending = {.state = ENDING_ABSORBED, .reason = ERROR_CLOSED};
+    metric_add(releases_total, 1);
+    end_hold(step, slot, &ending);
+}

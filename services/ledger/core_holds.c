@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Admission: a hold passes when its caller is valid and current, its prices are known, and every lease it spends from has room for
+ * all it can cost. What memory cannot answer is asked, and the hold is tried again from the start. */
+#include "services/ledger/core_state.h"
+
+#include "shared/metrics.h"
+
+enum admission { ADMISSION_PASS, ADMISSION_ANSWERED, ADMISSION_WAITS };
+
+/* One hold on its way through the steps. */
+struct attempt {
+    struct step *step;
+    uint32_t slot; /* of waiting */
+    struct waiting *waiting;
+    struct caller_slot *caller;
+    uint32_t account;
+    uint32_t meter; /* SLOT_NONE: the key has no limit */
+    money amount;
+    uint32_t output_max;
+};
+
+typedef enum admission (*admission_step)(struct attempt *attempt);
+static enum admission check_capacity(struct attempt *attempt);
+static enum admission check_caller(struct attempt *attempt);
+static enum admission check_prices(struct attempt *attempt);
+static enum admission check_amount(struct attempt *attempt);
+static enum admission find_leases(struct attempt *attempt);
+static enum admission check_room(struct attempt *attempt);
+static const admission_step admission_steps[] = {
+    check_capacity, check_caller, check_prices, check_amount, find_leases, check_room,
+};
+static void admit(struct attempt *attempt);
+
+void core_hold(struct step *step, const struct core_event *event)
+{
+    uint32_t slot = waiting_new(step, false, event);
+    if (slot == SLOT_NONE) {
+        struct waiting full = {.link = event->link, .request = event->request};
+        hold_refuse(step, &full, ERROR_LEDGER_FULL);
+        return;
+    }
+    if (hold_try(step, slot)) waiting_end(step->core, slot);
+}
+
+bool hold_try(struct step *step, uint32_t slot)
+{
+    struct attempt attempt = {
+        .step = step, .slot = slot, .waiting = &step->core->waiting[slot], .meter = SLOT_NONE};
+    for (size_t i = 0; i < sizeof(admission_steps) / sizeof(admission_steps[0]); i++) {
+        enum admission admission = admission_steps[i](&attempt);
+        if (admission == ADMISSION_WAITS) return false;
+        if (admission == ADMISSION_ANSWERED) return true;
+    }
+    admit(&attempt);
+    return true;
+}
+
+/* ---- answers -------------------------------------------------------------------------------- */
+
+static void deliver_held(struct step *step, const struct waiting *waiting, const struct message_held *held)
+{
+    struct core_action action = {
+        .type = ACTION_HELD, .link = waiting->link, .request = waiting->request, .held = *held};
+    core_deliver(step, &action);
+}
+
+void hold_refuse(struct step *step, const struct waiting *waiting, uint16_t error)
+{
+    metric_add(holds_refused_total, 1);
+    struct message_held held = {.error = error};
+    deliver_held(step, waiting, &held);
+}
+
+static enum admission refuse(struct attempt *attempt, uint16_t error)
+{
+    hold_refuse(attempt->step, attempt->waiting, error);
+    return ADMISSION_ANSWERED;
+}
+
+static enum admission wait_for(struct attempt *attempt, enum waiting_for on, uint32_t owner)
+{
+    if (waiting_park(attempt->step->core, attempt->slot, on, owner)) return ADMISSION_WAITS;
+    return refuse(attempt, ERROR_LEDGER_FULL);
+}
+
+/* ---- steps ---------------------------------------------------------------------------------- */
+
+/* Every open hold has room for its ending in the journal and in the ring of answers, so an ending is never refused. */
+static enum admission check_capacity(struct attempt *attempt)
+{
+    const struct core *core = attempt->step->core;
+    if (core->stopping) return refuse(attempt, ERROR_STOPPING);
+    uint64_t endings = (uint64_t)core->holds_open.count + 1;
+    bool journal_full = core->journal_room < (endings + 1) * RECORD_SIZE_MAX;
+    bool acks_full = core->ack_next - core->ack_sent + endings > core->acks_mask;
+    bool holds_full = core->holds_free.count == 0 && core->holds_ghost.count == 0;
+    bool full = journal_full || acks_full || holds_full;
+    if (stream_of_link(core, attempt->waiting->link) == SLOT_NONE) {
+        return refuse(attempt, ERROR_CLOSED); /* it left while its hold waited: nobody would end it */
+    }
+    return full ? refuse(attempt, ERROR_LEDGER_FULL) : ADMISSION_PASS;
+}
+
+static enum admission check_caller(struct attempt *attempt)
+{
+    struct core *core = attempt->step->core;
+    const struct waiting *waiting = attempt->waiting;
+    uint32_t slot = caller_touch(attempt->step, &waiting->stored);
+    if (slot == SLOT_NONE) return refuse(attempt, ERROR_LEDGER_FULL);
+    attempt->caller = &core->callers[slot];
+    const struct caller *caller = &attempt->caller->caller;
+    if (attempt->caller->state == CALLER_LOADING) return wait_for(attempt, WAITING_CALLER, slot);
+    if (attempt->caller->error != ERROR_NONE) return refuse(attempt, attempt->caller->error);
+    bool expired = caller->expires_ns != 0 && attempt->step->now.wall.ns >= caller->expires_ns;
+    if (expired) return refuse(attempt, ERROR_KEY_EXPIRED);
+    if (caller->kind != CALLER_KEY) return refuse(attempt, ERROR_INFERENCE_KEY_NEEDED);
+    if (caller->version != waiting->hold.caller_version) {
+        struct message_held stale = {.error = ERROR_STALE, .caller = *caller};
+        deliver_held(attempt->step, waiting, &stale);
+        return ADMISSION_ANSWERED;
+    }
+    return ADMISSION_PASS;
+}
+
+static enum admission check_prices(struct attempt *attempt)
+{
+    struct core *core = attempt->step->core;
+    const struct u32_list *ids = &attempt->waiting->hold.price_ids;
+    bool known = ids->count > 0;
+    for (uint8_t i = 0; i < ids->count; i++)
+        known = known && prices_find(core->prices, ids->items[i]) != NULL;
+    if (known) return ADMISSION_PASS;
+    if (attempt->waiting->prices_tried || ids->count == 0) return refuse(attempt, ERROR_UNKNOWN_PRICE);
+    attempt->waiting->prices_tried = true;
+    enum admission admission = wait_for(attempt, WAITING_PRICES, SLOT_NONE);
+    if (admission == ADMISSION_WAITS && !core->prices_loading) {
+        core->prices_loading = true;
+        struct core_action action = {.type = ACTION_LOAD_PRICES};
+        core_deliver(attempt->step, &action);
+    }
+    return admission;
+}
+
+status hold_amount(const struct message_hold *hold, uint32_t output_tokens, money *amount)
+{
+    if (hold->fixed.nano < 0) return FAIL(OUT_OF_RANGE);
+    struct money_sum sum = {0};
+    money output;
+    TRY(money_sum_add(&sum, output_tokens, hold->output_price));
+    TRY(money_sum_round_up(&sum, &output));
+    return money_add(hold->fixed, output, amount);
+}
+
+static enum admission check_amount(struct attempt *attempt)
+{
+    const struct message_hold *hold = &attempt->waiting->hold;
+    attempt->output_max = hold->output_want;
+    status done = hold_amount(hold, hold->output_want, &attempt->amount);
+    /* Above what money can count: nobody has that much. */
+    if (!status_ok(done)) return refuse(attempt, ERROR_NO_CREDIT);
+    return ADMISSION_PASS;
+}
+
+static enum admission find_leases(struct attempt *attempt)
+{
+    const struct caller *caller = &attempt->caller->caller;
+    struct step *step = attempt->step;
+    attempt->account = lease_touch(step, (struct lease_key){.org = caller->org});
+    if (attempt->account == SLOT_NONE) return refuse(attempt, ERROR_LEDGER_FULL);
+    if (!attempt->caller->has_limit) return ADMISSION_PASS;
+    enum cadence cadence = (enum cadence)attempt->caller->limit_cadence;
+    attempt->meter = lease_touch(step, (struct lease_key){
+                                           .org = caller->org,
+                                           .meter = meter_of_key(caller->key, cadence),
+                                           .period = clock_period(cadence, step->now.wall),
+                                       });
+    return attempt->meter == SLOT_NONE ? refuse(attempt, ERROR_LEDGER_FULL) : ADMISSION_PASS;
+}
+
+/* ---- room ----------------------------------------------------------------------------------- */
+
+static money free_room_of(const struct attempt *attempt)
+{
+    const struct lease *leases = attempt->step->core->leases;
+    money room = lease_free_room(&leases[attempt->account]);
+    if (attempt->meter == SLOT_NONE) return room;
+    return money_min(room, lease_free_room(&leases[attempt->meter]));
+}
+
+/* The lease that has the least left, and so the one to name in a refusal. */
+static uint32_t narrowest_of(const struct attempt *attempt)
+{
+    const struct lease *leases = attempt->step->core->leases;
+    if (attempt->meter == SLOT_NONE) return attempt->account;
+    bool meter = money_less(lease_free_room(&leases[attempt->meter]),
+                            lease_free_room(&leases[attempt->account]));
+    return meter ? attempt->meter : attempt->account;
+}
+
+/* Whether PostgreSQL has nothing more to give, as far as we know: its answer to this very hold, or one just before. */
+static bool is_final(const struct attempt *attempt)
+{
+    const struct lease *leases = attempt->step->core->leases;
+    const struct lease *account = &leases[attempt->account];
+    uint32_t round = attempt->waiting->round;
+    if (round != 0 && round <= account->rounds_answered) return true;
+    if (account->must_ask) return false;
+    const struct lease *narrowest = &leases[narrowest_of(attempt)];
+    return attempt->step->now.boot_ns < narrowest->short_until_boot_ns;
+}
+
+static void say_what_is_left(const struct attempt *attempt, struct message_held *held)
+{
+    const struct message_hold *hold = &attempt->waiting->hold;
+    money room = free_room_of(attempt);
+    held->available = room;
+    if (money_less(hold->fixed, room) || money_compare(hold->fixed, room) == 0) {
+        uint64_t tokens = money_units_affordable(money_minus(room, hold->fixed), hold->output_price);
+        held->output_affordable = tokens < hold->output_want ? (uint32_t)tokens : hold->output_want;
+    }
+    const struct lease *lease = &attempt->step->core->leases[narrowest_of(attempt)];
+    held->limit_source = lease->meter == 0 ? LIMIT_CREDITS : LIMIT_KEY;
+    held->error = lease->meter == 0 ? ERROR_NO_CREDIT : ERROR_KEY_LIMIT;
+    if (lease->meter != 0 && attempt->caller->limit_cadence != CADENCE_LIFE) {
+        enum cadence cadence = (enum cadence)attempt->caller->limit_cadence;
+        held->resets_ns = clock_period_end(cadence, attempt->step->now.wall).ns;
+    }
+}
+
+static enum admission refuse_for_money(struct attempt *attempt)
+{
+    metric_add(holds_refused_total, 1);
+    struct message_held held = {0};
+    say_what_is_left(attempt, &held);
+    deliver_held(attempt->step, attempt->waiting, &held);
+    return ADMISSION_ANSWERED;
+}
+
+/* A shrunk hold takes at most half of what is available, unless that is below output_min tokens. */
+static enum admission shrink_or_refuse(struct attempt *attempt)
+{
+    const struct message_hold *hold = &attempt->waiting->hold;
+    money room = free_room_of(attempt);
+    money least;
+    bool payable = status_ok(hold_amount(hold, hold->output_min, &least)) && !money_less(room, least);
+    if (!hold->may_shrink || hold->output_min > hold->output_want || !payable) {
+        return refuse_for_money(attempt);
+    }
+    money budget = money_max(money_half(room), least);
+    uint64_t tokens = money_units_affordable(money_minus(budget, hold->fixed), hold->output_price);
+    attempt->output_max = tokens < hold->output_want ? (uint32_t)tokens : hold->output_want;
+    status done = hold_amount(hold, attempt->output_max, &attempt->amount);
+    if (!status_ok(done)) return refuse_for_money(attempt);
+    return ADMISSION_PASS;
+}
+
+static enum admission check_room(struct attempt *attempt)
+{
+    struct core *core = attempt->step->core;
+    struct lease *account = &core->leases[attempt->account];
+    if (money_is_zero(attempt->amount)) return ADMISSION_PASS;
+    bool is_asked = attempt->waiting->round != 0;
+    bool queued = !is_asked && account->waiting.count > 0; /* others came first */
+    bool fits = !money_less(free_room_of(attempt), attempt->amount);
+    if (!queued && !account->must_ask && !account->frozen && fits) return ADMISSION_PASS;
+    if (is_asked && account->answer_failed) return refuse(attempt, ERROR_LEDGER_DOWN);
+    if (!queued && is_final(attempt)) {
+        if (account->frozen) return refuse(attempt, ERROR_ACCOUNT_FROZEN);
+        return fits ? ADMISSION_PASS : shrink_or_refuse(attempt);
+    }
+    enum admission admission = wait_for(attempt, WAITING_LEASE, attempt->account);
+    if (admission == ADMISSION_WAITS) lease_ask(attempt->step, attempt->account);
+    return admission;
+}
+
+/* ---- the hold itself ------------------------------------------------------------------------ */
+
+static uint32_t tag_of(uint64_t number)
+{
+    return (uint32_t)number; /* dense: neighbours stand side by side */
+}
+
+uint32_t hold_find(const struct core *core, uint64_t number)
+{
+    uint32_t tag = tag_of(number);
+    uint32_t at = slot_index_home(&core->hold_index, tag);
+    uint32_t slot;
+    while ((slot = slot_index_next(&core->hold_index, tag, &at)) != SLOT_NONE) {
+        if (core->holds[slot].number == number) break;
+    }
+    return slot;
+}
+
+void hold_index_add(struct core *core, uint32_t slot)
+{
+    slot_index_add(&core->hold_index, tag_of(core->holds[slot].number), slot);
+}
+
+void hold_forget_ghost(struct core *core, uint32_t slot)
+{
+    slot_index_remove(&core->hold_index, tag_of(core->holds[slot].number), slot);
+    slot_list_remove(&core->holds_ghost, core->hold_links, slot);
+    core->holds[slot].state = HOLD_FREE;
+    slot_list_append(&core->holds_free, core->hold_links, slot);
+}
+
+uint32_t hold_reuse_ghost(struct core *core)
+{
+    if (core->holds_ghost.count == 0) return SLOT_NONE;
+    hold_forget_ghost(core, core->holds_ghost.first);
+    return slot_list_take(&core->holds_free, core->hold_links);
+}
+
+/* The slot leaves the open holds; as a ghost it can still be found. */
+void hold_close(struct core *core, uint32_t slot, bool ghost)
+{
+    struct hold *hold = &core->holds[slot];
+    slot_list_remove(&core->holds_open, core->hold_links, slot);
+    if (hold->undeclared) core->holds_undeclared--;
+    hold->undeclared = false;
+    if (ghost) {
+        hold->state = HOLD_GHOST;
+        slot_list_append(&core->holds_ghost, core->hold_links, slot);
+        return;
+    }
+    hold->state = HOLD_FREE;
+    slot_index_remove(&core->hold_index, tag_of(hold->number), slot);
+    slot_list_append(&core->holds_free, core->hold_links, slot);
+}
+
+static void append_hold_record(struct step *step, struct hold *hold)
+{
+    struct core *core = step->core;
+    const struct stream *stream = &core->streams[hold->stream];
+    struct record_hold record = {
+        .hold = hold->number,
+        .created_ns = hold->created_ns,
+        .org = hold->caller.org,
+        .workspace = hold->caller.workspace,
+        .member = hold->caller.member,
+        .key = hold->caller.key,
+        .amount = hold->amount,
+        .meter = hold->meter,
+        .meter_period = hold->meter_period,
+        .edge = stream->edge,
+        .thread = stream->thread,
+        .price_ids = hold->price_ids,
+    };
+    struct record_place place = core_place_next(core);
+    hold->seq = place.seq;
+    record_append_hold(step->out->journal, place, &record);
+}
+
+static void take_leases(struct attempt *attempt, struct hold *hold)
+{
+    struct step *step = attempt->step;
+    lease_take(step, attempt->account, attempt->amount);
+    hold->account_lease = attempt->account;
+    hold->meter_lease = attempt->meter;
+    if (attempt->meter == SLOT_NONE) return;
+    lease_take(step, attempt->meter, attempt->amount);
+    hold->meter = step->core->leases[attempt->meter].meter;
+    hold->meter_period = step->core->leases[attempt->meter].period;
+}
+
+static void admit(struct attempt *attempt)
+{
+    struct step *step = attempt->step;
+    struct core *core = step->core;
+    const struct waiting *waiting = attempt->waiting;
+    uint32_t slot = slot_list_take(&core->holds_free, core->hold_links);
+    if (slot == SLOT_NONE) slot = hold_reuse_ghost(core);
+    struct hold *hold = &core->holds[slot];
+    *hold = (struct hold){
+        .state = HOLD_OPEN,
+        .number = core->next_hold++,
+        .created_ns = step->now.wall.ns,
+        .caller = attempt->caller->caller,
+        .amount = attempt->amount,
+        .stream = stream_of_link(core, waiting->link),
+        .price_ids = waiting->hold.price_ids,
+    };
+    take_leases(attempt, hold);
+    hold_index_add(core, slot);
+    slot_list_append(&core->holds_open, core->hold_links, slot);
+    stream_hold_added(core, hold->stream);
+    append_hold_record(step, hold);
+    metric_add(holds_total, 1);
+    metric_set(holds_open, core->holds_open.count);
+    struct message_held held = {.hold = hold->number,
+                                .output_max = attempt->output_max,
+                                .amount = hold->amount,
+                                .created_ns = hold->created_ns};
+    deliver_held(step, waiting, &held);
+    lease_prefetch(step, attempt->account);
+    if (attempt->meter != SLOT_NONE) lease_prefetch(step, attempt->meter);
+}

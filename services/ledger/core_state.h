@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The core's tables; included by core*.c only. Each table is an array of slots of fixed size with an index by key and a list by
+ * age; a slot that nothing depends on is used again, oldest first. */
+#pragma once
+
+#include "services/ledger/core.h"
+#include "services/ledger/slots.h"
+#include "shared/clock.h"
+
+#define WAITING_DEADLINE_NS   (2 * (uint64_t)1000000000) /* a HOLD is answered within this */
+#define STREAM_LOST_NS        (10 * (uint64_t)1000000000) /* then its holds are released */
+#define STREAM_REPLACED_NS    (2 * (uint64_t)1000000000) /* sooner when the edge came back as another process */
+#define CALLER_BAD_NS         (5 * (uint64_t)1000000000) /* an unknown key is asked for again after this */
+#define CALLER_REFRESH_NS     (60 * (uint64_t)1000000000) /* a known one is read again in the background */
+#define CALLER_RETRY_NS       ((uint64_t)1000000000)
+#define LEASE_SHORT_NS        (100 * (uint64_t)1000000) /* PostgreSQL had nothing: not asked again for this long */
+#define LEASE_RETRY_NS        (500 * (uint64_t)1000000)
+#define ASKING_AHEAD_MAX      1024 /* lease questions in flight that no hold waits for; and background reads of callers */
+#define LEASE_PREFETCH_NS     (20 * (uint64_t)1000000)
+
+/* ---- callers ---- */
+
+enum caller_state { CALLER_EMPTY, CALLER_LOADING, CALLER_READY };
+struct caller_slot {
+    struct key_hash stored;
+    uint8_t state; /* enum caller_state */
+    bool refreshing; /* READY, and being read again */
+    bool changed;  /* while it was loading: load once more */
+    bool has_limit;
+    uint8_t limit_cadence;
+    uint16_t error;
+    struct caller caller;
+    uint64_t loaded_boot_ns;
+    struct slot_list waiting;
+};
+
+/* ---- leases: an account's credit (meter 0) or the room under a limit ---- */
+
+struct lease {
+    int64_t org;
+    int64_t meter;
+    int32_t period;
+    uint32_t account; /* slot of the org's meter 0; itself for meter 0 */
+    uint32_t holds;   /* open holds that use it */
+    money granted;    /* totals of this epoch, as PostgreSQL last said */
+    money returned;   /* as this core decided; PostgreSQL follows */
+    money settled;
+    money held;
+    money available; /* what PostgreSQL could still have granted at its last answer */
+    money window;    /* held in the running window of lease_window_ns, and in the one before it */
+    money window_before;
+    uint64_t window_boot_ns;
+    uint64_t used_boot_ns;
+    uint64_t touched_boot_ns;
+    uint64_t short_until_boot_ns;
+    uint64_t prefetch_boot_ns; /* not asked ahead of need before this */
+    uint64_t settled_seq; /* record of the last settlement from it */
+    bool fresh;       /* nothing is known of its totals yet */
+    bool unconfirmed; /* `returned` may not have reached PostgreSQL, or `granted` not us */
+    bool in_use;
+    /* of meter 0 only: */
+    uint32_t meters; /* leases of the same org that point here */
+    bool asking;
+    bool answer_failed; /* while the waiting holds are tried after a failed question */
+    bool frozen;
+    bool changed;  /* while a question is in flight: its answer may be older than the change */
+    bool must_ask; /* something changed outside: the next hold waits for an answer */
+    uint32_t rounds_asked;
+    uint32_t rounds_answered;
+    uint64_t retry_boot_ns;
+    struct slot_list waiting;
+};
+
+/* ---- holds ---- */
+
+enum hold_state { HOLD_FREE, HOLD_OPEN, HOLD_GHOST };
+struct hold {
+    uint8_t state; /* GHOST: released by the ledger itself; kept for a late SETTLE */
+    bool undeclared; /* its edge came back and did not name it */
+    uint64_t undeclared_boot_ns;
+    uint64_t number;
+    uint64_t seq;
+    int64_t created_ns;
+    struct caller caller; /* org, workspace, member, key */
+    money amount;
+    int64_t meter; /* 0: none */
+    int32_t meter_period;
+    uint32_t account_lease;
+    uint32_t meter_lease; /* SLOT_NONE: none */
+    uint32_t stream;
+    struct u32_list price_ids;
+};
+
+/* ---- streams of numbered frames, and the answers they wait for ---- */
+
+#define LINK_NONE 0
+struct stream {
+    uint64_t edge;
+    uint16_t thread;
+    bool in_use;
+    bool mark_known; /* false: nothing of it was ever seen, so the first number counts */
+    uint64_t mark;   /* highest n with a record */
+    uint64_t mark_synced;
+    uint32_t link;   /* LINK_NONE: not connected */
+    uint32_t holds;
+    uint64_t release_boot_ns; /* not connected: when its holds are released */
+    uint64_t ack_last; /* position + 1 of its newest answer in the ring; 0: none */
+};
+
+/* Ring of the last numbered records. Those not synced yet are answers to send; older ones answer repeats. */
+struct ack {
+    uint64_t seq;
+    uint64_t n;
+    money charge;
+    uint64_t request;
+    uint32_t stream;
+    uint32_t link;
+    uint64_t before; /* position + 1 of the stream's ack before this one; 0: none */
+};
+
+/* ---- questions that wait ---- */
+
+enum waiting_for { WAITING_NOTHING, WAITING_CALLER, WAITING_PRICES, WAITING_LEASE };
+struct waiting {
+    uint8_t on; /* enum waiting_for */
+    bool identify; /* else a hold */
+    bool prices_tried;
+    uint32_t owner; /* slot of the caller or account lease it waits for */
+    uint32_t round; /* of the lease request that answers for it; 0: not asked yet */
+    uint32_t link;
+    uint64_t request;
+    uint64_t deadline_boot_ns;
+    struct key_hash stored;
+    struct message_hold hold;
+};
+
+struct core {
+    struct core_settings settings;
+    const struct prices *prices;
+    bool prices_loading;
+    bool stopping;
+    uint64_t seq_last;
+    uint64_t seq_ending_last;
+    uint64_t seq_synced;
+    uint64_t seq_posted;
+    uint64_t replay_marks_seq;
+    uint64_t journal_room;
+    uint64_t next_hold;
+    uint32_t asking;
+    uint32_t refreshing; /* callers */
+
+    struct caller_slot *callers;
+    struct slot_link *caller_links;
+    struct slot_index caller_index;
+    struct slot_list callers_by_age;
+    struct slot_list callers_free;
+
+    struct lease *leases;
+    struct slot_link *lease_links;
+    struct slot_index lease_index;
+    struct slot_list leases_by_age;
+    struct slot_list leases_free;
+    uint32_t leases_unconfirmed;
+
+    struct hold *holds;
+    struct slot_link *hold_links;
+    struct slot_index hold_index;
+    struct slot_list holds_open;   /* by number */
+    struct slot_list holds_ghost;  /* by age */
+    struct slot_list holds_free;
+    uint32_t holds_undeclared;
+
+    struct stream *streams;
+    struct slot_link *stream_links;
+    struct slot_index stream_index;
+    struct slot_index link_index; /* connected streams by link */
+    struct slot_list streams_by_age;
+    struct slot_list streams_free;
+    uint32_t streams_lost; /* not connected, with holds */
+
+    struct ack *acks; /* ring; positions only grow */
+    uint32_t acks_mask;
+    uint64_t ack_next;
+    uint64_t ack_sent; /* every ack before it was delivered */
+
+    struct waiting *waiting;
+    struct slot_link *waiting_links;
+    struct slot_list waiting_free;
+    struct slot_list waiting_prices;
+};
+
+/* core.c */
+struct step {
+    struct core *core;
+    struct core_now now;
+    struct core_actions *out;
+};
+void core_deliver(struct step *step, const struct core_action *action);
+struct record_place core_place_next(struct core *core);
+
+/* core_waiting.c */
+uint32_t waiting_new(struct step *step, bool identify, const struct core_event *event);
+/* false: there is no room to wait in; answer now. */
+bool waiting_park(struct core *core, uint32_t slot, enum waiting_for on, uint32_t owner);
+struct slot_list *waiting_list(struct core *core, const struct waiting *waiting);
+void waiting_end(struct core *core, uint32_t slot); /* answered */
+void waiting_run(struct step *step, uint32_t slot);  /* try it again */
+void waiting_expire(struct step *step);
+
+/* core_callers.c */
+uint32_t caller_find(const struct core *core, const struct key_hash *stored);
+/* The slot, loading or loaded; SLOT_NONE when none is free. Asks for it when that is needed. */
+uint32_t caller_touch(struct step *step, const struct key_hash *stored);
+void core_identify(struct step *step, const struct core_event *event);
+bool identify_try(struct step *step, uint32_t waiting); /* false: waits */
+void core_caller_answered(struct step *step, const struct core_event *event);
+void core_key_changed(struct step *step, const struct core_event *event);
+
+/* core_leases.c */
+struct lease_key {
+    int64_t org;
+    int64_t meter;
+    int32_t period;
+};
+uint32_t lease_find(const struct core *core, struct lease_key key);
+uint32_t lease_touch(struct step *step, struct lease_key key); /* SLOT_NONE: none is free */
+money lease_free_room(const struct lease *lease);
+void lease_take(struct step *step, uint32_t slot, money amount);
+/* Ends a hold of `amount` that cost `charge`; answers the part of the charge that the lease covered. */
+money lease_settle(struct step *step, uint32_t slot, money amount, money charge);
+void lease_ask(struct step *step, uint32_t account);
+void lease_prefetch(struct step *step, uint32_t slot);
+void lease_give_back(struct step *step, uint32_t slot);
+void leases_tick(struct step *step);
+void core_lease_answered(struct step *step, const struct core_event *event);
+void core_credit_changed(struct step *step, const struct core_event *event);
+
+/* core_holds.c */
+void core_hold(struct step *step, const struct core_event *event);
+bool hold_try(struct step *step, uint32_t waiting); /* false: waits */
+void hold_refuse(struct step *step, const struct waiting *waiting, uint16_t error);
+uint32_t hold_find(const struct core *core, uint64_t number);
+void hold_index_add(struct core *core, uint32_t slot);
+uint32_t hold_reuse_ghost(struct core *core); /* SLOT_NONE: there is none */
+void hold_forget_ghost(struct core *core, uint32_t slot);
+/* What a waiting hold wants at full size; OVERFLOW for hostile figures. */
+status hold_amount(const struct message_hold *hold, uint32_t output_tokens, money *amount);
+
+/* core_endings.c */
+void core_settle(struct step *step, const struct core_event *event);
+void core_release(struct step *step, const struct core_event *event);
+void hold_release_by_ledger(struct step *step, uint32_t slot);
+void hold_close(struct core *core, uint32_t slot, bool ghost);
+uint64_t hold_floor(const struct core *core); /* every hold below it has ended */
+
+/* core_streams.c */
+void core_hello(struct step *step, const struct core_event *event);
+void core_holds_open(struct step *step, const struct core_event *event);
+void core_link_gone(struct step *step, const struct core_event *event);
+void core_journal(struct step *step, const struct core_event *event);
+void streams_tick(struct step *step);
+uint32_t stream_of_link(const struct core *core, uint32_t link);
+uint32_t stream_find(const struct core *core, uint64_t edge, uint16_t thread);
+uint32_t stream_touch(struct core *core, uint64_t edge, uint16_t thread);
+void stream_hold_added(struct core *core, uint32_t slot);
+void stream_hold_ended(struct core *core, uint32_t slot);
+/* NEW: has to be journalled. REPEAT: was acknowledged again. GAP: the link was closed. */
+enum number_kind { NUMBER_NEW, NUMBER_REPEAT, NUMBER_GAP };
+struct numbered {
+    uint32_t stream;
+    uint32_t link;
+    uint64_t n;
+    uint64_t request;
+};
+enum number_kind stream_check_number(struct step *step, struct numbered numbered, money charge_if_lost);
+/* Puts a record of the stream into the ring of answers. */
+void stream_note_ack(struct core *core, uint32_t stream, uint64_t n, const struct ack *ack);
+/* After its record was appended: remembers the number and answers, now or when it is synced. */
+void stream_acknowledge(struct step *step, struct numbered numbered, uint64_t seq, money charge);

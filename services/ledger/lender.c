@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One loop over a ring of questions. In between: the clock once a second, price changes as they are announced, partitions for the
+ * days ahead once an hour. When the epoch of the cell is not ours any more, another ledger has taken over: this one ends. */
+#include "services/ledger/lender.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shared/clock.h"
+#include "shared/daemon.h"
+#include "shared/log.h"
+#include "shared/metrics.h"
+
+#define IDLE_MS       1000
+#define PARTITIONS_MS ((uint64_t)3600 * 1000)
+#define ARENA_MAX     ((size_t)1 << 16)
+
+enum question_kind { QUESTION_LEASE, QUESTION_CALLER, QUESTION_PRICES };
+struct question {
+    enum question_kind kind;
+    union {
+        struct lease_request lease;
+        struct key_hash stored;
+    };
+};
+
+struct lender {
+    struct lender_settings settings;
+    struct db *db;
+    struct arena arena;
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t lock;
+    pthread_cond_t work;
+    bool stopping;
+    struct question *questions;
+    uint32_t first, count;
+    uint64_t partitions_at_ms;
+    bool listening;
+    _Atomic int64_t clock_offset_ns; /* PostgreSQL's clock minus the boot clock */
+    int64_t last_wall_ns;            /* the core's thread only */
+};
+
+static void *run_lender(void *context);
+static void answer_lease(struct lender *lender, const struct question *question);
+static void answer_caller(struct lender *lender, const struct question *question);
+static void answer_prices(struct lender *lender, const struct question *question);
+
+static void (*const answers[])(struct lender *, const struct question *) = {
+    [QUESTION_LEASE] = answer_lease,
+    [QUESTION_CALLER] = answer_caller,
+    [QUESTION_PRICES] = answer_prices,
+};
+
+status lender_new(const struct lender_settings *settings, struct lender **out)
+{
+    struct lender *lender = calloc(1, sizeof(*lender));
+    if (lender == NULL) abort();
+    lender->settings = *settings;
+    arena_init(&lender->arena, ARENA_MAX);
+    lender->questions = calloc(settings->questions_max, sizeof(*lender->questions));
+    if (lender->questions == NULL) abort();
+    (void)pthread_mutex_init(&lender->lock, NULL);
+    pthread_condattr_t monotonic;
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&lender->work, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    *out = lender;
+    return db_open(settings->database, "bourse_ledger", &store_statements, &lender->db);
+}
+
+void lender_free(struct lender **pointer)
+{
+    struct lender *lender = TAKE(*pointer);
+    if (lender == NULL) return;
+    lender_stop(lender);
+    db_close(&lender->db);
+    arena_free(&lender->arena);
+    free(lender->questions);
+    free(lender);
+}
+
+void lender_start(struct lender *lender)
+{
+    if (pthread_create(&lender->thread, NULL, run_lender, lender) != 0) abort();
+    lender->started = true;
+}
+
+void lender_stop(struct lender *lender)
+{
+    if (!lender->started) return;
+    (void)pthread_mutex_lock(&lender->lock);
+    lender->stopping = true;
+    (void)pthread_cond_signal(&lender->work);
+    (void)pthread_mutex_unlock(&lender->lock);
+    (void)pthread_join(lender->thread, NULL);
+    lender->started = false;
+}
+
+/* ---- asking (the core's thread) ------------------------------------------------------------- */
+
+static void ask(struct lender *lender, const struct question *question)
+{
+    (void)pthread_mutex_lock(&lender->lock);
+    assert(lender->count < lender->settings.questions_max);
+    lender->questions[(lender->first + lender->count) % lender->settings.questions_max] = *question;
+    lender->count++;
+    (void)pthread_cond_signal(&lender->work);
+    (void)pthread_mutex_unlock(&lender->lock);
+}
+
+void lender_ask_lease(struct lender *lender, const struct lease_request *request)
+{
+    struct question question = {.kind = QUESTION_LEASE, .lease = *request};
+    ask(lender, &question);
+}
+
+void lender_ask_caller(struct lender *lender, const struct key_hash *stored)
+{
+    struct question question = {.kind = QUESTION_CALLER, .stored = *stored};
+    ask(lender, &question);
+}
+
+void lender_ask_prices(struct lender *lender)
+{
+    struct question question = {.kind = QUESTION_PRICES};
+    ask(lender, &question);
+}
+
+/* ---- time ----------------------------------------------------------------------------------- */
+
+void lender_set_clock(struct lender *lender, wall_time now)
+{
+    atomic_store(&lender->clock_offset_ns, now.ns - (int64_t)clock_boot_ns());
+}
+
+struct core_now lender_now(struct lender *lender)
+{
+    uint64_t boot_ns = clock_boot_ns();
+    int64_t wall_ns = (int64_t)boot_ns + atomic_load(&lender->clock_offset_ns);
+    if (wall_ns < lender->last_wall_ns) wall_ns = lender->last_wall_ns;
+    lender->last_wall_ns = wall_ns;
+    return (struct core_now){.wall = {wall_ns}, .boot_ns = boot_ns};
+}
+
+static void read_clock(struct lender *lender)
+{
+    wall_time now;
+    if (status_ok(store_clock(lender->db, &now))) lender_set_clock(lender, now);
+}
+
+/* ---- answering (the lender's thread) -------------------------------------------------------- */
+
+static void answer_lease(struct lender *lender, const struct question *question)
+{
+    struct inbox_item item = {.kind = INBOX_LEASE};
+    status done = store_lease(lender->db, &lender->settings.cell, &question->lease, &item.lease);
+    if (done.code == ERROR_CONFLICT) {
+        log_error("epoch_taken_over", FN(number, epoch, lender->settings.cell.epoch));
+        _exit(1);
+    }
+    if (status_ok(done)) {
+        metric_add(lease_grants_total, 1);
+        fault_point("lease_granted");
+    } else {
+        item.lease.failed = true;
+    }
+    inbox_put(lender->settings.inbox, &item);
+}
+
+static void answer_caller(struct lender *lender, const struct question *question)
+{
+    struct inbox_item item = {.kind = INBOX_CALLER};
+    status done = store_load_caller(lender->db, &question->stored, &item.caller);
+    if (!status_ok(done)) item.caller.error = ERROR_DATABASE;
+    inbox_put(lender->settings.inbox, &item);
+}
+
+static void answer_prices(struct lender *lender, const struct question *question)
+{
+    (void)question;
+    struct inbox_item item = {.kind = INBOX_PRICES};
+    status done = store_load_prices(lender->db, &item.prices);
+    if (!status_ok(done)) item.prices = NULL;
+    inbox_put(lender->settings.inbox, &item);
+}
+
+/* Prices are announced by NOTIFY; a lost announcement costs a hold one reload. */
+static void look_after(struct lender *lender)
+{
+    read_clock(lender);
+    if (!lender->listening) lender->listening = status_ok(store_listen(lender->db));
+    slice channel, payload;
+    bool news = false;
+    arena_reset(&lender->arena);
+    while (status_ok(db_wait_notification(lender->db, 0, &lender->arena, &channel, &payload)))
+        news = true;
+    if (news) answer_prices(lender, NULL);
+    uint64_t now_ms = clock_monotonic_ms();
+    if (now_ms < lender->partitions_at_ms) return;
+    if (status_ok(store_ensure_partitions(lender->db))) lender->partitions_at_ms = now_ms + PARTITIONS_MS;
+}
+
+/* false: nothing came within the time, or the end is asked for (and then *stopping is set). */
+static bool next_question(struct lender *lender, uint64_t until_ms, struct question *question, bool *stopping)
+{
+    struct timespec at = {.tv_sec = (time_t)(until_ms / 1000), .tv_nsec = (long)(until_ms % 1000) * 1000000};
+    (void)pthread_mutex_lock(&lender->lock);
+    while (lender->count == 0 && !lender->stopping && clock_monotonic_ms() < until_ms)
+        (void)pthread_cond_timedwait(&lender->work, &lender->lock, &at);
+    bool found = lender->count > 0;
+    if (found) {
+        *question = lender->questions[lender->first];
+        lender->first = (lender->first + 1) % lender->settings.questions_max;
+        lender->count--;
+    }
+    *stopping = lender->stopping && !found;
+    (void)pthread_mutex_unlock(&lender->lock);
+    return found;
+}
+
+static void *run_lender(void *context)
+{
+    struct lender *lender = context;
+    uint64_t look_at_ms = clock_monotonic_ms() + IDLE_MS;
+    bool stopping = false;
+    while (!stopping) {
+        struct question question;
+        if (next_question(lender, look_at_ms, &question, &stopping)) {
+            answers[question.kind](lender, &question);
+        }
+        if (stopping || clock_monotonic_ms() < look_at_ms) continue;
+        look_after(lender);
+        look_at_ms = clock_monotonic_ms() + IDLE_MS;
+    }
+    return NULL;
+}

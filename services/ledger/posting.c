@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From records to rows: the generation columns, and per account, lease and period one sum, sorted by key so that they are locked in
+ * order. The general ledger gets one transfer per (organization, code) and per provider. */
+#include "services/ledger/posting.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "services/ledger/core.h"
+#include "services/ledger/merkle.h"
+#include "services/ledger/text.h"
+
+#define ATTEMPT_SIZE 15
+
+static status fill_rows(struct posting *posting);
+static status fill_sums(struct posting *posting);
+static status hash_rows(struct posting *posting);
+
+void posting_begin(struct posting *posting, struct arena *arena, size_t count_max)
+{
+    arena_reset(arena);
+    posting->arena = arena;
+    posting->count = 0;
+    posting->count_max = count_max;
+    posting->endings = arena_alloc_array(arena, count_max, sizeof(*posting->endings));
+    posting->seqs = arena_alloc_array(arena, count_max, sizeof(*posting->seqs));
+    posting->payloads = arena_alloc_array(arena, count_max, sizeof(*posting->payloads));
+    assert(posting->endings != NULL && posting->seqs != NULL && posting->payloads != NULL);
+}
+
+status posting_add(struct posting *posting, const struct record *record)
+{
+    if (record->seq != posting->hi + 1) return FAIL(MALFORMED);
+    posting->hi = record->seq;
+    if (record->type != RECORD_ending) return OK;
+    assert(posting->count < posting->count_max);
+    slice payload = arena_copy(posting->arena, record->payload);
+    if (payload.data == NULL) return FAIL(TOO_LARGE);
+    struct record_ending *ending = &posting->endings[posting->count];
+    TRY(record_decode_ending(payload, ending));
+    posting->seqs[posting->count] = record->seq;
+    posting->payloads[posting->count] = payload;
+    posting->hold_floor = ending->hold_floor;
+    posting->count++;
+    return OK;
+}
+
+status posting_finish(struct posting *posting)
+{
+    TRY(fill_rows(posting));
+    TRY(fill_sums(posting));
+    return hash_rows(posting);
+}
+
+/* ---- rows ----------------------------------------------------------------------------------- */
+
+static int64_t at_most(uint64_t value, int64_t max)
+{
+    return value > (uint64_t)max ? max : (int64_t)value;
+}
+
+static slice encode_attempts(struct arena *arena, const struct generation_facts *facts)
+{
+    size_t size = (size_t)facts->attempt_count * ATTEMPT_SIZE;
+    char *memory = arena_alloc(arena, size + 1);
+    if (memory == NULL) return (slice){NULL, 0};
+    struct buffer out;
+    buffer_init_fixed(&out, memory, size);
+    for (uint8_t i = 0; i < facts->attempt_count; i++) {
+        const struct attempt_fact *attempt = &facts->attempts[i];
+        codec_put_u32(&out, &attempt->endpoint);
+        codec_put_u32(&out, &attempt->provider);
+        codec_put_u16(&out, &attempt->http_status);
+        codec_put_u8(&out, &attempt->result);
+        codec_put_u32(&out, &attempt->latency_ms);
+    }
+    return buffer_slice(&out);
+}
+
+/* Ids and durations are 32 bits on the wire and signed in the table: a larger one can only be nonsense and is cut. */
+static void fill_numbers(struct posting *posting, size_t row)
+{
+    const struct record_ending *ending = &posting->endings[row];
+    const struct generation_facts *facts = &ending->facts;
+    int64_t values[GENERATION_NUMBER_COUNT] = {
+        [GENERATION_org] = ending->org,
+        [GENERATION_day] = clock_period(CADENCE_DAY, (wall_time){ending->created_ns}),
+        [GENERATION_hold] = (int64_t)ending->hold,
+        [GENERATION_part] = ending->part,
+        [GENERATION_seq] = (int64_t)posting->seqs[row],
+        [GENERATION_workspace] = ending->workspace,
+        [GENERATION_member] = ending->member,
+        [GENERATION_key] = ending->key,
+        [GENERATION_created_ns] = ending->created_ns,
+        [GENERATION_state] = ending->state,
+        [GENERATION_reason] = at_most(ending->reason, INT16_MAX),
+        [GENERATION_price] = at_most(ending->price_id, INT32_MAX),
+        [GENERATION_held] = ending->held.nano,
+        [GENERATION_charge] = ending->charge.nano,
+        [GENERATION_charge_told] = ending->charge_told.nano,
+        [GENERATION_provider_cost] = ending->provider_cost.nano,
+        [GENERATION_flags] = at_most(facts->flags, INT32_MAX),
+        [GENERATION_finish] = facts->finish,
+        [GENERATION_model] = at_most(facts->model, INT32_MAX),
+        [GENERATION_endpoint] = at_most(facts->endpoint, INT32_MAX),
+        [GENERATION_provider] = at_most(facts->provider, INT32_MAX),
+        [GENERATION_first_byte_ms] = at_most(facts->first_byte_ms, INT32_MAX),
+        [GENERATION_total_ms] = at_most(facts->total_ms, INT32_MAX),
+    };
+    for (size_t class = 0; class < BILLING_CLASS_COUNT; class++)
+        values[GENERATION_prompt + class] = at_most(ending->usage.units[class], INT32_MAX);
+    for (size_t column = 0; column < GENERATION_NUMBER_COUNT; column++)
+        posting->numbers[column][row] = values[column];
+}
+
+static status fill_texts(struct posting *posting, size_t row)
+{
+    const struct generation_facts *facts = &posting->endings[row].facts;
+    const slice texts[GENERATION_TEXT_COUNT] = {
+#define X(name) [GENERATION_##name] = facts->name,
+        GENERATION_TEXTS(X)
+#undef X
+    };
+    for (size_t column = 0; column < GENERATION_TEXT_COUNT; column++) {
+        slice clean = text_clean(posting->arena, texts[column]);
+        if (clean.data == NULL) return FAIL(TOO_LARGE);
+        posting->texts[column][row] = clean;
+    }
+    posting->attempts[row] = encode_attempts(posting->arena, facts);
+    return posting->attempts[row].data == NULL ? FAIL(TOO_LARGE) : OK;
+}
+
+static status fill_rows(struct posting *posting)
+{
+    struct arena *arena = posting->arena;
+    for (size_t column = 0; column < GENERATION_NUMBER_COUNT; column++) {
+        posting->numbers[column] = arena_alloc_array(arena, posting->count + 1, sizeof(int64_t));
+        if (posting->numbers[column] == NULL) return FAIL(TOO_LARGE);
+    }
+    for (size_t column = 0; column < GENERATION_TEXT_COUNT; column++) {
+        posting->texts[column] = arena_alloc_array(arena, posting->count + 1, sizeof(slice));
+        if (posting->texts[column] == NULL) return FAIL(TOO_LARGE);
+    }
+    posting->attempts = arena_alloc_array(arena, posting->count + 1, sizeof(slice));
+    if (posting->attempts == NULL) return FAIL(TOO_LARGE);
+    for (size_t row = 0; row < posting->count; row++) {
+        fill_numbers(posting, row);
+        TRY(fill_texts(posting, row));
+    }
+    return OK;
+}
+
+/* ---- sums ----------------------------------------------------------------------------------- */
+
+static status add_to(money *sum, money amount)
+{
+    return money_add(*sum, amount, sum);
+}
+
+static void add_account(struct posting *posting, struct account_move move)
+{
+    if (money_is_zero(move.debits) && money_is_zero(move.credits)) return;
+    posting->accounts[posting->account_count++] = move;
+}
+
+static void add_lease(struct posting *posting, struct lease_move move)
+{
+    if (!money_is_zero(move.settled)) posting->leases[posting->lease_count++] = move;
+}
+
+static void add_transfer(struct posting *posting, struct transfer_row row)
+{
+    if (!money_is_zero(row.amount)) posting->transfers[posting->transfer_count++] = row;
+}
+
+/* The provider is owed for its work whether the customer pays or not. */
+static void add_provider(struct posting *posting, const struct record_ending *ending)
+{
+    bool absorbed = ending->state != ENDING_SETTLED;
+    int64_t provider = at_most(ending->facts.provider, INT32_MAX);
+    int64_t expense = absorbed ? ACCOUNT_ABSORBED_EXPENSE : ACCOUNT_PROVIDER_EXPENSE;
+    int64_t expense_detail = absorbed ? 0 : provider;
+    money cost = ending->provider_cost;
+    add_account(posting, (struct account_move){0, expense, posting->cell, expense_detail, cost, MONEY_ZERO});
+    add_account(posting, (struct account_move){0, ACCOUNT_PROVIDER_PAYABLE, posting->cell, provider,
+                                               MONEY_ZERO, cost});
+    add_transfer(posting, (struct transfer_row){0, expense, expense_detail, ACCOUNT_PROVIDER_PAYABLE, provider,
+                                                cost, absorbed ? SLICE("absorbed") : SLICE("provider_cost")});
+}
+
+static void add_customer(struct posting *posting, const struct record_ending *ending)
+{
+    money leased = ending->leased;
+    add_account(posting, (struct account_move){ending->org, ACCOUNT_ESCROW, posting->cell, 0, leased, MONEY_ZERO});
+    add_account(posting, (struct account_move){0, ACCOUNT_USAGE_INCOME, posting->cell, 0, MONEY_ZERO, leased});
+    add_transfer(posting, (struct transfer_row){ending->org, ACCOUNT_ESCROW, 0, ACCOUNT_USAGE_INCOME, 0, leased,
+                                                SLICE("settle")});
+    add_lease(posting, (struct lease_move){ending->org, 0, 0, (int64_t)ending->epoch, leased});
+    add_lease(posting, (struct lease_move){ending->org, ending->meter, ending->meter_period,
+                                           (int64_t)ending->epoch, ending->meter_leased});
+    money late = money_minus(ending->charge, leased);
+    if (!money_is_zero(late)) posting->late[posting->late_count++] = (struct late_charge){ending->org, late};
+}
+
+/* Every key has a meter per cadence, in the period of the hold. */
+static void add_periods(struct posting *posting, const struct record_ending *ending)
+{
+    bool counts = ending->state == ENDING_SETTLED;
+    if (!counts && money_is_zero(ending->meter_leased)) return;
+    for (int cadence = 0; cadence < CADENCE_COUNT; cadence++) {
+        struct period_move move = {
+            .org = ending->org,
+            .meter = meter_of_key(ending->key, (enum cadence)cadence),
+            .period = clock_period((enum cadence)cadence, (wall_time){ending->created_ns}),
+            .spent = ending->charge,
+            .requests = counts ? 1 : 0,
+        };
+        bool leased = move.meter == ending->meter && move.period == ending->meter_period;
+        if (leased) move.leased = ending->meter_leased;
+        posting->periods[posting->period_count++] = move;
+    }
+}
+
+static int order(int64_t a, int64_t b)
+{
+    return (a > b) - (a < b);
+}
+
+/* Lexicographic order of up to five numbers at the front of both structures. */
+static int compare_numbers(const int64_t *a, const int64_t *b, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (a[i] != b[i]) return order(a[i], b[i]);
+    }
+    return 0;
+}
+
+static int compare_accounts(const void *a, const void *b)
+{
+    return compare_numbers(a, b, 4);
+}
+
+static int compare_leases(const void *a, const void *b)
+{
+    return compare_numbers(a, b, 4);
+}
+
+static int compare_periods(const void *a, const void *b)
+{
+    return compare_numbers(a, b, 3);
+}
+
+static int compare_transfers(const void *a, const void *b)
+{
+    return compare_numbers(a, b, 5);
+}
+
+static int compare_late(const void *a, const void *b)
+{
+    return compare_numbers(a, b, 1);
+}
+
+static status merge_accounts(struct posting *posting)
+{
+    size_t kept = 0;
+    struct account_move *moves = posting->accounts;
+    qsort(moves, posting->account_count, sizeof(*moves), compare_accounts);
+    for (size_t i = 0; i < posting->account_count; i++) {
+        if (kept == 0 || compare_accounts(&moves[kept - 1], &moves[i]) != 0) {
+            moves[kept++] = moves[i];
+            continue;
+        }
+        TRY(add_to(&moves[kept - 1].debits, moves[i].debits));
+        TRY(add_to(&moves[kept - 1].credits, moves[i].credits));
+    }
+    posting->account_count = kept;
+    return OK;
+}
+
+static status merge_leases(struct posting *posting)
+{
+    size_t kept = 0;
+    struct lease_move *moves = posting->leases;
+    qsort(moves, posting->lease_count, sizeof(*moves), compare_leases);
+    for (size_t i = 0; i < posting->lease_count; i++) {
+        if (kept == 0 || compare_leases(&moves[kept - 1], &moves[i]) != 0) {
+            moves[kept++] = moves[i];
+            continue;
+        }
+        TRY(add_to(&moves[kept - 1].settled, moves[i].settled));
+    }
+    posting->lease_count = kept;
+    return OK;
+}
+
+static status merge_periods(struct posting *posting)
+{
+    size_t kept = 0;
+    struct period_move *moves = posting->periods;
+    qsort(moves, posting->period_count, sizeof(*moves), compare_periods);
+    for (size_t i = 0; i < posting->period_count; i++) {
+        if (kept == 0 || compare_periods(&moves[kept - 1], &moves[i]) != 0) {
+            moves[kept++] = moves[i];
+            continue;
+        }
+        TRY(add_to(&moves[kept - 1].spent, moves[i].spent));
+        TRY(add_to(&moves[kept - 1].leased, moves[i].leased));
+        moves[kept - 1].requests += moves[i].requests;
+    }
+    posting->period_count = kept;
+    return OK;
+}
+
+/* Settlements of one organization have one code; so do costs of one provider. */
+static status merge_transfers(struct posting *posting)
+{
+    size_t kept = 0;
+    struct transfer_row *rows = posting->transfers;
+    qsort(rows, posting->transfer_count, sizeof(*rows), compare_transfers);
+    for (size_t i = 0; i < posting->transfer_count; i++) {
+        if (kept == 0 || compare_transfers(&rows[kept - 1], &rows[i]) != 0) {
+            rows[kept++] = rows[i];
+            continue;
+        }
+        TRY(add_to(&rows[kept - 1].amount, rows[i].amount));
+    }
+    posting->transfer_count = kept;
+    return OK;
+}
+
+static status merge_late(struct posting *posting)
+{
+    size_t kept = 0;
+    struct late_charge *late = posting->late;
+    qsort(late, posting->late_count, sizeof(*late), compare_late);
+    for (size_t i = 0; i < posting->late_count; i++) {
+        if (kept == 0 || late[kept - 1].org != late[i].org) {
+            late[kept++] = late[i];
+            continue;
+        }
+        TRY(add_to(&late[kept - 1].amount, late[i].amount));
+    }
+    posting->late_count = kept;
+    return OK;
+}
+
+/* Room for the most that any batch of this size can need, late charges included. */
+static status allocate_sums(struct posting *posting)
+{
+    size_t count = posting->count + 1;
+    struct arena *arena = posting->arena;
+    posting->accounts = arena_alloc_array(arena, count * 10, sizeof(*posting->accounts));
+    posting->leases = arena_alloc_array(arena, count * 2, sizeof(*posting->leases));
+    posting->periods = arena_alloc_array(arena, count * CADENCE_COUNT, sizeof(*posting->periods));
+    posting->transfers = arena_alloc_array(arena, count * 5, sizeof(*posting->transfers));
+    posting->late = arena_alloc_array(arena, count, sizeof(*posting->late));
+    bool enough = posting->accounts != NULL && posting->leases != NULL && posting->periods != NULL &&
+                  posting->transfers != NULL && posting->late != NULL;
+    posting->account_count = posting->lease_count = posting->period_count = 0;
+    posting->transfer_count = posting->late_count = 0;
+    posting->charge = MONEY_ZERO;
+    return enough ? OK : FAIL(TOO_LARGE);
+}
+
+static status fill_sums(struct posting *posting)
+{
+    TRY(allocate_sums(posting));
+    for (size_t i = 0; i < posting->count; i++) {
+        const struct record_ending *ending = &posting->endings[i];
+        TRY(add_to(&posting->charge, ending->charge));
+        add_customer(posting, ending);
+        add_provider(posting, ending);
+        add_periods(posting, ending);
+    }
+    TRY(merge_accounts(posting));
+    TRY(merge_leases(posting));
+    TRY(merge_periods(posting));
+    TRY(merge_transfers(posting));
+    return merge_late(posting);
+}
+
+/* ---- what no lease covered ------------------------------------------------------------------ */
+
+static void pay_from(struct posting *posting, int64_t org, enum account_kind kind, money amount)
+{
+    add_account(posting, (struct account_move){org, kind, 0, 0, amount, MONEY_ZERO});
+    add_account(posting, (struct account_move){0, ACCOUNT_USAGE_INCOME, posting->cell, 0, MONEY_ZERO, amount});
+    add_transfer(posting, (struct transfer_row){org, kind, 0, ACCOUNT_USAGE_INCOME, 0, amount,
+                                                SLICE("settle_late")});
+}
+
+static const struct late_balance *find_balance(const struct late_balance *balances, size_t count, int64_t org)
+{
+    static const struct late_balance none;
+    for (size_t i = 0; i < count; i++) {
+        if (balances[i].org == org) return &balances[i];
+    }
+    return &none;
+}
+
+status posting_pay_late(struct posting *posting, const struct late_balance *balances, size_t count)
+{
+    for (size_t i = 0; i < posting->late_count; i++) {
+        const struct late_charge *late = &posting->late[i];
+        const struct late_balance *balance = find_balance(balances, count, late->org);
+        money promo = money_min(late->amount, balance->promo);
+        money paid = money_min(money_minus(late->amount, promo), balance->paid);
+        money rest = money_minus(money_minus(late->amount, promo), paid);
+        pay_from(posting, late->org, ACCOUNT_CREDIT_PROMO, promo);
+        pay_from(posting, late->org, ACCOUNT_CREDIT_PAID, paid);
+        pay_from(posting, late->org, ACCOUNT_RECEIVABLE, rest);
+    }
+    return merge_accounts(posting);
+}
+
+/* ---- proof ---------------------------------------------------------------------------------- */
+
+/* The canonical encoding of a row: u16 cell, u32 incarnation, the number columns as i64 in their order, then the texts and the
+ * attempts, each with a u16 length; all little-endian. */
+static void encode_row(const struct posting *posting, size_t row, struct buffer *out)
+{
+    codec_put_u16(out, &posting->cell);
+    codec_put_u32(out, &posting->incarnation);
+    for (size_t column = 0; column < GENERATION_NUMBER_COUNT; column++)
+        codec_put_i64(out, &posting->numbers[column][row]);
+    for (size_t column = 0; column < GENERATION_TEXT_COUNT; column++)
+        codec_put_text(out, posting->texts[column][row], UINT16_MAX);
+    codec_put_text(out, posting->attempts[row], UINT16_MAX);
+}
+
+static status hash_rows(struct posting *posting)
+{
+    uint8_t *leaves = arena_alloc_array(posting->arena, posting->count + 1, HASH_SIZE);
+    char *memory = arena_alloc(posting->arena, 2 * RECORD_SIZE_MAX);
+    if (leaves == NULL || memory == NULL) return FAIL(TOO_LARGE);
+    struct buffer row;
+    buffer_init_fixed(&row, memory, 2 * RECORD_SIZE_MAX);
+    for (size_t i = 0; i < posting->count; i++) {
+        buffer_clear(&row);
+        encode_row(posting, i, &row);
+        TRY(buffer_finish(&row));
+        merkle_leaf(buffer_slice(&row), leaves + i * HASH_SIZE);
+    }
+    merkle_root(leaves, posting->count, posting->root);
+    merkle_link(posting->previous_link, posting->lo, posting->hi, posting->root, posting->link);
+    return OK;
+}

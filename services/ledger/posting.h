@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One batch of journal records as the rows and sums that one transaction will write. Pure: what is written where is decided here,
+ * store_posting.c carries it out. */
+#pragma once
+
+#include "services/ledger/records.h"
+#include "shared/arena.h"
+#include "shared/clock.h"
+
+/* Kinds of account, as listed in schema/0002_ledger.sql. */
+enum account_kind {
+    ACCOUNT_CREDIT_PAID = 1,
+    ACCOUNT_CREDIT_PROMO = 2,
+    ACCOUNT_ESCROW = 3,
+    ACCOUNT_RECEIVABLE = 4,
+    ACCOUNT_USAGE_INCOME = 112,
+    ACCOUNT_PROVIDER_EXPENSE = 121,
+    ACCOUNT_PROVIDER_PAYABLE = 122,
+    ACCOUNT_ABSORBED_EXPENSE = 133,
+};
+
+/* The number columns of a generation row, in the order of the statement generations_add and of the canonical encoding. */
+#define GENERATION_NUMBERS(X)                                                                      \
+    X(org) X(day) X(hold) X(part) X(seq) X(workspace) X(member) X(key) X(created_ns) X(state)      \
+    X(reason) X(price) X(prompt) X(cache_read) X(cache_write) X(cache_write_1h) X(audio_in)        \
+    X(image_in) X(completion) X(reasoning) X(audio_out) X(image_out) X(request) X(web_search)      \
+    X(held) X(charge) X(charge_told) X(provider_cost) X(flags) X(finish) X(model) X(endpoint)      \
+    X(provider) X(first_byte_ms) X(total_ms)
+#define GENERATION_TEXTS(X)                                                                        \
+    X(native_finish) X(upstream_id) X(referer) X(title) X(user_agent) X(session)
+
+enum generation_number {
+#define X(name) GENERATION_##name,
+    GENERATION_NUMBERS(X)
+#undef X
+    GENERATION_NUMBER_COUNT
+};
+enum generation_text {
+#define X(name) GENERATION_##name,
+    GENERATION_TEXTS(X)
+#undef X
+    GENERATION_TEXT_COUNT
+};
+
+#define HASH_SIZE 32
+
+/* Sorted by key and summed, except transfers. */
+struct account_move {
+    int64_t org, kind, cell, detail;
+    money debits, credits;
+};
+struct lease_move {
+    int64_t org, meter, period, epoch;
+    money settled;
+};
+struct period_move {
+    int64_t org, meter, period;
+    money spent, leased;
+    int64_t requests;
+};
+struct transfer_row {
+    int64_t org, debit_kind, debit_detail, credit_kind, credit_detail;
+    money amount;
+    slice code;
+};
+struct late_charge { /* what no lease covered, per organization */
+    int64_t org;
+    money amount;
+};
+
+struct posting {
+    struct arena *arena;
+    uint16_t cell;
+    uint32_t incarnation;
+    uint64_t lo, hi; /* records (lo, hi] */
+    uint64_t hold_first, hold_floor;
+    uint8_t previous_link[HASH_SIZE];
+
+    size_t count, count_max;
+    struct record_ending *endings;
+    uint64_t *seqs;
+    slice *payloads;
+
+    /* After posting_finish(): */
+    int64_t *numbers[GENERATION_NUMBER_COUNT];
+    slice *texts[GENERATION_TEXT_COUNT];
+    slice *attempts;
+    money charge;
+    struct account_move *accounts;
+    size_t account_count;
+    struct lease_move *leases;
+    size_t lease_count;
+    struct period_move *periods;
+    size_t period_count;
+    struct transfer_row *transfers;
+    size_t transfer_count;
+    struct late_charge *late;
+    size_t late_count;
+    uint8_t root[HASH_SIZE];
+    uint8_t link[HASH_SIZE];
+};
+
+/* An empty batch after `lo`. Everything of it lives in the arena, which is reset. */
+void posting_begin(struct posting *posting, struct arena *arena, size_t count_max);
+/* The next record of the journal, of whatever type. MALFORMED. */
+status posting_add(struct posting *posting, const struct record *record);
+/* Rows and sums. OVERFLOW when a sum leaves int64: post fewer at once. */
+status posting_finish(struct posting *posting);
+/* Splits what no lease covered over what the customer still has and the receivable, given the locked balances. Adds the account
+ * moves and transfers of it. */
+struct late_balance {
+    int64_t org;
+    money promo;
+    money paid;
+};
+status posting_pay_late(struct posting *posting, const struct late_balance *balances, size_t count);

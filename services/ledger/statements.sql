@@ -1,0 +1,207 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Every statement of the ledger's own threads (role bourse_ledger), called only from store*.c. Rows of money are locked in one order,
+-- each statement's rows by its key: cell, account, lease, meter_period. What follows by `unnest` are arrays of one length, a row each.
+
+-- name: clock
+select (extract(epoch from clock_timestamp()) * 1000000)::bigint * 1000
+
+-- ---- start
+
+-- name: cell_begin
+insert into cell (id, epoch, seen_at) values ($1, 1, now())
+on conflict (id) do update set epoch = cell.epoch + 1, seen_at = now() returning epoch
+
+-- name: partitions_ensure
+select generation_partitions_ensure()
+
+-- name: stream_new
+insert into stream (cell, incarnation, link)
+select $1::smallint, coalesce(max(incarnation), 0) + 1, $2::bytea from stream where cell = $1::smallint returning incarnation
+
+-- name: stream_read
+select s.last_seq, s.link, coalesce((select b.hold_floor from batch b where b.cell = s.cell and b.incarnation = s.incarnation
+                                     and b.hi = s.last_seq order by b.lo desc limit 1), 1)
+from stream s where s.cell = $1 and s.incarnation = $2
+
+-- Accounts whose leases the move to a new epoch touches.
+-- name: move_lock
+select count(*) from (
+    select 1 from account
+    where org in (select org from lease where cell = $1 and epoch < $2 and meter = 0 and settled + returned < granted)
+      and (kind in (1, 2) or kind = 3 and cell = $1)
+    order by org, kind, cell, detail for update) locked
+
+-- What open holds keep stays in escrow under the new epoch; the rest of every older lease goes back. Promotional money was spent
+-- first and goes back last. One statement, so every part of it sees the leases as they were.
+-- name: move_leases
+with held as (
+    select * from unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) as h (org, meter, period, held)
+), old as (
+    select org, meter, period, sum(granted - settled - returned)::bigint as rest,
+           sum(greatest(0, granted_promo - settled))::bigint as promo
+    from lease where cell = $1 and epoch < $2 and settled + returned < granted group by org, meter, period
+), kept as (
+    select o.*, least(o.rest, coalesce(h.held, 0)) as keep from old o
+    left join held h on h.org = o.org and h.meter = o.meter and h.period = o.period
+), split as (
+    select k.*, k.rest - k.keep as back, least(k.rest - k.keep, k.rest - k.promo) as back_paid from kept k
+), paid as (
+    update account a set credits = a.credits + s.back_paid from split s
+    where s.meter = 0 and s.back_paid > 0 and a.org = s.org and a.kind = 1 and a.cell = 0 and a.detail = 0
+), promo as (
+    update account a set credits = a.credits + s.back - s.back_paid from split s
+    where s.meter = 0 and s.back > s.back_paid and a.org = s.org and a.kind = 2 and a.cell = 0 and a.detail = 0
+), escrow as (
+    update account a set debits = a.debits + s.back from split s
+    where s.meter = 0 and s.back > 0 and a.org = s.org and a.kind = 3 and a.cell = $1 and a.detail = 0
+), booked as (
+    insert into transfer (org, debit_kind, credit_kind, cell, amount, code, reference)
+    select s.org, 3, t.kind, $1, t.amount, 'lease_return', 'lease ' || $1 || '/' || $2
+    from split s cross join lateral (values (1, s.back_paid), (2, s.back - s.back_paid)) as t (kind, amount)
+    where s.meter = 0 and t.amount > 0
+), ended as (
+    update lease set returned = granted - settled where cell = $1 and epoch < $2 and settled + returned < granted
+), freed as (
+    update meter_period p set leased = p.leased - s.back from split s
+    where s.meter <> 0 and s.back > 0 and p.org = s.org and p.meter = s.meter and p.period = s.period
+), begun as (
+    insert into lease (org, meter, period, cell, epoch, granted, granted_promo)
+    select s.org, s.meter, s.period, $1, $2, s.keep, s.promo - (s.back - s.back_paid) from split s where s.keep > 0
+)
+select org, meter, period, keep from split where keep > 0
+
+-- ---- callers and prices
+
+-- name: caller_load
+select k.org, k.workspace, coalesce(k.member, 0), k.id, k.version,
+       coalesce((extract(epoch from k.expires_at) * 1000000)::bigint * 1000, 0), k.kind,
+       k.disabled, k.deleted_at is not null, k.limit_nano is not null, k.limit_cadence
+from key_place p join api_key k on k.org = p.org and k.id = p.key where p.hash = $1
+
+-- name: listen_price
+listen price
+
+-- name: prices_load
+select price, above_prompt_tokens, prompt, cache_read, cache_write, cache_write_1h, audio_in, image_in,
+       completion, reasoning, audio_out, image_out, request, web_search
+from price_tier order by price, above_prompt_tokens
+
+-- ---- rows of money: made when absent, then locked in order
+
+-- name: accounts_make
+insert into account (org, kind, cell, detail)
+select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) order by 1, 2, 3, 4
+on conflict do nothing
+
+-- name: accounts_lock
+select a.org, a.kind, a.cell, a.detail, a.credits - a.debits
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as u (org, kind, cell, detail)
+join account a on a.org = u.org and a.kind = u.kind and a.cell = u.cell and a.detail = u.detail
+order by a.org, a.kind, a.cell, a.detail for update of a
+
+-- name: accounts_add
+update account a set debits = a.debits + u.debits, credits = a.credits + u.credits
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+    as u (org, kind, cell, detail, debits, credits)
+where a.org = u.org and a.kind = u.kind and a.cell = u.cell and a.detail = u.detail
+
+-- name: transfers_add
+insert into transfer (org, debit_kind, debit_detail, credit_kind, credit_detail, amount, code, cell, reference)
+select u.*, $8::smallint, $9::text
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[]) as u
+
+-- name: leases_make
+insert into lease (org, meter, period, cell, epoch, granted)
+select u.org, u.meter, u.period, $4::smallint, $5::bigint, 0 from unnest($1::bigint[], $2::bigint[], $3::bigint[])
+    as u (org, meter, period) order by 1, 2, 3
+on conflict do nothing
+
+-- name: leases_lock
+select l.org, l.meter, l.period, l.granted, l.granted_promo, l.settled, l.returned
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as u (org, meter, period, epoch)
+join lease l on l.org = u.org and l.meter = u.meter and l.period = u.period and l.cell = $5::smallint and l.epoch = u.epoch
+order by l.org, l.meter, l.period, l.cell, l.epoch for update of l
+
+-- name: leases_settle
+update lease l set settled = l.settled + u.settled
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) as u (org, meter, period, epoch, settled)
+where l.org = u.org and l.meter = u.meter and l.period = u.period and l.cell = $6::smallint and l.epoch = u.epoch
+
+-- name: leases_set
+update lease l set granted = u.granted, granted_promo = u.granted_promo, returned = u.returned
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+    as u (org, meter, period, granted, granted_promo, returned)
+where l.org = u.org and l.meter = u.meter and l.period = u.period and l.cell = $7::smallint and l.epoch = $8::bigint
+
+-- A period's row begins with the meter's limit.
+-- name: periods_make
+insert into meter_period (org, meter, period, limit_nano)
+select u.org, u.meter, u.period, m.limit_nano from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as u (org, meter, period)
+left join meter m on m.org = u.org and m.id = u.meter order by 1, 2, 3
+on conflict do nothing
+
+-- name: periods_lock
+select p.org, p.meter, p.period, m.limit_nano, p.spent, p.leased
+from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as u (org, meter, period)
+join meter_period p on p.org = u.org and p.meter = u.meter and p.period = u.period
+left join meter m on m.org = p.org and m.id = p.meter
+order by p.org, p.meter, p.period for update of p
+
+-- Only what no lease had covered may take a limit further over.
+-- name: periods_settle
+update meter_period p set spent = p.spent + u.spent, leased = p.leased - u.leased, requests = p.requests + u.requests,
+    over = p.over + case when p.limit_nano is null then 0 else
+        greatest(0, least(u.spent - u.leased, p.spent + u.spent + p.leased - u.leased - p.limit_nano - p.over)) end
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+    as u (org, meter, period, spent, leased, requests)
+where p.org = u.org and p.meter = u.meter and p.period = u.period
+
+-- The limit is copied again, because an operator may have changed it since.
+-- name: periods_lease
+update meter_period p set leased = u.leased, limit_nano = m.limit_nano,
+    over = case when m.limit_nano is null then p.over else greatest(0, p.spent + u.leased - m.limit_nano) end
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as u (org, meter, period, leased)
+join meter m on m.org = u.org and m.id = u.meter
+where p.org = u.org and p.meter = u.meter and p.period = u.period
+
+-- ---- leases
+
+-- Another ledger of this cell has raised the epoch: this one may not spend any more.
+-- name: cell_epoch
+select epoch from cell where id = $1 for key share
+
+-- name: org_frozen
+select frozen from org where org = $1
+
+-- ---- posting
+
+-- name: stream_advance
+update stream set last_seq = $4, link = $5 where cell = $1 and incarnation = $2 and last_seq = $3
+
+-- name: generations_add
+insert into generation (cell, incarnation, batch_lo, org, day, hold, part, seq, workspace, member, key, created_ns, state, reason,
+    price, prompt, cache_read, cache_write, cache_write_1h, audio_in, image_in, completion, reasoning, audio_out, image_out,
+    request, web_search, held, charge, charge_told, provider_cost, flags, finish, model, endpoint, provider, first_byte_ms,
+    total_ms, native_finish, upstream_id, referer, title, user_agent, session, attempts)
+select $1::smallint, $2::integer, $3::bigint, u.org, u.day, u.hold, u.part, u.seq, u.workspace, nullif(u.member, 0), u.key,
+    u.created_ns, u.state, u.reason, u.price, u.prompt, u.cache_read, u.cache_write, u.cache_write_1h, u.audio_in, u.image_in,
+    u.completion, u.reasoning, u.audio_out, u.image_out, u.request, u.web_search, u.held, u.charge, u.charge_told,
+    u.provider_cost, u.flags, u.finish, u.model, u.endpoint, u.provider, u.first_byte_ms, u.total_ms, u.native_finish,
+    u.upstream_id, u.referer, u.title, u.user_agent, u.session, u.attempts
+from unnest($4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],
+    $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[],
+    $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[],
+    $28::bigint[], $29::bigint[], $30::bigint[], $31::bigint[], $32::bigint[], $33::bigint[], $34::bigint[], $35::bigint[],
+    $36::bigint[], $37::bigint[], $38::bigint[], $39::text[], $40::text[], $41::text[], $42::text[], $43::text[], $44::text[],
+    $45::bytea[])
+    as u (org, day, hold, part, seq, workspace, member, key, created_ns, state, reason, price, prompt, cache_read, cache_write,
+    cache_write_1h, audio_in, image_in, completion, reasoning, audio_out, image_out, request, web_search, held, charge,
+    charge_told, provider_cost, flags, finish, model, endpoint, provider, first_byte_ms, total_ms, native_finish, upstream_id,
+    referer, title, user_agent, session, attempts)
+
+-- name: batch_add
+insert into batch (cell, incarnation, lo, hi, rows, charge, hold_first, hold_floor, root, link)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+
+-- name: suspense_add
+insert into suspense (cell, incarnation, seq, sqlstate, record) values ($1, $2, $3, $4, $5)

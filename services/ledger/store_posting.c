@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One posting transaction: the cursor first, which makes a repeat harmless, then rows, then sums under locks in the one order. */
+#include "services/ledger/store.h"
+
+#include "shared/daemon.h"
+
+#define REFERENCE_SIZE  80
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define LATE_ACCOUNTS   3 /* paid, promotional, receivable */
+
+/* Rows of numbers turned into the arrays of a statement. */
+struct columns {
+    struct arena *arena;
+    size_t count;
+    int64_t *numbers[8];
+};
+
+static status post_body(struct db *db, void *context);
+static status suspend_body(struct db *db, void *context);
+
+struct suspension {
+    struct posting *posting;
+    slice sqlstate;
+};
+
+status store_post(struct db *db, struct posting *posting)
+{
+    return db_transaction(db, 0, post_body, posting);
+}
+
+status store_suspend(struct db *db, struct posting *posting, const char *sqlstate)
+{
+    struct suspension suspension = {posting, slice_of(sqlstate)};
+    return db_transaction(db, 0, suspend_body, &suspension);
+}
+
+static status columns_new(struct columns *columns, struct arena *arena, size_t count, size_t width)
+{
+    columns->arena = arena;
+    columns->count = count;
+    for (size_t i = 0; i < width; i++) {
+        columns->numbers[i] = arena_alloc_array(arena, count + 1, sizeof(int64_t));
+        if (columns->numbers[i] == NULL) return FAIL(TOO_LARGE);
+    }
+    return OK;
+}
+
+static struct db_param column(const struct columns *columns, size_t i)
+{
+    return DB_P_I64_ARRAY(columns->numbers[i], columns->count);
+}
+
+/* ---- cursor, rows, batch -------------------------------------------------------------------- */
+
+static slice bytes_of(const uint8_t *bytes)
+{
+    return (slice){(const char *)bytes, HASH_SIZE};
+}
+
+static status advance(struct db *db, const struct posting *posting)
+{
+    SCOPED(db_result_free) struct db_result *result = NULL;
+    const struct db_param params[] = {DB_P_I64(posting->cell), DB_P_I64(posting->incarnation),
+                                      DB_P_I64(posting->lo), DB_P_I64(posting->hi),
+                                      DB_P_BYTES(bytes_of(posting->link))};
+    TRY(db_run(db, "stream_advance", params, COUNT_OF(params), &result));
+    return db_affected(result) == 1 ? OK : FAIL(CONFLICT);
+}
+
+#define FIXED_PARAMS 3
+
+static status insert_rows(struct db *db, const struct posting *posting)
+{
+    struct db_param params[FIXED_PARAMS + GENERATION_NUMBER_COUNT + GENERATION_TEXT_COUNT + 1] = {
+        DB_P_I64(posting->cell), DB_P_I64(posting->incarnation), DB_P_I64(posting->lo)};
+    size_t at = FIXED_PARAMS;
+    for (size_t i = 0; i < GENERATION_NUMBER_COUNT; i++)
+        params[at++] = DB_P_I64_ARRAY(posting->numbers[i], posting->count);
+    for (size_t i = 0; i < GENERATION_TEXT_COUNT; i++)
+        params[at++] = DB_P_TEXT_ARRAY(posting->texts[i], posting->count);
+    params[at++] = DB_P_BYTES_ARRAY(posting->attempts, posting->count);
+    return db_run(db, "generations_add", params, at, NULL);
+}
+
+static status insert_batch(struct db *db, const struct posting *posting, size_t rows, money charge)
+{
+    const struct db_param params[] = {
+        DB_P_I64(posting->cell), DB_P_I64(posting->incarnation), DB_P_I64(posting->lo),
+        DB_P_I64(posting->hi),   DB_P_I64(rows),                 DB_P_MONEY(charge),
+        DB_P_I64(posting->hold_first), DB_P_I64(posting->hold_floor), DB_P_BYTES(bytes_of(posting->root)),
+        DB_P_BYTES(bytes_of(posting->link))};
+    return db_run(db, "batch_add", params, COUNT_OF(params), NULL);
+}
+
+/* ---- sums ----------------------------------------------------------------------------------- */
+
+/* Late charges are paid from accounts whose balance has to be known first: they are locked with the rest. */
+static status lock_accounts(struct db *db, struct posting *posting)
+{
+    static const int64_t late_kinds[LATE_ACCOUNTS] = {ACCOUNT_CREDIT_PAID, ACCOUNT_CREDIT_PROMO,
+                                                      ACCOUNT_RECEIVABLE};
+    struct columns keys;
+    size_t count = posting->account_count + LATE_ACCOUNTS * posting->late_count;
+    TRY(columns_new(&keys, posting->arena, count, 4));
+    for (size_t i = 0; i < posting->account_count; i++) {
+        const struct account_move *move = &posting->accounts[i];
+        const int64_t key[4] = {move->org, move->kind, move->cell, move->detail};
+        for (size_t j = 0; j < COUNT_OF(key); j++)
+            keys.numbers[j][i] = key[j];
+    }
+    for (size_t i = 0; i < LATE_ACCOUNTS * posting->late_count; i++) {
+        keys.numbers[0][posting->account_count + i] = posting->late[i / LATE_ACCOUNTS].org;
+        keys.numbers[1][posting->account_count + i] = late_kinds[i % LATE_ACCOUNTS];
+    }
+    const struct db_param params[] = {column(&keys, 0), column(&keys, 1), column(&keys, 2), column(&keys, 3)};
+    TRY(db_run(db, "accounts_make", params, COUNT_OF(params), NULL));
+    SCOPED(db_result_free) struct db_result *result = NULL;
+    TRY(db_run(db, "accounts_lock", params, COUNT_OF(params), &result));
+    if (posting->late_count == 0) return OK;
+    struct late_balance *balances =
+        arena_alloc_array(posting->arena, posting->late_count, sizeof(*balances));
+    if (balances == NULL) return FAIL(TOO_LARGE);
+    for (size_t i = 0; i < posting->late_count; i++) {
+        balances[i].org = posting->late[i].org;
+        for (size_t row = 0; row < db_row_count(result); row++) {
+            if (db_i64(result, row, 0) != balances[i].org) continue;
+            int64_t kind = db_i64(result, row, 1);
+            if (kind == ACCOUNT_CREDIT_PAID) balances[i].paid = db_money(result, row, 4);
+            if (kind == ACCOUNT_CREDIT_PROMO) balances[i].promo = db_money(result, row, 4);
+        }
+    }
+    return posting_pay_late(posting, balances, posting->late_count);
+}
+
+static status move_accounts(struct db *db, struct posting *posting)
+{
+    struct columns moves;
+    TRY(columns_new(&moves, posting->arena, posting->account_count, 6));
+    for (size_t i = 0; i < posting->account_count; i++) {
+        const struct account_move *move = &posting->accounts[i];
+        const int64_t values[6] = {move->org,    move->kind,        move->cell,
+                                   move->detail, move->debits.nano, move->credits.nano};
+        for (size_t j = 0; j < COUNT_OF(values); j++)
+            moves.numbers[j][i] = values[j];
+    }
+    const struct db_param params[] = {column(&moves, 0), column(&moves, 1), column(&moves, 2),
+                                      column(&moves, 3), column(&moves, 4), column(&moves, 5)};
+    return db_run(db, "accounts_add", params, COUNT_OF(params), NULL);
+}
+
+static status settle_leases(struct db *db, struct posting *posting)
+{
+    if (posting->lease_count == 0) return OK;
+    struct columns moves;
+    TRY(columns_new(&moves, posting->arena, posting->lease_count, 5));
+    for (size_t i = 0; i < posting->lease_count; i++) {
+        const struct lease_move *move = &posting->leases[i];
+        const int64_t values[5] = {move->org, move->meter, move->period, move->epoch, move->settled.nano};
+        for (size_t j = 0; j < COUNT_OF(values); j++)
+            moves.numbers[j][i] = values[j];
+    }
+    const struct db_param params[] = {column(&moves, 0), column(&moves, 1), column(&moves, 2),
+                                      column(&moves, 3), column(&moves, 4), DB_P_I64(posting->cell)};
+    const struct db_param lock[] = {params[0], params[1], params[2], params[3], params[5]};
+    TRY(db_run(db, "leases_lock", lock, COUNT_OF(lock), NULL));
+    SCOPED(db_result_free) struct db_result *result = NULL;
+    TRY(db_run(db, "leases_settle", params, COUNT_OF(params), &result));
+    /* A lease that is not there cannot be settled from; the escrow would not fit the leases any more. */
+    return db_affected(result) == (int64_t)posting->lease_count ? OK : FAIL(DATABASE_CHECK);
+}
+
+static status settle_periods(struct db *db, struct posting *posting)
+{
+    if (posting->period_count == 0) return OK;
+    struct columns moves;
+    TRY(columns_new(&moves, posting->arena, posting->period_count, 6));
+    for (size_t i = 0; i < posting->period_count; i++) {
+        const struct period_move *move = &posting->periods[i];
+        const int64_t values[6] = {move->org,        move->meter,       move->period,
+                                   move->spent.nano, move->leased.nano, move->requests};
+        for (size_t j = 0; j < COUNT_OF(values); j++)
+            moves.numbers[j][i] = values[j];
+    }
+    const struct db_param params[] = {column(&moves, 0), column(&moves, 1), column(&moves, 2),
+                                      column(&moves, 3), column(&moves, 4), column(&moves, 5)};
+    TRY(db_run(db, "periods_make", params, 3, NULL));
+    TRY(db_run(db, "periods_lock", params, 3, NULL));
+    return db_run(db, "periods_settle", params, COUNT_OF(params), NULL);
+}
+
+static slice append_reference(struct buffer *out, const struct posting *posting)
+{
+    buffer_append(out, SLICE("batch "));
+    buffer_append_u64(out, posting->cell);
+    buffer_append_char(out, '/');
+    buffer_append_u64(out, posting->incarnation);
+    buffer_append_char(out, '/');
+    buffer_append_u64(out, posting->lo);
+    return buffer_slice(out);
+}
+
+static status insert_transfers(struct db *db, struct posting *posting)
+{
+    if (posting->transfer_count == 0) return OK;
+    struct columns rows;
+    TRY(columns_new(&rows, posting->arena, posting->transfer_count, 6));
+    slice *codes = arena_alloc_array(posting->arena, posting->transfer_count, sizeof(*codes));
+    if (codes == NULL) return FAIL(TOO_LARGE);
+    for (size_t i = 0; i < posting->transfer_count; i++) {
+        const struct transfer_row *row = &posting->transfers[i];
+        const int64_t values[6] = {row->org,         row->debit_kind,    row->debit_detail,
+                                   row->credit_kind, row->credit_detail, row->amount.nano};
+        for (size_t j = 0; j < COUNT_OF(values); j++)
+            rows.numbers[j][i] = values[j];
+        codes[i] = row->code;
+    }
+    char memory[REFERENCE_SIZE];
+    struct buffer reference;
+    buffer_init_fixed(&reference, memory, sizeof(memory));
+    const struct db_param params[] = {column(&rows, 0), column(&rows, 1), column(&rows, 2), column(&rows, 3),
+                                      column(&rows, 4), column(&rows, 5),
+                                      DB_P_TEXT_ARRAY(codes, posting->transfer_count), DB_P_I64(posting->cell),
+                                      DB_P_TEXT(append_reference(&reference, posting))};
+    return db_run(db, "transfers_add", params, COUNT_OF(params), NULL);
+}
+
+static status post_body(struct db *db, void *context)
+{
+    struct posting *posting = context;
+    TRY(posting_finish(posting)); /* again at a repetition: late charges depend on balances */
+    TRY(advance(db, posting));
+    if (posting->count > 0) TRY(insert_rows(db, posting));
+    if (posting->account_count + posting->late_count > 0) {
+        TRY(lock_accounts(db, posting));
+        TRY(move_accounts(db, posting));
+    }
+    TRY(settle_leases(db, posting));
+    TRY(settle_periods(db, posting));
+    TRY(insert_transfers(db, posting));
+    TRY(insert_batch(db, posting, posting->count, posting->charge));
+    fault_point("before_commit");
+    return OK;
+}
+
+static status suspend_body(struct db *db, void *context)
+{
+    const struct suspension *suspension = context;
+    struct posting *posting = suspension->posting;
+    size_t count = posting->count;
+    slice payload = count > 0 ? posting->payloads[0] : SLICE_NONE;
+    uint64_t seq = count > 0 ? posting->seqs[0] : posting->hi;
+    posting->count = 0; /* no rows: the root is that of an empty batch */
+    status done = posting_finish(posting);
+    posting->count = count;
+    TRY(done);
+    TRY(advance(db, posting));
+    const struct db_param params[] = {DB_P_I64(posting->cell), DB_P_I64(posting->incarnation), DB_P_I64(seq),
+                                      DB_P_TEXT(suspension->sqlstate), DB_P_BYTES(payload)};
+    TRY(db_run(db, "suspense_add", params, COUNT_OF(params), NULL));
+    return insert_batch(db, posting, 0, MONEY_ZERO);
+}
