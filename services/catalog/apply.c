@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The body runs again when PostgreSQL asks for it, so it starts from nothing each time. It compares with a market read
- * under the lock that every change takes; the complication is that rows may refer to rows added a moment before. */
+/* The body runs again when PostgreSQL asks for it, so it starts from nothing each time. It compares
+ * with a market read under the lock that every change takes; the complication is that rows may
+ * refer to rows added a moment before. */
 #include "services/catalog/apply.h"
 
 struct applying {
@@ -85,7 +86,7 @@ static status apply_rows(struct applying *applying)
     return OK;
 }
 
-/* ---- providers -------------------------------------------------------------------------------- */
+/* ---- providers ------------------------------------------------------------------------------- */
 
 static bool provider_differs(const struct market_provider *known,
                              const struct provider_facts *facts)
@@ -125,7 +126,7 @@ static uint32_t provider_id_of(const struct applying *applying, slice slug)
     return 0;
 }
 
-/* ---- models ----------------------------------------------------------------------------------- */
+/* ---- models ---------------------------------------------------------------------------------- */
 
 static bool model_differs(const struct market_model *known, const struct model_facts *facts)
 {
@@ -160,7 +161,7 @@ static status apply_model(struct applying *applying, uint32_t index)
     return store_update_model(applying->db, model, applying->facts->source_date);
 }
 
-/* ---- endpoints -------------------------------------------------------------------------------- */
+/* ---- endpoints ------------------------------------------------------------------------------- */
 
 static status add_endpoint(struct applying *applying, const struct endpoint_facts *endpoint)
 {
@@ -228,7 +229,8 @@ static const struct market_endpoint *find_upstream(const struct market *market,
     return NULL;
 }
 
-/* Why an entry of a map that names no known endpoint does not become one; empty: it does. Finds or inserts its model. */
+/* Why an entry of a map that names no known endpoint does not become one; empty: it does. Finds or
+ * inserts its model. */
 static status place_map_entry(struct applying *applying, const struct endpoint_facts *endpoint,
                               slice *reason)
 {
@@ -283,7 +285,7 @@ static status apply_map_endpoint(struct applying *applying, const struct endpoin
     return apply_price(applying, endpoint, known);
 }
 
-/* ---- prices ----------------------------------------------------------------------------------- */
+/* ---- prices ---------------------------------------------------------------------------------- */
 
 static bool price_equal(const struct price_row *a, const struct price_row *b)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Makes facts part of the market, in one transaction, and says what changed. A row is written only when something in it
- * differs, so loading the same file twice changes nothing and raises no revision. */
+/* Makes facts part of the market, in one transaction, and says what changed. A row is written only
+ * when something in it differs, so loading the same file twice changes nothing and raises no
+ * revision. */
 #pragma once
 
 #include "services/catalog/store.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the threads of the catalog share: the present market, health, the vault. The market is swapped by the refresher
- * thread; everybody else retains it for as long as one answer takes. */
+/* What the threads of the catalog share: the present market, health, the vault. The market is
+ * swapped by the refresher thread; everybody else retains it for as long as one answer takes. */
 #pragma once
 
 #include <pthread.h>
@@ -31,11 +31,11 @@ struct market *catalog_market(struct catalog *catalog);
 /* Takes the caller's reference, wakes the IPC thread and whoever waits for this revision. */
 void catalog_swap_market(struct catalog *catalog, struct market *market);
 
-/* Blocks a worker until its own change is in the present market, so that the next question shows it; gives up
- * after 2 s, because the change is committed and will come. */
+/* Blocks a worker until its own change is in the present market, so that the next question shows
+ * it; gives up after 2 s, because the change is committed and will come. */
 void catalog_await_revision(struct catalog *catalog, uint64_t revision);
 
-/* What KEY_OPEN answers: the sealed key of a live provider; of a simulated one the text "sim-<slug>", version 1, so that
- * the edge does the same for both. NOT_FOUND, CRYPTO. */
+/* What KEY_OPEN answers: the sealed key of a live provider; of a simulated one the text
+ * "sim-<slug>", version 1, so that the edge does the same for both. NOT_FOUND, CRYPTO. */
 status catalog_open_key(struct catalog *catalog, const struct market *market, uint32_t provider,
                         struct secret *key, uint32_t *version);

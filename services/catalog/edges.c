@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every connection gets the present market at WELCOME and each new one as a whole; a connection whose buffer is full gets
- * the newest one at a later tick. Nothing here waits: opening a key is microseconds of libsodium on rows that
- * the refresher read before. */
+/* Every connection gets the present market at WELCOME and each new one as a whole; a connection
+ * whose buffer is full gets the newest one at a later tick. Nothing here waits: opening a key is
+ * microseconds of libsodium on rows that the refresher read before. */
 #include "services/catalog/edges.h"
 
 #include <fcntl.h>
@@ -112,7 +112,7 @@ void edges_stop(struct edges **pointer)
     free(edges);
 }
 
-/* ---- connections ------------------------------------------------------------------------------ */
+/* ---- connections ----------------------------------------------------------------------------- */
 
 static void edge_opened(struct peer *peer, void *context)
 {
@@ -166,7 +166,7 @@ static status receive_hello(struct edges *edges, struct edge_connection *connect
     return OK;
 }
 
-/* ---- outcomes and health ---------------------------------------------------------------------- */
+/* ---- outcomes and health --------------------------------------------------------------------- */
 
 static status receive_outcome(struct edges *edges, struct edge_connection *connection,
                               const struct frame *frame)
@@ -211,7 +211,7 @@ static void send_health_to_one(void *context, uint32_t endpoint, enum endpoint_h
     append_health(context, endpoint, state);
 }
 
-/* ---- keys ------------------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------------------ */
 
 static status receive_key_open(struct edges *edges, struct edge_connection *connection,
                                const struct frame *frame)
@@ -233,7 +233,7 @@ static status receive_key_open(struct edges *edges, struct edge_connection *conn
     return OK;
 }
 
-/* ---- markets ---------------------------------------------------------------------------------- */
+/* ---- markets --------------------------------------------------------------------------------- */
 
 static void send_market(struct edges *edges, struct edge_connection *connection)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The edges' connections on run/catalog-ipc.sock: markets and health out, outcomes in, keys opened. All on one event loop. */
+/* The edges' connections on run/catalog-ipc.sock: markets and health out, outcomes in, keys opened.
+ * All on one event loop. */
 #pragma once
 
 #include "services/catalog/catalog.h"

@@ -65,7 +65,7 @@ status facts_fill_prices(const struct named_prices *tiers, size_t count, struct 
     return OK;
 }
 
-/* ---- plausibility ----------------------------------------------------------------------------- */
+/* ---- plausibility ---------------------------------------------------------------------------- */
 
 bool facts_wrong_unit(const struct price_row *row)
 {
@@ -97,7 +97,7 @@ bool facts_no_charge(const struct price_row *row)
     return false;
 }
 
-/* ---- texts ------------------------------------------------------------------------------------ */
+/* ---- texts ----------------------------------------------------------------------------------- */
 
 bool facts_date_valid(slice text)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a catalog file or a price map says, checked and in one form, before it meets the database. Pure data: slices point
- * into the arena or the text it was read from. */
+/* What a catalog file or a price map says, checked and in one form, before it meets the database.
+ * Pure data: slices point into the arena or the text it was read from. */
 #pragma once
 
 #include "shared/arena.h"
@@ -29,8 +29,8 @@ struct endpoint_facts {
     uint32_t context_length, output_max;
     bool has_price;
     struct price_row price; /* complete; its id is 0 */
-    slice
-        not_new; /* of a map: why this entry may only update a known endpoint; empty: it may become one */
+    /* Of a map: why this entry may only update a known endpoint; empty: it may become one. */
+    slice not_new;
 };
 
 /* What was not taken over, and why, for the report. */
@@ -67,21 +67,24 @@ struct named_prices {
     price prices[BILLING_CLASS_COUNT];
 };
 
-/* A complete row. A class that a tier does not name is the base's where the base names it; otherwise it follows: cache_read,
- * cache_write and audio_in the prompt, cache_write_1h the cache_write, reasoning and audio_out the completion, the rest 0.
- * OUT_OF_RANGE unless there are 1 to BILLING_TIERS_MAX tiers, the first from 0, ascending; MISSING_FIELD without a prompt or
+/* A complete row. A class that a tier does not name is the base's where the base names it;
+ * otherwise it follows: cache_read, cache_write and audio_in the prompt, cache_write_1h the
+ * cache_write, reasoning and audio_out the completion, the rest 0. OUT_OF_RANGE unless there are 1
+ * to BILLING_TIERS_MAX tiers, the first from 0, ascending; MISSING_FIELD without a prompt or
  * completion price in the first. */
 status facts_fill_prices(const struct named_prices *tiers, size_t count, struct price_row *row);
 
-/* A price above $500 per million units in or $1,000 out is an entry in a wrong unit, never a real one: the dearest model
- * of the market takes $150 and $600. */
+/* A price above $500 per million units in or $1,000 out is an entry in a wrong unit, never a real
+ * one: the dearest model of the market takes $150 and $600. */
 bool facts_wrong_unit(const struct price_row *row);
-/* The prompt or the completion costs nothing: free, local and unknown look alike, so nobody is served for it. */
+/* The prompt or the completion costs nothing: free, local and unknown look alike, so nobody is
+ * served for it. */
 bool facts_no_charge(const struct price_row *row);
 
 /* YYYY-MM-DD and a day of the calendar. */
 bool facts_date_valid(slice text);
 /* author/slug in the characters the database takes. */
 bool facts_slug_valid(slice text);
-/* No control characters, not empty, not longer than that; whether it is UTF-8 the reader has checked. */
+/* No control characters, not empty, not longer than that; whether it is UTF-8 the reader has
+ * checked. */
 bool facts_text_valid(slice text, size_t len_max);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MARKET_BEGIN … MARKET_READY. A provider that is simulated is sent with the simulated provider's address and dialect,
- * so that everything behind the edge's choice is the same for both kinds. */
+/* MARKET_BEGIN … MARKET_READY. A provider that is simulated is sent with the simulated provider's
+ * address and dialect, so that everything behind the edge's choice is the same for both kinds. */
 #include "services/catalog/frames.h"
 
 #include "shared/log.h"

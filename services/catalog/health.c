@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rings of counters. A ring's cell carries the number of the time slot it counts (slots since the start of the clock), so
- * nothing has to be cleared as time passes: a cell with an old number is empty. */
+/* Rings of counters. A ring's cell carries the number of the time slot it counts (slots since the
+ * start of the clock), so nothing has to be cleared as time passes: a cell with an old number is
+ * empty. */
 #include "services/catalog/health.h"
 
 #include <pthread.h>
@@ -92,7 +93,7 @@ void health_free(struct health **pointer)
     free(health);
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 void health_record(struct health *health, const struct message_outcome *outcome, uint64_t now_ms,
                    struct health_listener listener)
@@ -175,7 +176,7 @@ static void keep_sample(struct endpoint_record *record, const struct message_out
     };
 }
 
-/* ---- deciding --------------------------------------------------------------------------------- */
+/* ---- deciding -------------------------------------------------------------------------------- */
 
 static bool is_recent(uint64_t slot, uint64_t now_slot, uint64_t cell_count)
 {
@@ -203,7 +204,7 @@ static enum endpoint_health decide(const struct health *health,
     return HEALTH_STABLE;
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 void health_each_unstable(struct health *health, struct health_listener listener)
 {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How endpoints fare, from the outcomes that edges report: a sliding window that decides the state, minutes and half-hours
- * for uptime, the last samples for percentiles. Time is given with every call. Written by the IPC thread, read by the control
- * workers: one lock inside. */
+/* How endpoints fare, from the outcomes that edges report: a sliding window that decides the state,
+ * minutes and half-hours for uptime, the last samples for percentiles. Time is given with every
+ * call. Written by the IPC thread, read by the control workers: one lock inside. */
 #pragma once
 
 #include "shared/ipc/message.h"
 
-/* Endpoints with a greater id have no health: they count as stable. Memory of an endpoint is touched with its first outcome. */
+/* Endpoints with a greater id have no health: they count as stable. Memory of an endpoint is
+ * touched with its first outcome. */
 #define HEALTH_ENDPOINTS_MAX 16384
 
 struct health;
@@ -15,8 +16,8 @@ void health_free(struct health **health);
 
 /* BAD_REQUEST and CLIENT_GONE are nobody's fault here and do not count. The rule, over the window:
  *   DOWN      at least 5 attempts and more than half of them failed
- *   DEGRADED  less than 95 % succeeded, and at least one failure was an outage of the provider: server error, timeout,
- *             overload, rate limit, broken stream (not: our key refused, model not found)
+ *   DEGRADED  less than 95 % succeeded, and at least one failure was an outage: server error,
+ *             timeout, overload, rate limit, broken stream (not: key refused, model not found)
  *   STABLE    otherwise, also when the window has emptied. */
 typedef void (*health_changed)(void *context, uint32_t endpoint, enum endpoint_health state);
 struct health_listener {
@@ -37,7 +38,8 @@ struct health_percentiles {
 };
 struct health_view {
     enum endpoint_health state;
-    /* Hundredths of a percent; -1 with less than 10 attempts. Rate limits do not count: they say nothing about being up. */
+    /* Hundredths of a percent; -1 with less than 10 attempts. Rate limits do not count: they say
+     * nothing about being up. */
     int32_t uptime_5m, uptime_30m, uptime_1d;
     /* Of the last 64 successes at most, not older than 30 minutes. Not known with less than 10. */
     struct health_percentiles latency_ms;

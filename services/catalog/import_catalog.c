@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From JSON to facts, top down: file, provider, model, endpoint, prices. The fields of a text kind stand in tables; a fault's
- * message names the object and the field. */
+/* From JSON to facts, top down: file, provider, model, endpoint, prices. The fields of a text kind
+ * stand in tables; a fault's message names the object and the field. */
 #include "services/catalog/import_catalog.h"
 
 #include "services/catalog/market.h"
@@ -92,7 +92,7 @@ static void name_reading(struct reading *reading, slice kind, slice name)
     if (reading->what.data == NULL) reading->what = kind;
 }
 
-/* ---- the file --------------------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 static uint32_t count_endpoints(struct json_value models)
 {
@@ -169,7 +169,7 @@ static status read_texts(struct reading *reading, struct json_value object,
     return OK;
 }
 
-/* ---- providers -------------------------------------------------------------------------------- */
+/* ---- providers ------------------------------------------------------------------------------- */
 
 static bool provider_slug_valid(slice slug)
 {
@@ -204,7 +204,7 @@ status import_provider_read(struct json_value object, struct arena *arena,
     return OK;
 }
 
-/* ---- models ----------------------------------------------------------------------------------- */
+/* ---- models ---------------------------------------------------------------------------------- */
 
 /* A count of tokens; null where allowed is 0. PostgreSQL's integer ends at 2^31 - 1. */
 static status read_count(struct reading *reading, struct json_value object, slice name,
@@ -301,7 +301,7 @@ static status read_endpoint(struct reading *reading, struct json_value object, u
     return OK;
 }
 
-/* ---- prices ----------------------------------------------------------------------------------- */
+/* ---- prices ---------------------------------------------------------------------------------- */
 
 static status price_class_of(slice name, enum billing_class *class)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which entries of a price map concern us, under which names, and what they say about the model. An entry becomes one
- * model_facts and one endpoint_facts; whether they are known already is the database's matter. The complication is
- * that a map may name one endpoint twice, with and without a prefix: the form that is usual for the provider wins,
- * whatever their order. */
+/* Which entries of a price map concern us, under which names, and what they say about the model. An
+ * entry becomes one model_facts and one endpoint_facts; whether they are known already is the
+ * database's matter. The complication is that a map may name one endpoint twice, with and without a
+ * prefix: the form that is usual for the provider wins, whatever their order. */
 #include "services/catalog/import_map.h"
 
 #include "shared/clock.h"
@@ -124,7 +124,7 @@ status import_map_read(struct json_value root, slice source_date, struct arena *
     return OK;
 }
 
-/* ---- which entries ---------------------------------------------------------------------------- */
+/* ---- which entries --------------------------------------------------------------------------- */
 
 static bool is_special(slice id)
 {
@@ -184,9 +184,10 @@ static void drop_repeated(const struct entry *entries, uint32_t count, bool *rep
     }
 }
 
-/* ---- one entry -------------------------------------------------------------------------------- */
+/* ---- one entry ------------------------------------------------------------------------------- */
 
-/* These search in every request, once; deep research does so as often as it likes, and is billed per search. */
+/* These search in every request, once; deep research does so as often as it likes, and is billed
+ * per search. */
 static bool always_searches(const struct entry *entry)
 {
     if (strcmp(entry->provider->name, "perplexity") == 0)
@@ -252,7 +253,7 @@ static slice reason_not_new(const struct entry *entry, const struct model_facts 
     return SLICE_NONE;
 }
 
-/* ---- what it says about the model ------------------------------------------------------------- */
+/* ---- what it says about the model ------------------------------------------------------------ */
 
 static char lower(char c)
 {
@@ -281,7 +282,8 @@ static slice author_of(const struct map_provider *provider, slice named)
     return named;
 }
 
-/* "accounts/fireworks/models/yi-34b" → "fireworks/yi-34b", "deepseek-ai/DeepSeek-R1" → "deepseek/deepseek-r1". */
+/* "accounts/fireworks/models/yi-34b" → "fireworks/yi-34b", "deepseek-ai/DeepSeek-R1" →
+ * "deepseek/deepseek-r1". */
 static status make_slug(const struct entry *entry, struct arena *arena, slice *slug, slice *name)
 {
     slice author = SLICE_NONE;

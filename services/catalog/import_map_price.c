@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The prices of one entry of a price map: the base, then tiers, which are written either into the names of fields
- * (…_above_200k_tokens) or as an array with ranges. Prices of service tiers (_batches, _priority, _flex) and of units
- * we do not count (seconds, characters, pixels) are not read. */
+/* The prices of one entry of a price map: the base, then tiers, which are written either into the
+ * names of fields (…_above_200k_tokens) or as an array with ranges. Prices of service tiers
+ * (_batches, _priority, _flex) and of units we do not count (seconds, characters, pixels) are not
+ * read. */
 #include "services/catalog/import_map.h"
 #include "services/catalog/price_text.h"
 
@@ -71,7 +72,7 @@ status import_map_prices(const struct import_map_entry *entry, struct arena *are
     return FAIL(MISSING_FIELD);
 }
 
-/* ---- single prices ---------------------------------------------------------------------------- */
+/* ---- single prices --------------------------------------------------------------------------- */
 
 static slice unusable_reason(enum billing_class class)
 {
@@ -98,7 +99,8 @@ static void read_price(const struct import_map_entry *entry, struct facts *facts
         return;
     }
     if (rounded) facts_drop(facts, entry->model, SLICE("a price was rounded to 15 decimals"));
-    /* Zero stands for "unknown" in these maps, but for writing to a cache, which some providers do not charge. */
+    /* Zero stands for "unknown" in these maps, but for writing to a cache, which some providers do
+     * not charge. */
     bool may_be_zero = class == BILLING_prompt || class == BILLING_completion ||
                        class == BILLING_cache_write || class == BILLING_cache_write_1h;
     if (read.nano_per_million == 0 && !may_be_zero) return;
@@ -125,7 +127,7 @@ static void read_search(const struct import_map_entry *entry, struct facts *fact
     read_price(entry, facts, json_get(by_size, entry->search_size), class, tier);
 }
 
-/* ---- tiers ------------------------------------------------------------------------------------ */
+/* ---- tiers ----------------------------------------------------------------------------------- */
 
 /* The tier that begins there, made in its place if there is none. NULL when the list is full. */
 static struct named_prices *tier_above(struct tier_list *list, uint32_t tokens)
@@ -181,7 +183,8 @@ static void read_named_tiers(const struct import_map_entry *entry, struct arena 
     }
 }
 
-/* [{range: [0, 32000], input_cost_per_token: …}, …]: the first range is the base. false: not usable. */
+/* [{range: [0, 32000], input_cost_per_token: …}, …]: the first range is the base. false: not
+ * usable. */
 static bool read_ranges(const struct import_map_entry *entry, struct facts *facts,
                         struct tier_list *list)
 {

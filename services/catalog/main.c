@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* catalog: knows models, endpoints, prices and health, and is the only one that can open a sealed provider key. Three kinds of
- * threads: this one runs the edges' event loop, workers run the control plane, the refresher reads the market. */
+/* catalog: knows models, endpoints, prices and health, and is the only one that can open a sealed
+ * provider key. Three kinds of threads: this one runs the edges' event loop, workers run the
+ * control plane, the refresher reads the market. */
 #include "services/catalog/api/api.h"
 #include "services/catalog/edges.h"
 #include "services/catalog/refresh.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Builds a market from rows: links, look-ups, what is for sale. What an edge gets of it is written in frames.c, what
- * people get in render.c. Rows come from the database, so nothing about them is asserted. */
+/* Builds a market from rows: links, look-ups, what is for sale. What an edge gets of it is written
+ * in frames.c, what people get in render.c. Rows come from the database, so nothing about them is
+ * asserted. */
 #include "services/catalog/market.h"
 
 #include <stdlib.h>
@@ -12,7 +13,7 @@ static status link_endpoints(struct market *market);
 static void find_cheapest(struct market_model *model);
 static int compare_slugs(slice a, slice b);
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 struct market *market_new(const struct market_counts *counts)
 {
@@ -63,7 +64,7 @@ status market_copy(struct market *market, slice text, slice *copy)
     return copy->data == NULL ? FAIL(TOO_LARGE) : OK;
 }
 
-/* ---- finishing -------------------------------------------------------------------------------- */
+/* ---- finishing ------------------------------------------------------------------------------- */
 
 status market_finish(struct market *market, const struct market_settings *settings)
 {
@@ -127,7 +128,7 @@ int market_compare_prices(const struct price_row *a, const struct price_row *b)
     return (left > right) - (left < right);
 }
 
-/* ---- look-ups --------------------------------------------------------------------------------- */
+/* ---- look-ups -------------------------------------------------------------------------------- */
 
 /* As PostgreSQL orders by collation "C": bytes, the shorter first. */
 static int compare_slugs(slice a, slice b)
@@ -191,7 +192,7 @@ const struct price_row *market_find_price(const struct market *market, uint32_t 
                    compare_price_ids);
 }
 
-/* ---- dialects --------------------------------------------------------------------------------- */
+/* ---- dialects -------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;

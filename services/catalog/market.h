@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One state of the market, read from PostgreSQL and never changed afterwards: providers, models, endpoints and their
- * present prices, the frames an edge gets, and the models' JSON. Everything lives in the market's own arena. Shared
- * between threads by a reference count. */
+/* One state of the market, read from PostgreSQL and never changed afterwards: providers, models,
+ * endpoints and their present prices, the frames an edge gets, and the models' JSON. Everything
+ * lives in the market's own arena. Shared between threads by a reference count. */
 #pragma once
 
 #include <stdatomic.h>
@@ -9,8 +9,8 @@
 #include "shared/arena.h"
 #include "shared/ipc/message.h"
 
-/* A market is sent as a whole into one peer's buffer, which takes PEER_OUT_MAX (8 MiB): half of it leaves room for
- * frames that wait already. 844 endpoints need about 0.2 MiB. */
+/* A market is sent as a whole into one peer's buffer, which takes PEER_OUT_MAX (8 MiB): half of it
+ * leaves room for frames that wait already. 844 endpoints need about 0.2 MiB. */
 #define MARKET_FRAMES_MAX (4u << 20)
 #define MARKET_JSON_MAX   (64u << 20)
 #define MARKET_MEMORY_MAX ((size_t)256 << 20)
@@ -79,7 +79,8 @@ struct market_counts {
     uint32_t providers, models, endpoints, prices;
 };
 
-/* An empty market with room for that many rows, one reference. The owner fills the arrays in their order. */
+/* An empty market with room for that many rows, one reference. The owner fills the arrays in their
+ * order. */
 struct market *market_new(const struct market_counts *counts);
 struct market *market_retain(struct market *market);
 void market_release(struct market **market);
@@ -87,8 +88,8 @@ void market_release(struct market **market);
 /* A copy in the market's arena. TOO_LARGE when the market is full. */
 status market_copy(struct market *market, slice text, slice *copy);
 
-/* Links models to their endpoints, finds the cheapest ones, renders JSON and encodes frames. OVERFLOW when the frames
- * do not fit MARKET_FRAMES_MAX: such a market is refused as a whole. */
+/* Links models to their endpoints, finds the cheapest ones, renders JSON and encodes frames.
+ * OVERFLOW when the frames do not fit MARKET_FRAMES_MAX: such a market is refused as a whole. */
 status market_finish(struct market *market, const struct market_settings *settings);
 
 /* NULL when unknown. */

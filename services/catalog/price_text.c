@@ -68,7 +68,8 @@ static bool take_digits(slice *text, struct decimal *decimal, bool fraction, siz
     return true;
 }
 
-/* The grammar of JSON numbers; price_parse_dollars_per_unit() checks it again where nothing is rounded. */
+/* The grammar of JSON numbers; price_parse_dollars_per_unit() checks it again where nothing is
+ * rounded. */
 static status read_decimal(slice text, struct decimal *decimal)
 {
     *decimal = (struct decimal){0};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One loop: wait for a notification or a while, compare the revision, read the market anew if it is another. The
- * notification only shortens the wait; the revision is the truth. */
+/* One loop: wait for a notification or a while, compare the revision, read the market anew if it is
+ * another. The notification only shortens the wait; the revision is the truth. */
 #include "services/catalog/refresh.h"
 
 #include <stdlib.h>

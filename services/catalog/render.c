@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One writer for each shape. A model's JSON is written once per revision and spliced into every list that shows it. */
+/* One writer for each shape. A model's JSON is written once per revision and spliced into every
+ * list that shows it. */
 #include "services/catalog/render.h"
 
 #define DETAILS_PATH SLICE("/api/v1/models/")
@@ -10,7 +11,7 @@ static void render_endpoint(struct json_writer *w, const struct market_endpoint 
                             struct health *health, uint64_t now_ms);
 static void render_joined(struct json_writer *w, slice name, slice joined);
 
-/* ---- the whole market ------------------------------------------------------------------------- */
+/* ---- the whole market ------------------------------------------------------------------------ */
 
 status render_market(struct market *market)
 {
@@ -60,7 +61,7 @@ void render_list_end(struct json_writer *w, const struct render_page *page)
     json_object_end(w);
 }
 
-/* ---- one model -------------------------------------------------------------------------------- */
+/* ---- one model ------------------------------------------------------------------------------- */
 
 /* 0 stands for "not known". */
 static void render_count_or_null(struct json_writer *w, slice name, uint32_t value)
@@ -156,9 +157,10 @@ static void render_joined(struct json_writer *w, slice name, slice joined)
     json_array_end(w);
 }
 
-/* ---- prices ----------------------------------------------------------------------------------- */
+/* ---- prices ---------------------------------------------------------------------------------- */
 
-/* Public names of the classes. A class is shown when its price is not that of `follows`, or, following nothing, not 0. */
+/* Public names of the classes. A class is shown when its price is not that of `follows`, or,
+ * following nothing, not 0. */
 static const struct {
     const char *name;
     enum billing_class class;
@@ -226,7 +228,7 @@ void render_pricing(struct json_writer *w, const struct price_row *row)
     json_object_end(w);
 }
 
-/* ---- endpoints and providers ------------------------------------------------------------------ */
+/* ---- endpoints and providers ----------------------------------------------------------------- */
 
 void render_endpoints(struct json_writer *w, const struct market_model *model,
                       struct health *health, uint64_t now_ms)

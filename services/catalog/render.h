@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The market as people and client libraries get it: OpenRouter's shapes, of which the OpenAI client needs object, created
- * and owned_by besides. Prices are strings in dollars per unit. */
+/* The market as people and client libraries get it: OpenRouter's shapes, of which the OpenAI client
+ * needs object, created and owned_by besides. Prices are strings in dollars per unit. */
 #pragma once
 
 #include "services/catalog/health.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Statements and rows. Rows of the database are data like any other: what does not fit the market's bounds fails the read,
- * nothing asserts. */
+/* Statements and rows. Rows of the database are data like any other: what does not fit the market's
+ * bounds fails the read, nothing asserts. */
 #include "services/catalog/store.h"
 
 #include "shared/log.h"
@@ -39,7 +39,7 @@ status store_read_revision(struct db *db, uint64_t *revision)
     return OK;
 }
 
-/* ---- reading the market ----------------------------------------------------------------------- */
+/* ---- reading the market ---------------------------------------------------------------------- */
 
 struct market_read {
     const struct market_settings *settings;
@@ -183,7 +183,8 @@ static status take_models(const struct db_result *rows, struct market *market)
     return OK;
 }
 
-/* One row per tier; a new price begins where the id changes. The classes stand in the order of the columns. */
+/* One row per tier; a new price begins where the id changes. The classes stand in the order of the
+ * columns. */
 static status take_prices(const struct db_result *rows, struct market *market)
 {
     struct price_row *found = NULL;
@@ -237,7 +238,7 @@ static status take_endpoints(const struct db_result *rows, struct market *market
     return OK;
 }
 
-/* ---- changes ---------------------------------------------------------------------------------- */
+/* ---- changes --------------------------------------------------------------------------------- */
 
 static status take_id(struct db_result *result, uint32_t *id)
 {

@@ -15,7 +15,8 @@ status store_read_revision(struct db *db, uint64_t *revision);
 status store_read_market(struct db *db, const struct market_settings *settings,
                          struct market **market);
 
-/* Within a transaction: makes every other change wait until this one ends, and reads the market as it is now. */
+/* Within a transaction: makes every other change wait until this one ends, and reads the market as
+ * it is now. */
 status store_lock_market(struct db *db, const struct market_settings *settings,
                          struct market **market);
 
@@ -50,5 +51,6 @@ status store_set_disabled(struct db *db, uint32_t endpoint, bool disabled, bool 
 status store_set_live(struct db *db, slice provider, bool live, slice base_url);
 status store_put_key(struct db *db, uint32_t provider, uint32_t version, slice sealed, slice label);
 
-/* Last in every changing transaction: raises the revision and tells the other catalogs and, with new prices, the ledger. */
+/* Last in every changing transaction: raises the revision and tells the other catalogs and, with
+ * new prices, the ledger. */
 status store_raise_revision(struct db *db, bool prices_changed, uint64_t *revision);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The only file that sees a provider key in clear besides the request that brought it and the frame that takes it to the
- * edge. The nonce is random: 192 bits need no counter. */
+/* The only file that sees a provider key in clear besides the request that brought it and the frame
+ * that takes it to the edge. The nonce is random: 192 bits need no counter. */
 #include "services/catalog/vault.h"
 
 #include <sodium.h>
@@ -90,8 +90,7 @@ status vault_unseal(const struct vault *vault, struct vault_place place, slice s
         opened.bytes, &written, NULL, nonce + NONCE_SIZE, sealed.len - NONCE_SIZE,
         (const unsigned char *)place_bytes.data, place_bytes.len, nonce, vault->master.bytes);
     if (failed != 0 || written != opened.len) return FAIL(CRYPTO);
-    *key = opened;
-    opened = (struct secret){0};
+    *key = (struct secret){TAKE(opened.bytes), opened.len};
     return OK;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sealing and opening provider keys with the master key, XChaCha20-Poly1305-IETF. A sealed key is bound to whose it is, to its
- * provider and to its version: moved to another row, it does not open. */
+/* Sealing and opening provider keys with the master key, XChaCha20-Poly1305-IETF. A sealed key is
+ * bound to whose it is, to its provider and to its version: moved to another row, it does not
+ * open. */
 #pragma once
 
 #include "shared/buffer.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One operator's change: read the market under its lock, change rows, raise the revision, wait until the change is in the
- * present market. */
+/* One operator's change: read the market under its lock, change rows, raise the revision, wait
+ * until the change is in the present market. */
 #pragma once
 
 #include "services/catalog/api/api.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parameters in, models out. A parameter that promises something about privacy or place and cannot be kept (zdr, region)
- * is refused rather than ignored; one that only asks for figures nobody has yet is ignored. */
+/* Parameters in, models out. A parameter that promises something about privacy or place and cannot
+ * be kept (zdr, region) is refused rather than ignored; one that only asks for figures nobody has
+ * yet is ignored. */
 #include "services/catalog/api/filter.h"
 
 #include <stdlib.h>
@@ -33,7 +34,7 @@ static status read_numbers(struct control_request *request, struct filter *filte
 static status read_ages(struct control_request *request, struct filter *filter, slice *message);
 static void sort_models(struct filter_page *page, enum filter_order order);
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 status filter_read(struct control_request *request, struct filter *filter, slice *message)
 {
@@ -143,7 +144,7 @@ static status read_ages(struct control_request *request, struct filter *filter, 
     return OK;
 }
 
-/* ---- matching --------------------------------------------------------------------------------- */
+/* ---- matching -------------------------------------------------------------------------------- */
 
 static bool joined_contains(slice joined, slice item)
 {
@@ -228,23 +229,24 @@ status filter_apply(const struct filter *filter, const struct market *market, st
                     struct filter_page *page)
 {
     *page = (struct filter_page){0};
-    page->models = arena_alloc_array(arena, market->model_count, sizeof(page->models[0]));
-    if (page->models == NULL) return FAIL(TOO_LARGE);
+    page->hits = arena_alloc_array(arena, market->model_count, sizeof(page->hits[0]));
+    if (page->hits == NULL) return FAIL(TOO_LARGE);
     for (uint32_t i = 0; i < market->model_count; i++) {
         if (filter_matches(filter, &market->models[i]))
-            page->models[page->total_count++] = &market->models[i];
+            page->hits[page->total_count++].model = &market->models[i];
     }
     sort_models(page, filter->order);
     uint32_t offset = filter->offset < page->total_count ? filter->offset : page->total_count;
     uint32_t left = page->total_count - offset;
-    page->models += offset;
+    page->hits += offset;
     page->count = filter->paged && left > filter->limit ? filter->limit : left;
     return OK;
 }
 
-/* ---- order ------------------------------------------------------------------------------------ */
+/* ---- order ----------------------------------------------------------------------------------- */
 
-/* Models lie in one array ascending by id, so their addresses break ties and make every order total. */
+/* Models lie in one array ascending by id, so their addresses break ties and make every order
+ * total. */
 static int by_id(const struct market_model *a, const struct market_model *b)
 {
     return (a > b) - (a < b);
@@ -252,32 +254,32 @@ static int by_id(const struct market_model *a, const struct market_model *b)
 
 static int compare_cheapest(const void *left, const void *right)
 {
-    const struct market_model *a = *(const struct market_model *const *)left;
-    const struct market_model *b = *(const struct market_model *const *)right;
+    const struct market_model *a = ((const struct filter_hit *)left)->model;
+    const struct market_model *b = ((const struct filter_hit *)right)->model;
     int order = market_compare_prices(a->cheapest->price, b->cheapest->price);
     return order != 0 ? order : by_id(a, b);
 }
 
 static int compare_dearest(const void *left, const void *right)
 {
-    const struct market_model *a = *(const struct market_model *const *)left;
-    const struct market_model *b = *(const struct market_model *const *)right;
+    const struct market_model *a = ((const struct filter_hit *)left)->model;
+    const struct market_model *b = ((const struct filter_hit *)right)->model;
     int order = market_compare_prices(b->cheapest->price, a->cheapest->price);
     return order != 0 ? order : by_id(a, b);
 }
 
 static int compare_longest_context(const void *left, const void *right)
 {
-    const struct market_model *a = *(const struct market_model *const *)left;
-    const struct market_model *b = *(const struct market_model *const *)right;
+    const struct market_model *a = ((const struct filter_hit *)left)->model;
+    const struct market_model *b = ((const struct filter_hit *)right)->model;
     int order = (a->context_length < b->context_length) - (a->context_length > b->context_length);
     return order != 0 ? order : by_id(a, b);
 }
 
 static int compare_newest(const void *left, const void *right)
 {
-    const struct market_model *a = *(const struct market_model *const *)left;
-    const struct market_model *b = *(const struct market_model *const *)right;
+    const struct market_model *a = ((const struct filter_hit *)left)->model;
+    const struct market_model *b = ((const struct filter_hit *)right)->model;
     int order = (a->created < b->created) - (a->created > b->created);
     return order != 0 ? order : by_id(a, b);
 }
@@ -292,10 +294,10 @@ static void sort_models(struct filter_page *page, enum filter_order order)
         [ORDER_NEWEST] = compare_newest,
     };
     if (comparisons[order] == NULL) return;
-    qsort(page->models, page->total_count, sizeof(page->models[0]), comparisons[order]);
+    qsort(page->hits, page->total_count, sizeof(page->hits[0]), comparisons[order]);
 }
 
-/* ---- the next page ---------------------------------------------------------------------------- */
+/* ---- the next page --------------------------------------------------------------------------- */
 
 status filter_next_link(struct control_request *request, const struct filter *filter,
                         const struct filter_page *page, slice *link)

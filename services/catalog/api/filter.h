@@ -9,7 +9,8 @@
 #define FILTER_LIMIT_DEFAULT 500
 
 enum filter_order {
-    ORDER_BY_ID, /* also for orders whose figures do not exist yet: popularity, throughput, benchmarks */
+    /* Also for orders whose figures do not exist yet: popularity, throughput, benchmarks. */
+    ORDER_BY_ID,
     ORDER_CHEAPEST,
     ORDER_DEAREST,
     ORDER_LONGEST_CONTEXT,
@@ -18,7 +19,8 @@ enum filter_order {
 
 struct filter {
     slice text; /* q */
-    /* Comma-separated; empty: any. All parameters and input modalities asked for must be there; of the others one. */
+    /* Comma-separated; empty: any. All parameters and input modalities asked for must be there; of
+     * the others one. */
     slice supported_parameters, input_modalities, output_modalities, model_authors, providers,
         tokenizers;
     int64_t context_min;
@@ -30,8 +32,11 @@ struct filter {
     bool paged; /* offset or limit was given: otherwise everything is one page */
 };
 
+struct filter_hit {
+    const struct market_model *model;
+};
 struct filter_page {
-    const struct market_model **models;
+    struct filter_hit *hits;
     uint32_t count;       /* on this page */
     uint32_t total_count; /* that match */
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files into the market: our own catalog file, and public price maps. Both are read into facts, applied in one transaction
- * and reported; with dry_run=true the transaction is rolled back and the report is the answer all the same. */
+/* Files into the market: our own catalog file, and public price maps. Both are read into facts,
+ * applied in one transaction and reported; with dry_run=true the transaction is rolled back and the
+ * report is the answer all the same. */
 #include "services/catalog/api/api.h"
 
 #include "services/catalog/apply.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The public reading routes. Everything is answered from the present market in memory, so they work without PostgreSQL.
- * Models that nobody can buy now (no price, or no provider that is live or simulated) are not shown. */
+/* The public reading routes. Everything is answered from the present market in memory, so they work
+ * without PostgreSQL. Models that nobody can buy now (no price, or no provider that is live or
+ * simulated) are not shown. */
 #include "services/catalog/api/api.h"
 
 #include "services/catalog/api/filter.h"
@@ -29,7 +30,7 @@ status api_models_list(struct control_request *request, struct control_response 
     TRY(filter_apply(&filter, market, request->arena, &page));
     render_list_begin(&response->json);
     for (uint32_t i = 0; i < page.count; i++)
-        json_raw_value(&response->json, page.models[i]->json);
+        json_raw_value(&response->json, page.hits[i].model->json);
     struct render_page end = {.total_count = page.total_count};
     TRY(filter_next_link(request, &filter, &page, &end.next));
     render_list_end(&response->json, &end);
@@ -56,7 +57,7 @@ status api_models_count(struct control_request *request, struct control_response
     return OK;
 }
 
-/* ---- one model -------------------------------------------------------------------------------- */
+/* ---- one model ------------------------------------------------------------------------------- */
 
 static status find_for_sale(const struct market *market, slice slug,
                             struct control_response *response, const struct market_model **model)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The operator's single changes, on his own socket only: providers live or simulated, endpoints on or off, prices of his own.
- * A provider key is in clear here for as long as its request lasts. */
+/* The operator's single changes, on his own socket only: providers live or simulated, endpoints on
+ * or off, prices of his own. A provider key is in clear here for as long as its request lasts. */
 #include "services/catalog/api/change.h"
 
 #include <sodium.h>
@@ -12,7 +12,7 @@
 #define KEY_VERSION_FIRST 2 /* 1 is what a simulated key is sent with: an edge must see a change */
 #define BASE_URL_MAX      256
 
-/* ---- providers: reading ----------------------------------------------------------------------- */
+/* ---- providers: reading ---------------------------------------------------------------------- */
 
 static void write_provider(struct json_writer *w, const struct market_provider *provider)
 {
@@ -69,7 +69,7 @@ static status answer_provider(struct change *change, slice slug)
     return OK;
 }
 
-/* ---- providers: changing ---------------------------------------------------------------------- */
+/* ---- providers: changing --------------------------------------------------------------------- */
 
 static status put_provider(struct db *db, struct change *change)
 {
@@ -210,7 +210,7 @@ status api_operator_provider_simulated(struct control_request *request,
     return answer_provider(&change, request->params[0]);
 }
 
-/* ---- endpoints -------------------------------------------------------------------------------- */
+/* ---- endpoints ------------------------------------------------------------------------------- */
 
 struct endpoint_wish {
     uint32_t id;
@@ -251,7 +251,7 @@ status api_operator_endpoint_change(struct control_request *request,
     return OK;
 }
 
-/* ---- prices ----------------------------------------------------------------------------------- */
+/* ---- prices ---------------------------------------------------------------------------------- */
 
 static status find_endpoint(struct change *change, const struct market_endpoint **endpoint)
 {
@@ -324,8 +324,8 @@ static status answer_price(struct change *change)
     return OK;
 }
 
-/* A price of the operator's own: {prices: {prompt, completion, …}, tiers?: […]}, as in the catalog file. Zero is his to
- * decide; a wrong unit is refused here, too. */
+/* A price of the operator's own: {prices: {prompt, completion, …}, tiers?: […]}, as in the catalog
+ * file. Zero is his to decide; a wrong unit is refused here, too. */
 status api_operator_price_set(struct control_request *request, struct control_response *response)
 {
     struct price_row row;
@@ -369,7 +369,7 @@ status api_operator_price_reset(struct control_request *request, struct control_
     return answer_price(&change);
 }
 
-/* ---- the market ------------------------------------------------------------------------------- */
+/* ---- the market ------------------------------------------------------------------------------ */
 
 status api_operator_market(struct control_request *request, struct control_response *response)
 {

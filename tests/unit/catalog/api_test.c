@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The public routes over the small market of support.h: shapes that client libraries insist on, filters, orders, pages. Handlers
- * are called as a worker calls them. */
+/* The public routes over the small market of support.h: shapes that client libraries insist on,
+ * filters, orders, pages. Handlers are called as a worker calls them. */
 #include "tests/unit/test.h"
 
 #include "services/catalog/api/api.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Changes of the market through the operator's routes, over a real PostgreSQL: loading, importing, prices, providers. The
- * refresher runs, so every test also sees its change in the present market. */
+/* Changes of the market through the operator's routes, over a real PostgreSQL: loading, importing,
+ * prices, providers. The refresher runs, so every test also sees its change in the present
+ * market. */
 #include "tests/unit/test.h"
 
 #include <spawn.h>
@@ -30,7 +31,7 @@ static struct json_document document;
 
 extern char **environ;
 
-/* ---- a database with the market's tables ------------------------------------------------------ */
+/* ---- a database with the market's tables ----------------------------------------------------- */
 
 static void run_psql(const char *option, const char *argument)
 {
@@ -116,7 +117,7 @@ static status call(struct call call)
     for (size_t i = 0; i < 3; i++)
         request.params[i] = call.params[i] == NULL ? SLICE_NONE : slice_of(call.params[i]);
     if (call.body != NULL) {
-        request.body = arena_copy(&arena, slice_of(call.body)); /* a handler may wipe it */
+        request.body = sample_text(&arena, call.body);
         assert_ok(json_parse(&question, request.body));
         request.json = json_root(&question);
     }
@@ -179,26 +180,25 @@ static int64_t count_rows(const char *statement_table)
     return count;
 }
 
-/* ---- what is loaded --------------------------------------------------------------------------- */
+/* ---- what is loaded -------------------------------------------------------------------------- */
 
-#define PROVIDER(id, dialect)                                       \
-    "{\"id\":\"" id "\",\"name\":\"" id "\",\"dialect\":\"" dialect \
-    "\",\"base_url\":\"https://" id ".example/v1\"}"
-#define ENDPOINT(provider, upstream, prompt)                                                                      \
-    "{\"provider\":\"" provider "\",\"upstream_model\":\"" upstream                                               \
-    "\",\"context_length\":1000,\"max_output\":100,\"quantization\":\"unknown\",\"prices\":{\"prompt\":\"" prompt \
-    "\",\"completion\":\"0.00001\"}}"
-#define CATALOG(prompt)                                                                                                               \
-    "{\"format\":\"bourse-catalog-1\",\"date\":\"2026-07-24\",\"providers\":[" PROVIDER(                                              \
-        "openai",                                                                                                                     \
-        "openai") "," PROVIDER("anthropic",                                                                                           \
-                               "anthropic") "],\"models\":[{"                                                                         \
-                                            "\"id\":\"openai/gpt-x\",\"name\":\"GPT X\",\"created\":1,\"context_length\":1000,"       \
-                                            "\"input_modalities\":[\"text\"],\"output_modalities\":[\"text\"],\"tokenizer\":\"GPT\"," \
-                                            "\"supported_parameters\":[],\"endpoints\":[" ENDPOINT(                                   \
-                                                "openai", "gpt-x-1",                                                                  \
-                                                prompt) "," ENDPOINT("anthropic", "borrowed",                                         \
-                                                                     "0.000003") "]}]}"
+#define PROVIDER(id, dialect)                                 \
+    "{'id':'" id "','name':'" id "','dialect':'" dialect "'," \
+    "'base_url':'https://" id ".example/v1'}"
+#define ENDPOINT(provider, upstream, prompt)                           \
+    "{'provider':'" provider "','upstream_model':'" upstream "',"      \
+    "'context_length':1000,'max_output':100,'quantization':'unknown'," \
+    "'prices':{'prompt':'" prompt "','completion':'0.00001'}}"
+#define MODEL(endpoints)                                                     \
+    "{'id':'openai/gpt-x','name':'GPT X','created':1,'context_length':1000," \
+    "'input_modalities':['text'],'output_modalities':['text'],"              \
+    "'tokenizer':'GPT','supported_parameters':[],'endpoints':[" endpoints "]}"
+#define ENDPOINTS(prompt) \
+    ENDPOINT("openai", "gpt-x-1", prompt) "," ENDPOINT("anthropic", "borrowed", "0.000003")
+#define PROVIDERS PROVIDER("openai", "openai") "," PROVIDER("anthropic", "anthropic")
+#define CATALOG(prompt)                                 \
+    "{'format':'bourse-catalog-1','date':'2026-07-24'," \
+    "'providers':[" PROVIDERS "],'models':[" MODEL(ENDPOINTS(prompt)) "]}"
 
 static void load(const char *text)
 {
@@ -285,11 +285,11 @@ TEST(a_bad_file_changes_nothing_and_says_why)
     run_psql("-c", "do $$ begin assert (select count(*) from provider) = 0; end $$");
 }
 
-/* ---- price maps ------------------------------------------------------------------------------- */
+/* ---- price maps ------------------------------------------------------------------------------ */
 
-#define MAP(id, prompt)                                                                         \
-    "{\"" id "\":{\"litellm_provider\":\"openai\",\"mode\":\"chat\",\"max_input_tokens\":5000," \
-    "\"input_cost_per_token\":" prompt ",\"output_cost_per_token\":1e-05}}"
+#define MAP(id, prompt)                                                             \
+    "{'" id "':{'litellm_provider':'openai','mode':'chat','max_input_tokens':5000," \
+    "'input_cost_per_token':" prompt ",'output_cost_per_token':1e-05}}"
 
 static void import(const char *text)
 {
@@ -326,8 +326,8 @@ TEST(a_map_adds_models_of_known_providers)
 TEST(a_map_adds_nothing_for_providers_that_the_market_lacks)
 {
     load(CATALOG("0.000002"));
-    import("{\"groq/x\":{\"litellm_provider\":\"groq\",\"mode\":\"chat\",\"max_input_tokens\":9,"
-           "\"input_cost_per_token\":1e-06,\"output_cost_per_token\":1e-06}}");
+    import("{'groq/x':{'litellm_provider':'groq','mode':'chat','max_input_tokens':9,"
+           "'input_cost_per_token':1e-06,'output_cost_per_token':1e-06}}");
     assert_int_equal(number("skipped"), 1);
     assert_int_equal(count_rows("models"), 1);
     assert_int_equal(number("revision"), 1);
@@ -352,10 +352,10 @@ TEST(a_map_without_a_price_leaves_a_known_price_alone)
 TEST(two_entries_of_one_new_model_make_one_endpoint)
 {
     load(CATALOG("0.000002"));
-    import("{\"GPT-New\":{\"litellm_provider\":\"openai\",\"mode\":\"chat\",\"max_input_tokens\":9,"
-           "\"input_cost_per_token\":1e-06,\"output_cost_per_token\":1e-06},"
-           "\"gpt-new\":{\"litellm_provider\":\"openai\",\"mode\":\"chat\",\"max_input_tokens\":9,"
-           "\"input_cost_per_token\":2e-06,\"output_cost_per_token\":2e-06}}");
+    import("{'GPT-New':{'litellm_provider':'openai','mode':'chat','max_input_tokens':9,"
+           "'input_cost_per_token':1e-06,'output_cost_per_token':1e-06},"
+           "'gpt-new':{'litellm_provider':'openai','mode':'chat','max_input_tokens':9,"
+           "'input_cost_per_token':2e-06,'output_cost_per_token':2e-06}}");
     assert_int_equal(number("models_new"), 1);
     assert_int_equal(number("endpoints_new"), 1);
     assert_int_equal(number("dropped_total"), 1);
@@ -374,7 +374,7 @@ TEST(a_catalog_file_is_no_price_map_nor_the_other_way_round)
                  BAD_REQUEST);
 }
 
-/* ---- the operator's prices -------------------------------------------------------------------- */
+/* ---- the operator's prices ------------------------------------------------------------------- */
 
 static status set_price(const char *body)
 {
@@ -385,7 +385,7 @@ static status set_price(const char *body)
 TEST(an_operators_price_stands_until_he_takes_it_back)
 {
     load(CATALOG("0.000002"));
-    assert_ok(set_price("{\"prices\":{\"prompt\":\"0.000007\",\"completion\":\"0.00002\"}}"));
+    assert_ok(set_price("{'prices':{'prompt':'0.000007','completion':'0.00002'}}"));
     assert_int_equal(prompt_price("openai/gpt-x", "openai"), 7 * DOLLAR);
     load(CATALOG("0.0000025"));
     assert_int_equal(number("prices_kept"), 1);
@@ -401,21 +401,20 @@ TEST(an_operators_price_stands_until_he_takes_it_back)
 TEST(an_operators_price_is_exact_or_refused)
 {
     load(CATALOG("0.000002"));
-    assert_fails(set_price("{\"prices\":{\"prompt\":\"0.0000000000000001\",\"completion\":\"1\"}}"),
+    assert_fails(set_price("{'prices':{'prompt':'0.0000000000000001','completion':'1'}}"),
                  OUT_OF_RANGE);
-    assert_fails(set_price("{\"prices\":{\"prompt\":0.1,\"completion\":\"0.1\"}}"), WRONG_TYPE);
-    assert_fails(set_price("{\"prices\":{\"prompt\":\"0.1\"}}"), MISSING_FIELD);
+    assert_fails(set_price("{'prices':{'prompt':0.1,'completion':'0.1'}}"), WRONG_TYPE);
+    assert_fails(set_price("{'prices':{'prompt':'0.1'}}"), MISSING_FIELD);
     assert_fails(set_price("{}"), MISSING_FIELD);
-    assert_fails(set_price("{\"prices\":{\"prompt\":\"3\",\"completion\":\"15\"}}"), OUT_OF_RANGE);
-    assert_fails(
-        call((struct call){.handler = api_operator_price_set,
-                           .body = "{\"prices\":{\"prompt\":\"0.1\",\"completion\":\"0.1\"}}",
-                           .params = {"openai", "gpt-x", "nobody"}}),
-        OUT_OF_RANGE); /* $100,000 per million is refused before the tag is looked up */
+    assert_fails(set_price("{'prices':{'prompt':'3','completion':'15'}}"), OUT_OF_RANGE);
+    assert_fails(call((struct call){.handler = api_operator_price_set,
+                                    .body = "{'prices':{'prompt':'0.1','completion':'0.1'}}",
+                                    .params = {"openai", "gpt-x", "nobody"}}),
+                 OUT_OF_RANGE); /* $100,000 per million is refused before the tag is looked up */
     assert_int_equal(prompt_price("openai/gpt-x", "openai"), 2 * DOLLAR);
 }
 
-/* ---- providers and endpoints ------------------------------------------------------------------ */
+/* ---- providers and endpoints ----------------------------------------------------------------- */
 
 static status go_live(const char *provider, const char *body)
 {
@@ -442,8 +441,7 @@ TEST(a_provider_goes_live_with_a_sealed_key_and_back)
     load(CATALOG("0.000002"));
     assert_int_equal(opened_key("openai", key), 1);
     assert_string_equal(key, "sim-openai");
-    assert_ok(
-        go_live("openai", "{\"key\":\"sk-real-1\",\"base_url\":\"https://proxy.example/v1\"}"));
+    assert_ok(go_live("openai", "{'key':'sk-real-1','base_url':'https://proxy.example/v1'}"));
     assert_null(memmem(response.body.data, response.body.len, "sk-real-1", 9));
     assert_int_equal(opened_key("openai", key), 2);
     assert_string_equal(key, "sk-real-1");
@@ -454,7 +452,7 @@ TEST(a_provider_goes_live_with_a_sealed_key_and_back)
     assert_slice(provider->base_url, "https://proxy.example/v1");
     assert_null(memmem(provider->key_sealed.data, provider->key_sealed.len, "sk-real", 7));
     market_release(&market);
-    assert_ok(go_live("openai", "{\"key\":\"sk-real-2\"}"));
+    assert_ok(go_live("openai", "{'key':'sk-real-2'}"));
     assert_int_equal(opened_key("openai", key), 3);
     assert_string_equal(key, "sk-real-2");
     assert_ok(
@@ -467,7 +465,7 @@ TEST(a_provider_goes_live_with_a_sealed_key_and_back)
 TEST(loading_leaves_the_address_of_a_live_provider_alone)
 {
     load(CATALOG("0.000002"));
-    assert_ok(go_live("openai", "{\"key\":\"sk-real\",\"base_url\":\"https://proxy.example/v1\"}"));
+    assert_ok(go_live("openai", "{'key':'sk-real','base_url':'https://proxy.example/v1'}"));
     load(CATALOG("0.000002"));
     assert_int_equal(number("prices_unchanged"), 2);
     struct market *market = present();
@@ -479,21 +477,21 @@ TEST(loading_leaves_the_address_of_a_live_provider_alone)
 TEST(a_provider_that_cannot_be_live_says_why)
 {
     load(CATALOG("0.000002"));
-    assert_fails(go_live("anthropic", "{\"key\":\"sk-ant\"}"), CONFLICT);
+    assert_fails(go_live("anthropic", "{'key':'sk-ant'}"), CONFLICT);
     assert_true(memmem(response.message.data, response.message.len, "openai", 6) != NULL);
     assert_fails(go_live("openai", "{}"), MISSING_FIELD);
-    assert_fails(go_live("nobody", "{\"key\":\"x\"}"), NOT_FOUND);
-    assert_fails(go_live("openai", "{\"key\":\"two\\r\\nlines\"}"), WRONG_TYPE);
-    assert_fails(go_live("openai", "{\"key\":\"\"}"), WRONG_TYPE);
-    assert_fails(go_live("openai", "{\"key\":7}"), WRONG_TYPE);
-    assert_fails(go_live("openai", "{\"key\":\"x\",\"base_url\":\"ftp://x\"}"), BAD_REQUEST);
+    assert_fails(go_live("nobody", "{'key':'x'}"), NOT_FOUND);
+    assert_fails(go_live("openai", "{'key':'two\\r\\nlines'}"), WRONG_TYPE);
+    assert_fails(go_live("openai", "{'key':''}"), WRONG_TYPE);
+    assert_fails(go_live("openai", "{'key':7}"), WRONG_TYPE);
+    assert_fails(go_live("openai", "{'key':'x','base_url':'ftp://x'}"), BAD_REQUEST);
 }
 
 TEST(an_endpoint_is_switched_off_and_on)
 {
     load(CATALOG("0.000002"));
     struct call off = {
-        .handler = api_operator_endpoint_change, .body = "{\"disabled\":true}", .params = {"1"}};
+        .handler = api_operator_endpoint_change, .body = "{'disabled':true}", .params = {"1"}};
     assert_ok(call(off));
     assert_int_equal(number("revision"), 2);
     struct market *market = present();
@@ -507,7 +505,7 @@ TEST(an_endpoint_is_switched_off_and_on)
     off.params[0] = "x";
     assert_fails(call(off), NOT_FOUND);
     off.params[0] = "1";
-    off.body = "{\"disabled\":\"yes\"}";
+    off.body = "{'disabled':'yes'}";
     assert_fails(call(off), WRONG_TYPE);
 }
 
@@ -518,7 +516,7 @@ TEST(a_provider_of_the_operators_own_is_added)
     struct market *market = present();
     assert_slice(market_find_provider(market, SLICE("mine"))->base_url, "https://mine.example/v1");
     market_release(&market);
-    put.body = "{\"id\":\"mine\"}";
+    put.body = "{'id':'mine'}";
     assert_fails(call(put), WRONG_TYPE);
 }
 

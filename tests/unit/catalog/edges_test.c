@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an edge gets on run/catalog-ipc.sock: the market at once and after each change, health, keys. Both ends are real peers
- * on one loop. */
+/* What an edge gets on run/catalog-ipc.sock: the market at once and after each change, health,
+ * keys. Both ends are real peers on one loop. */
 #include "tests/unit/test.h"
 
 #include "services/catalog/edges.h"
@@ -282,7 +282,8 @@ static void ask_key(uint32_t provider)
     wait_for(seen.answers == before + 1);
 }
 
-/* A market whose live provider has a key that this catalog's vault sealed for version 2 of `slug`. */
+/* A market whose live provider has a key that this catalog's vault sealed for version 2 of
+ * `slug`. */
 static struct market *market_with_key(slice slug)
 {
     struct market *market = sample_market(9, true);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers of foreign price maps: which become prices, which are rounded, which are refused. A price counts 1e-15 dollars. */
+/* Numbers of foreign price maps: which become prices, which are rounded, which are refused. A price
+ * counts 1e-15 dollars. */
 #include "tests/unit/test.h"
 
 #include "services/catalog/price_text.h"
@@ -49,14 +50,16 @@ TEST(the_noise_of_binary_fractions_is_rounded_away)
 
 TEST(the_middle_is_rounded_up_and_below_it_down)
 {
-    /* 1,000,000,000.5 and …0.4 of the smallest price: the change is 5e-10 and 4e-10 of the whole. */
+    /* 1,000,000,000.5 and …0.4 of the smallest price: the change is 5e-10 and 4e-10 of the
+     * whole. */
     assert_int_equal(price_of("1.0000000005e-06", true), 1000000001);
     assert_int_equal(price_of("1.0000000004e-06", true), 1000000000);
 }
 
 TEST(a_change_of_a_billionth_or_more_is_refused)
 {
-    /* Half a unit is less than a billionth of 500,000,000.5 units and more than that of 499,999,999.5. */
+    /* Half a unit is less than a billionth of 500,000,000.5 units and more than that of
+     * 499,999,999.5. */
     assert_int_equal(price_of("0.5000000005e-6", true), 500000001);
     assert_refused("0.4999999995e-6", OUT_OF_RANGE);
     assert_refused("1.000000015e-07", OUT_OF_RANGE); /* 0.5 of 100,000,001.5 */

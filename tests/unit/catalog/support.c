@@ -147,17 +147,30 @@ struct market *sample_market(uint64_t revision, bool simulated)
     return market;
 }
 
+slice sample_text(struct arena *arena, const char *text)
+{
+    slice copy = arena_copy(arena, slice_of(text));
+    if (copy.data == NULL) abort();
+    for (char *c = (char *)(uintptr_t)copy.data; *c != '\0'; c++) {
+        if (*c == '\'') *c = '"';
+    }
+    return copy;
+}
+
 struct json_value sample_json(const char *text)
 {
     static struct json_document document;
-    static bool ready;
-    if (!ready) json_document_init(&document, 100000);
-    ready = true;
-    if (!status_ok(json_parse(&document, slice_of(text)))) abort();
+    static struct arena arena;
+    if (document.values_max == 0) {
+        json_document_init(&document, 100000);
+        arena_init(&arena, (size_t)1 << 20);
+    }
+    arena_reset(&arena);
+    if (!status_ok(json_parse(&document, sample_text(&arena, text)))) abort();
     return json_root(&document);
 }
 
-/* ---- a catalog in a directory of its own ------------------------------------------------------ */
+/* ---- a catalog in a directory of its own ----------------------------------------------------- */
 
 static void demand(bool right)
 {
