@@ -21,12 +21,9 @@ make_credentials() {
 
 bourse() { "$ROOT/$BUILD/bourse" "$@"; }
 
-has_command() { [ -x "$ROOT/$BUILD/bourse" ]; }
-
 # Again only when the shipped file has changed.
 load_catalog() {
     local sum
-    has_command && [ -e schema/catalog.json ] || return 0
     sum=$(sha256sum <schema/catalog.json)
     [ "$(cat "$VAR/catalog.loaded" 2>/dev/null)" != "$sum" ] || return 0
     say "bourse: loading the catalog"
@@ -43,7 +40,6 @@ shell_quoted() { printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"; }
 # The secrets are shown once, so they are caught here; a step that was done is not repeated after an interruption.
 create_demo() {
     local org key management progress=$VAR/demo.progress
-    has_command || return 0
     if [ ! -e "$VAR/demo.env" ]; then
         say "bourse: creating the demo organization with \$25.00 of bought credit"
         (umask 077 && : >>"$progress")
@@ -89,8 +85,8 @@ write_demo_file() {
 is_simulated() { [ "$(option_of simulated)" = true ]; }
 
 print_banner() {
-    local key='YOUR-KEY'
-    [ ! -e "$VAR/demo.env" ] || key=$(. "$VAR/demo.env" && say "$BOURSE_API_KEY")
+    local key
+    key=$(. "$VAR/demo.env" && say "$BOURSE_API_KEY")
     cat <<END
 
   Bourse is running.

@@ -99,13 +99,14 @@ place_directories() {
 # BIN is where the programs are started from: the build directory, or a copy that the system users can execute.
 place_programs() {
     local name
-    [ -x "$BUILD/supervise" ] && [ -x "$BUILD/migrate" ] || die "$BUILD holds no programs; run make first"
+    for name in supervise migrate bourse "${PROGRAMS[@]}"; do
+        [ -x "$BUILD/$name" ] || die "$BUILD/$name is missing; run make first"
+    done
     BIN=$(cd "$BUILD" && pwd -P)
     if is_root && ! can_enter "$BIN/supervise"; then
         say "bourse: the users bourse-* cannot execute $BIN; the programs run from copies in $VAR/bin"
         mkdir -p "$VAR/bin" && chmod 755 "$VAR/bin"
         for name in supervise migrate "${PROGRAMS[@]}"; do
-            [ -x "$BUILD/$name" ] || continue
             cp "$BUILD/$name" "$VAR/bin/$name.new" && chmod 755 "$VAR/bin/$name.new"
             mv -f "$VAR/bin/$name.new" "$VAR/bin/$name"
         done
