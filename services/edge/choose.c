@@ -206,30 +206,34 @@ static uint64_t next_random(uint64_t *state)
     return z ^ z >> 31;
 }
 
-static void weigh(struct option_list *options)
+/* Against the cheapest that is left, so that dear ones keep their ratio to each other when the
+ * cheap ones are gone. Answers the sum. */
+static uint64_t weigh(struct option_list *options, enum endpoint_health health)
 {
     money cheapest = MONEY_MAX;
     for (size_t i = 0; i < options->count; i++) {
-        cheapest = money_min(cheapest, options->items[i].cost);
+        if (options->items[i].health == health)
+            cheapest = money_min(cheapest, options->items[i].cost);
     }
+    uint64_t total = 0;
     for (size_t i = 0; i < options->count; i++) {
         struct option *option = &options->items[i];
+        if (option->health != health) continue;
         money ratio;
         if (!status_ok(money_scale(RATIO_ONE, cheapest.nano, option->cost.nano, &ratio)))
             ratio = MONEY_ZERO;
         uint64_t factor = ratio.nano > 0 ? (uint64_t)ratio.nano : 1; /* never quite to zero */
         option->weight = factor * factor;
+        total += option->weight;
     }
+    return total;
 }
 
 /* One draw among the options of this health; false when there are none. */
-static bool draw(const struct option_list *options, enum endpoint_health health, uint64_t *random,
+static bool draw(struct option_list *options, enum endpoint_health health, uint64_t *random,
                  size_t *drawn)
 {
-    uint64_t total = 0;
-    for (size_t i = 0; i < options->count; i++) {
-        total += options->items[i].health == health ? options->items[i].weight : 0;
-    }
+    uint64_t total = weigh(options, health);
     if (total == 0) return false;
     /* The bias of the remainder is below 2^-9, and only where 128 endpoints cost the same. */
     uint64_t point = next_random(random) % total;
@@ -244,7 +248,6 @@ static bool draw(const struct option_list *options, enum endpoint_health health,
 
 static void take_by_draw(struct option_list *options, uint64_t random, struct choose_result *result)
 {
-    weigh(options);
     for (enum endpoint_health health = HEALTH_STABLE; health <= HEALTH_DOWN; health++) {
         size_t drawn = 0;
         while (result->count < CANDIDATES_MAX && draw(options, health, &random, &drawn)) {
