@@ -4,6 +4,7 @@
 #include "services/ledger/front.h"
 
 #include <assert.h>
+#include <pwd.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
@@ -17,6 +18,7 @@
 
 #define IPC_SOCKET    "run/ledger-ipc.sock"
 #define IPC_MODE      0660
+#define EDGE_USER     "bourse-edge"
 #define LINKS_MAX     4096
 #define TICK_MS       50
 #define ANSWERS_MAX   1024
@@ -77,8 +79,11 @@ status front_open(struct ledger *ledger, struct front **out)
     int fd = -1;
     TRY(daemon_listen_unix(IPC_SOCKET, IPC_MODE, &fd));
     static const struct peer_callbacks callbacks = {peer_opened, peer_received, peer_closed};
-    /* Who may connect is decided by the socket's mode and group. */
-    peer_accept(front->peers, fd, &(struct peer_rules){0}, &callbacks, front);
+    /* Where the programs have users of their own, only the edge's may connect. */
+    const struct passwd *user = getpwnam(EDGE_USER);
+    struct peer_rules rules = {0};
+    if (user != NULL) rules = (struct peer_rules){.allowed_uids = &user->pw_uid, .count = 1};
+    peer_accept(front->peers, fd, &rules, &callbacks, front);
     inbox_set_receiver(&ledger->inbox, &front->receiver);
     return OK;
 }

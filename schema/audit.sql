@@ -1,0 +1,202 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The books, checked from the outside: every row that comes back is a violation, as (rule, detail). Runs beside a working instance:
+-- one snapshot, and each rule holds at every commit. The sums are numeric, so the checks share no arithmetic with what they check.
+begin isolation level repeatable read read only;
+
+-- Debits equal credits over all accounts, for every transfer books both sides.
+select 'debits_equal_credits', format('debits %s, credits %s', sum(debits), sum(credits))
+from account having sum(debits) <> sum(credits);
+
+-- Every account is the fold of its transfers: the customer's side of a transfer is the organization's, the platform's side org 0's.
+with side as (
+    select case when debit_kind < 100 then org else 0 end as org, debit_kind as kind,
+           case when debit_kind in (1, 2, 4, 5) then 0 else cell end as cell, debit_detail as detail, amount as debit, 0 as credit
+    from transfer
+    union all
+    select case when credit_kind < 100 then org else 0 end, credit_kind,
+           case when credit_kind in (1, 2, 4, 5) then 0 else cell end, credit_detail, 0, amount
+    from transfer
+), folded as (
+    select org, kind, cell, detail, sum(debit) as debits, sum(credit) as credits from side group by org, kind, cell, detail
+)
+select 'account_is_fold_of_transfers', format('account %s/%s/%s/%s: counters %s/%s, transfers %s/%s', org, kind, cell, detail,
+       coalesce(a.debits, 0), coalesce(a.credits, 0), coalesce(f.debits, 0), coalesce(f.credits, 0))
+from account a full join folded f using (org, kind, cell, detail)
+where coalesce(a.debits, 0) <> coalesce(f.debits, 0) or coalesce(a.credits, 0) <> coalesce(f.credits, 0);
+
+-- No customer's money is below zero.
+select 'customer_balance_not_negative', format('account %s/%s/%s: %s', org, kind, cell, credits - debits)
+from account where kind in (1, 2, 3, 5) and credits < debits;
+
+-- Nobody owes us anything: a receivable comes from an answer above its hold or a clawback, and an operator has to look at it.
+select 'receivable_is_zero', format('org %s owes %s', org, debits - credits)
+from account where kind = 4 and debits <> credits;
+
+-- A lease gives out no more than it was granted.
+select 'lease_within_grant', format('lease %s/%s/%s epoch %s: settled %s + returned %s > granted %s',
+       org, meter, period, epoch, settled, returned, granted)
+from lease where settled + returned > granted or granted_promo > granted;
+
+-- What is leased of an account's credit and not settled or returned is what lies in its escrow, per cell.
+with open_lease as (
+    select org, cell, sum(granted - settled - returned) as left_over from lease where meter = 0 group by org, cell
+), escrow as (
+    select org, cell, sum(credits - debits) as balance from account where kind = 3 group by org, cell
+)
+select 'leases_are_escrow', format('org %s cell %s: leases %s, escrow %s', org, cell, coalesce(left_over, 0), coalesce(balance, 0))
+from open_lease full join escrow using (org, cell) where coalesce(left_over, 0) <> coalesce(balance, 0);
+
+-- Room under a limit that is leased to a cell is counted in the limit's period, and nothing else is.
+with open_lease as (
+    select org, meter, period, sum(granted - settled - returned) as left_over from lease where meter <> 0 group by org, meter, period
+)
+select 'leases_are_in_their_period', format('meter %s/%s/%s: leases %s, period %s', org, meter, period, coalesce(l.left_over, 0),
+       coalesce(p.leased, 0))
+from open_lease l full join meter_period p using (org, meter, period)
+where coalesce(l.left_over, 0) <> coalesce(p.leased, 0);
+
+-- No limit is exceeded, but by what an operator's lowering or a late charge explains.
+select 'limit_is_kept', format('meter %s/%s/%s: spent %s + leased %s > limit %s + over %s',
+       org, meter, period, spent, leased, limit_nano, over)
+from meter_period where spent + leased > limit_nano + over;
+
+-- The rows of a batch are its count and its charge, and lie within its records.
+with summed as (
+    select cell, incarnation, batch_lo as lo, count(*) as rows, sum(charge) as charge, min(seq) as first, max(seq) as last
+    from generation group by cell, incarnation, batch_lo
+)
+select 'batch_is_its_rows', format('batch %s/%s/%s: says %s rows %s, has %s rows %s', cell, incarnation, lo, b.rows, b.charge,
+       coalesce(s.rows, 0), coalesce(s.charge, 0))
+from batch b full join summed s using (cell, incarnation, lo)
+where b.rows is distinct from coalesce(s.rows, 0) or b.charge is distinct from coalesce(s.charge, 0)
+   or s.first <= lo or s.last > b.hi;
+
+-- What the rows of a batch charge is what its transfers take from customers; what providers did is what we owe them.
+with moved as (
+    select reference, sum(amount) filter (where code in ('settle', 'settle_late')) as charged,
+           sum(amount) filter (where code in ('provider_cost', 'absorbed')) as owed
+    from transfer where reference like 'batch %' group by reference
+), row_sums as (
+    select format('batch %s/%s/%s', cell, incarnation, batch_lo) as reference, sum(charge) as charged, sum(provider_cost) as owed
+    from generation group by cell, incarnation, batch_lo
+)
+select 'rows_are_transfers', format('%s: rows %s owed %s, transfers %s owed %s', reference, coalesce(r.charged, 0), coalesce(r.owed, 0),
+       coalesce(m.charged, 0), coalesce(m.owed, 0))
+from moved m full join row_sums r using (reference)
+where coalesce(m.charged, 0) <> coalesce(r.charged, 0) or coalesce(m.owed, 0) <> coalesce(r.owed, 0);
+
+-- Every hold below the floor of its stream has exactly one ending; those in suspense are reported by their own rule.
+with floor_of as (
+    select cell, incarnation, max(hold_floor) as floor from batch group by cell, incarnation
+), ended as (
+    select cell, incarnation, hold, count(*) as rows from generation where part = 0 group by cell, incarnation, hold
+), counted as (
+    select f.cell, f.incarnation, f.floor, count(e.hold) as holds, max(e.rows) as rows
+    from floor_of f left join ended e on e.cell = f.cell and e.incarnation = f.incarnation and e.hold < f.floor
+    group by f.cell, f.incarnation, f.floor
+)
+select 'every_hold_ends_once', format('stream %s/%s: %s holds below %s, at most %s rows each', cell, incarnation, holds, floor, rows)
+from counted c
+where rows > 1
+   or holds + (select count(*) from suspense s where s.cell = c.cell and s.incarnation = c.incarnation) < floor - 1;
+
+-- A correction belongs to a hold the ledger had released, and moves no money of the customer.
+select 'correction_is_absorbed', format('hold %s/%s/%s part %s', cell, incarnation, hold, part)
+from generation where part > 0 and (charge <> 0 or charge_told <> 0 or state <> 3 or part > 1);
+
+-- The charge follows from usage and the frozen price: one rounding, half up. What the provider did costs the same.
+with priced as (
+    select g.*, floor((g.prompt::numeric * t.prompt + g.cache_read::numeric * t.cache_read + g.cache_write::numeric * t.cache_write
+        + g.cache_write_1h::numeric * t.cache_write_1h + g.audio_in::numeric * t.audio_in + g.image_in::numeric * t.image_in
+        + g.completion::numeric * t.completion + g.reasoning::numeric * t.reasoning + g.audio_out::numeric * t.audio_out
+        + g.image_out::numeric * t.image_out + g.request::numeric * t.request + g.web_search::numeric * t.web_search
+        + 500000) / 1000000) as cost
+    from generation g left join lateral (
+        select * from price_tier p where p.price = g.price and (p.above_prompt_tokens = 0 or p.above_prompt_tokens
+            < g.prompt::bigint + g.cache_read + g.cache_write + g.cache_write_1h + g.audio_in)
+        order by p.above_prompt_tokens desc limit 1) t on true
+)
+select 'charge_follows_from_price', format('hold %s/%s/%s part %s: charge %s, provider cost %s, computed %s', cell, incarnation, hold,
+       part, charge, provider_cost, cost)
+from priced
+where state = 1 and (charge is distinct from coalesce(cost, 0) or provider_cost is distinct from coalesce(cost, 0))
+   or state in (2, 3) and charge <> 0
+   or state = 2 and provider_cost <> 0
+   or state = 3 and provider_cost not in (0, coalesce(cost, 0));
+
+-- What the client was told is what stands.
+select 'charge_is_what_was_told', format('hold %s/%s/%s part %s: told %s, charged %s', cell, incarnation, hold, part, charge_told, charge)
+from generation where charge_told <> charge;
+
+-- The cursor stands at the end of the last batch, and batches follow each other without gap or overlap.
+with chained as (
+    select cell, incarnation, lo, hi, link, lag(hi, 1, 0::bigint) over (partition by cell, incarnation order by lo) as expected,
+           lead(lo) over (partition by cell, incarnation order by lo) is null as last
+    from batch
+)
+select 'batches_are_gapless', format('batch %s/%s/%s does not follow %s', cell, incarnation, lo, expected)
+from chained where lo <> expected
+union all
+select 'cursor_is_last_batch', format('stream %s/%s stands at %s, last batch ends at %s', s.cell, s.incarnation, s.last_seq, c.hi)
+from stream s left join chained c on c.cell = s.cell and c.incarnation = s.incarnation and c.last
+where s.last_seq <> coalesce(c.hi, 0) or s.link <> c.link;
+
+-- The chain of batches was not broken: each link is the hash of the one before, the records' range and the root of the rows.
+with linked as (
+    select cell, incarnation, lo, hi, root, link,
+           lag(link, 1, decode(repeat('00', 32), 'hex')) over (partition by cell, incarnation order by lo) as previous
+    from batch
+), little_endian as (
+    select l.*, (select string_agg(set_byte('\x00', 0, ((l.lo >> (8 * i)) & 255)::integer), '' order by i) from generate_series(0, 7) i)
+        as lo_bytes, (select string_agg(set_byte('\x00', 0, ((l.hi >> (8 * i)) & 255)::integer), '' order by i)
+        from generate_series(0, 7) i) as hi_bytes
+    from linked l
+)
+select 'batch_chain', format('batch %s/%s/%s has another link', cell, incarnation, lo)
+from little_endian where link <> sha256(previous || lo_bytes || hi_bytes || root);
+
+-- What a key spent in a period is the sum of its generations in it, for each of the four cadences.
+with periods as (
+    select org, key, charge, state, cadence,
+           case cadence when 0 then 0 when 1 then day when 2 then floor((day + 3) / 7.0)::integer
+                else (extract(year from date '1970-01-01' + day) * 12 + extract(month from date '1970-01-01' + day) - 1)::integer end
+           as period
+    from generation cross join generate_series(0, 3) as cadence
+), summed as (
+    select org, 4 * key + cadence as meter, period, sum(charge) as spent, count(*) filter (where state = 1) as requests
+    from periods group by org, key, cadence, period
+)
+select 'period_is_sum_of_generations', format('meter %s/%s/%s: spent %s in %s requests, generations %s in %s', org, meter, period,
+       p.spent, p.requests, s.spent, s.requests)
+from meter_period p full join summed s using (org, meter, period)
+where coalesce(p.spent, 0) <> coalesce(s.spent, 0) or coalesce(p.requests, 0) <> coalesce(s.requests, 0);
+
+-- A paid purchase credited its amount to its organization and took its fee exactly once; any other moved nothing.
+with moved as (
+    select reference, max(org) as org, count(*) filter (where code = 'purchase') as credits,
+           count(*) filter (where code = 'purchase_fee') as fees, coalesce(sum(amount) filter (where code = 'purchase'), 0) as credited,
+           coalesce(sum(amount) filter (where code = 'purchase_fee'), 0) as fee
+    from transfer where code in ('purchase', 'purchase_fee') group by reference
+)
+select 'purchase_is_credited_once', format('purchase %s of org %s (%s): credited %s in %s, fee %s in %s', coalesce(p.id, m.reference),
+       coalesce(p.org, m.org), coalesce(p.state, 'unknown'), coalesce(m.credited, 0), coalesce(m.credits, 0), coalesce(m.fee, 0),
+       coalesce(m.fees, 0))
+from purchase p full join moved m on m.reference = p.id
+where coalesce(m.credited, 0) <> coalesce(p.credited_cents, 0) * 10000000::numeric
+   or coalesce(m.fee, 0) <> case when p.state = 'paid' then p.fee_cents else 0 end * 10000000::numeric
+   or coalesce(m.credits, 0) > 1 or coalesce(m.fees, 0) > 1 or m.org <> p.org
+   or p.charged_cents <> p.amount_cents + p.fee_cents;
+
+-- No record waits for an operator.
+select 'suspense_is_empty', format('record %s/%s/%s: SQLSTATE %s', cell, incarnation, seq, sqlstate)
+from suspense where resolved_at is null;
+
+-- Every day's rows lie in a partition of their own.
+select 'default_partition_is_empty', format('%s rows of day %s', count(*), day)
+from generation where tableoid = 'generation_rest'::regclass group by day;
+
+-- No cell holds authority of an epoch that has not begun.
+select 'lease_epoch_is_known', format('lease %s/%s/%s of cell %s has epoch %s', l.org, l.meter, l.period, l.cell, l.epoch)
+from lease l left join cell c on c.id = l.cell where l.epoch > coalesce(c.epoch, 0);
+
+commit;
