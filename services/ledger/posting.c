@@ -59,21 +59,15 @@ static int64_t at_most(uint64_t value, int64_t max)
     return value > (uint64_t)max ? max : (int64_t)value;
 }
 
+/* As the column holds them: see codec.h. */
 static slice encode_attempts(struct arena *arena, const struct generation_facts *facts)
 {
-    size_t size = (size_t)facts->attempt_count * ATTEMPT_SIZE;
-    char *memory = arena_alloc(arena, size + 1);
+    size_t size = 1 + (size_t)facts->attempt_count * ATTEMPT_SIZE;
+    char *memory = arena_alloc(arena, size);
     if (memory == NULL) return (slice){NULL, 0};
     struct buffer out;
     buffer_init_fixed(&out, memory, size);
-    for (uint8_t i = 0; i < facts->attempt_count; i++) {
-        const struct attempt_fact *attempt = &facts->attempts[i];
-        codec_put_u32(&out, &attempt->endpoint);
-        codec_put_u32(&out, &attempt->provider);
-        codec_put_u16(&out, &attempt->http_status);
-        codec_put_u8(&out, &attempt->result);
-        codec_put_u32(&out, &attempt->latency_ms);
-    }
+    codec_put_attempts(&out, facts);
     return buffer_slice(&out);
 }
 
