@@ -163,9 +163,18 @@ INSTANCE := BOURSE_BUILD='$(BUILD)' tools/run/instance
 deps: ## install the Debian and npm packages that are missing
 	@deploy/dependencies test
 
+# The page that a browser sees; Node builds it, the edge serves the files.
+console: $(BUILD_ROOT)/console/index.html ## build the console
+
+$(BUILD_ROOT)/console/index.html: $(wildcard services/console/*.json services/console/*.ts services/console/*.html \
+                                  services/console/src/*)
+	@echo "  build   services/console"
+	@PATH="$(CURDIR)/.node/node_modules/node/bin:$$PATH" CONSOLE_OUT='$(abspath $(BUILD_ROOT))/console' \
+	  npm run --silent --prefix services/console build -- --logLevel warn
+
 run up: ## run an instance in the foreground; up: in the background
 	@deploy/dependencies run
-	@$(MAKE) --no-print-directory -j"$$(nproc)" all
+	@$(MAKE) --no-print-directory -j"$$(nproc)" all console
 	@$(INSTANCE) $@
 
 down: ## stop it; nothing is left running
@@ -223,5 +232,5 @@ clean: ## remove what was built (a running instance's data stays)
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all clang-tidy deps run up down audit test check lint format fuzz coverage bench docs dist clean help \
+.PHONY: all console clang-tidy deps run up down audit test check lint format fuzz coverage bench docs dist clean help \
         always test-programs fuzz-programs bench-programs

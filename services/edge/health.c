@@ -101,6 +101,7 @@ static void ready_write(struct ready *ready)
         json_key_bool(&json, parts[i].name, parts[i].there);
     }
     json_key_bool(&json, SLICE("ready"), all);
+    json_key_bool(&json, SLICE("simulated"), thread->edge->config.simulated);
     json_object_end(&json);
     if (!all) answer_header(ready->http, SLICE("retry-after"), SLICE("1"));
     answer_body(ready->http, all ? 200 : 503, SLICE("application/json"), buffer_slice(&body));

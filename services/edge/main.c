@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "services/edge/edge.h"
+#include "services/edge/page.h"
 #include "services/edge/serve.h"
 #include "services/edge/thread.h"
 #include "shared/daemon.h"
@@ -86,6 +87,7 @@ static status edge_configure(struct edge *edge)
     (void)snprintf(edge->via, sizeof(edge->via), "bourse-%s", edge->config.instance);
     TRY(listen_tls(&edge->config, &edge->tls));
     configure_http(edge);
+    page_load(edge->config.console_dir);
     return OK;
 }
 

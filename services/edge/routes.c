@@ -33,6 +33,8 @@ static const struct route routes[] = {
     {"GET", "/healthz", ROUTE_HEALTH, SERVICE_NONE, true},
     {"GET", "/readyz", ROUTE_READY, SERVICE_NONE, true},
     {"GET", "/metrics", ROUTE_METRICS, SERVICE_NONE, true},
+    {"GET", "/", ROUTE_PAGE, SERVICE_NONE, true},
+    {"GET", "/assets/{file}", ROUTE_PAGE, SERVICE_NONE, true},
 };
 #define ROUTE_COUNT (sizeof(routes) / sizeof(routes[0]))
 

@@ -10,6 +10,7 @@ enum route_kind {
     ROUTE_HEALTH,  /* the process lives */
     ROUTE_READY,   /* it can serve */
     ROUTE_METRICS,
+    ROUTE_PAGE, /* what a browser sees */
 };
 enum route_service { SERVICE_NONE, SERVICE_LEDGER, SERVICE_CATALOG, SERVICE_USAGE };
 

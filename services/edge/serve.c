@@ -7,6 +7,7 @@
 #include "services/edge/framing.h"
 #include "services/edge/health.h"
 #include "services/edge/identify.h"
+#include "services/edge/page.h"
 #include "services/edge/routes.h"
 #include "services/edge/thread.h"
 
@@ -49,6 +50,7 @@ static void run_route(struct thread *thread, h2o_req_t *http, const struct route
     case ROUTE_HEALTH: health_answer(http); break;
     case ROUTE_READY: ready_answer(thread, http); break;
     case ROUTE_METRICS: metrics_answer(http); break;
+    case ROUTE_PAGE: page_answer(http, path_of(http)); break;
     }
 }
 

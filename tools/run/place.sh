@@ -114,6 +114,17 @@ place_programs() {
     fi
 }
 
+# The console's files are few and small: a copy in the instance can be read by the edge wherever the checkout lies.
+place_console() {
+    [ -e build/console/index.html ] || return 0
+    rm -rf "$VAR/console.new"
+    cp -r build/console "$VAR/console.new"
+    chmod -R a+rX "$VAR/console.new"
+    rm -rf "$VAR/console"
+    mv "$VAR/console.new" "$VAR/console"
+    set_option console_dir console
+}
+
 # ---- configuration ----
 
 # option_of NAME: its value in bourse.conf, or nothing.
