@@ -139,6 +139,13 @@ status poster_catch_up(struct poster *poster, uint64_t seq)
 
 /* ---- posting -------------------------------------------------------------------------------- */
 
+/* Under the lock. What makes no row is no lag: it is posted with the next that does. */
+static void note_lag(const struct poster *poster)
+{
+    uint64_t posted = atomic_load(&poster->posted_seq);
+    metric_set(posting_lag_records, poster->ending_seq > posted ? poster->synced_seq - posted : 0);
+}
+
 static void note_posted(struct poster *poster, const struct posting *posting)
 {
     memcpy(poster->link, posting->link, HASH_SIZE);
@@ -147,7 +154,7 @@ static void note_posted(struct poster *poster, const struct posting *posting)
     metric_add(posted_records_total, posting->hi - posting->lo);
     (void)pthread_mutex_lock(&poster->lock);
     atomic_store(&poster->posted_seq, posting->hi);
-    metric_set(posting_lag_records, poster->synced_seq > posting->hi ? poster->synced_seq - posting->hi : 0);
+    note_lag(poster);
     (void)pthread_cond_broadcast(&poster->done);
     (void)pthread_mutex_unlock(&poster->lock);
     poster->settings.posted(poster->settings.context, posting->hi);
@@ -331,6 +338,7 @@ void poster_wake(struct poster *poster, uint64_t synced_seq, uint64_t ending_seq
     (void)pthread_mutex_lock(&poster->lock);
     poster->synced_seq = synced_seq;
     poster->ending_seq = ending_seq < synced_seq ? ending_seq : synced_seq;
+    note_lag(poster);
     (void)pthread_cond_signal(&poster->work);
     (void)pthread_mutex_unlock(&poster->lock);
 }
