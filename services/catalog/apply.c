@@ -62,9 +62,9 @@ static status apply_body(struct db *db, void *context)
     if (applying->seen == NULL) return FAIL(TOO_LARGE);
     TRY(apply_rows(applying));
     applying->report->revision = applying->before->revision;
-    if (applying->report->changed)
-        TRY(store_raise_revision(db, applying->prices_changed, &applying->report->revision));
-    return applying->settings->dry_run ? FAIL(END) : OK;
+    if (applying->settings->dry_run) return FAIL(END);
+    if (!applying->report->changed) return OK;
+    return store_raise_revision(db, applying->prices_changed, &applying->report->revision);
 }
 
 static status apply_rows(struct applying *applying)
@@ -99,16 +99,19 @@ static bool provider_differs(const struct market_provider *known,
            !slice_equal(known->status_page_url, facts->status_page_url);
 }
 
+static status insert_provider(struct applying *applying, uint32_t index)
+{
+    applying->report->providers_new++;
+    applying->report->changed = true;
+    return store_insert_provider(applying->db, &applying->facts->providers[index],
+                                 &applying->provider_ids[index]);
+}
+
 static status apply_provider(struct applying *applying, uint32_t index)
 {
     const struct provider_facts *provider = &applying->facts->providers[index];
     const struct market_provider *known = market_find_provider(applying->before, provider->slug);
-    if (known == NULL) {
-        TRY(store_insert_provider(applying->db, provider, &applying->provider_ids[index]));
-        applying->report->providers_new++;
-        applying->report->changed = true;
-        return OK;
-    }
+    if (known == NULL) return insert_provider(applying, index);
     applying->provider_ids[index] = known->id;
     if (!provider_differs(known, provider)) return OK;
     applying->report->changed = true;

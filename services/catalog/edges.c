@@ -153,6 +153,9 @@ static status receive_hello(struct edges *edges, struct edge_connection *connect
 {
     struct message_hello hello;
     TRY(message_decode_hello(frame->body, &hello));
+    /* This version and the one before: an edge that drains may be older than we are. */
+    if (hello.version > MESSAGE_VERSION || hello.version + 1 < MESSAGE_VERSION)
+        return FAIL(MALFORMED);
     struct buffer *out = peer_out(connection->peer);
     if (out == NULL) return FAIL(OVERLOADED);
     struct message_welcome welcome = {

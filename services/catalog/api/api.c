@@ -27,6 +27,8 @@ static const struct control_route routes[] = {
      api_operator_provider_live},
     {"POST", "/operator/providers/{slug}/simulated", ACCESS_OPERATOR, SMALL_BODY_MAX, false, false,
      api_operator_provider_simulated},
+    {"GET", "/operator/models/{author}/{slug}/endpoints", ACCESS_OPERATOR, 0, false, false,
+     api_operator_endpoints},
     {"PATCH", "/operator/endpoints/{id}", ACCESS_OPERATOR, SMALL_BODY_MAX, true, false,
      api_operator_endpoint_change},
     {"POST", "/operator/models/{author}/{slug}/endpoints/{tag}/price", ACCESS_OPERATOR,
@@ -51,4 +53,14 @@ status catalog_api_start(struct catalog *catalog, struct token_verifier *verifie
         .context = catalog,
     };
     return control_start(&settings, control);
+}
+
+slice api_join_slug(const struct control_request *request, char memory[API_SLUG_MAX])
+{
+    struct buffer slug;
+    buffer_init_fixed(&slug, memory, API_SLUG_MAX);
+    buffer_append(&slug, request->params[0]);
+    buffer_append_char(&slug, '/');
+    buffer_append(&slug, request->params[1]);
+    return status_ok(buffer_finish(&slug)) ? buffer_slice(&slug) : SLICE_NONE;
 }

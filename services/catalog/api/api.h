@@ -9,7 +9,11 @@
 status catalog_api_start(struct catalog *catalog, struct token_verifier *verifier,
                          struct control **control);
 
-/* models.c, providers.c: public */
+/* author/slug of the first two parameters of a path; empty when it is longer than any. */
+#define API_SLUG_MAX 256
+slice api_join_slug(const struct control_request *request, char memory[API_SLUG_MAX]);
+
+/* models.c: public */
 status api_models_list(struct control_request *request, struct control_response *response);
 status api_models_count(struct control_request *request, struct control_response *response);
 status api_model_read(struct control_request *request, struct control_response *response);
@@ -29,6 +33,7 @@ status api_operator_provider_live(struct control_request *request,
                                   struct control_response *response);
 status api_operator_provider_simulated(struct control_request *request,
                                        struct control_response *response);
+status api_operator_endpoints(struct control_request *request, struct control_response *response);
 status api_operator_endpoint_change(struct control_request *request,
                                     struct control_response *response);
 status api_operator_price_set(struct control_request *request, struct control_response *response);

@@ -72,26 +72,13 @@ static status find_for_sale(const struct market *market, slice slug,
     return OK;
 }
 
-static slice join_slug(struct control_request *request)
-{
-    slice author = request->params[0];
-    slice name = request->params[1];
-    char *memory = arena_alloc(request->arena, author.len + name.len + 1);
-    if (memory == NULL) return SLICE_NONE;
-    struct buffer slug;
-    buffer_init_fixed(&slug, memory, author.len + name.len + 1);
-    buffer_append(&slug, author);
-    buffer_append_char(&slug, '/');
-    buffer_append(&slug, name);
-    return buffer_slice(&slug);
-}
-
 status api_model_read(struct control_request *request, struct control_response *response)
 {
     SCOPED(market_release) struct market *market = NULL;
     const struct market_model *model;
+    char memory[API_SLUG_MAX];
     TRY(present_market(request, &market));
-    TRY(find_for_sale(market, join_slug(request), response, &model));
+    TRY(find_for_sale(market, api_join_slug(request, memory), response, &model));
     json_object_begin(&response->json);
     json_key_raw(&response->json, SLICE("data"), model->json);
     json_object_end(&response->json);
@@ -114,8 +101,9 @@ status api_model_endpoints(struct control_request *request, struct control_respo
     struct catalog *catalog = request->service;
     SCOPED(market_release) struct market *market = NULL;
     const struct market_model *model;
+    char memory[API_SLUG_MAX];
     TRY(present_market(request, &market));
-    TRY(find_for_sale(market, join_slug(request), response, &model));
+    TRY(find_for_sale(market, api_join_slug(request, memory), response, &model));
     json_object_begin(&response->json);
     json_key(&response->json, SLICE("data"));
     render_endpoints(&response->json, model, catalog->health, clock_monotonic_ms());

@@ -212,6 +212,53 @@ status api_operator_provider_simulated(struct control_request *request,
 
 /* ---- endpoints ------------------------------------------------------------------------------- */
 
+static void write_endpoint(struct json_writer *w, const struct market_endpoint *endpoint,
+                           struct health *health)
+{
+    static const char *const states[] = {
+        [HEALTH_STABLE] = "stable", [HEALTH_DEGRADED] = "degraded", [HEALTH_DOWN] = "down"};
+    struct health_view view;
+    health_read(health, endpoint->id, clock_monotonic_ms(), &view);
+    json_object_begin(w);
+    json_key_u64(w, SLICE("id"), endpoint->id);
+    json_key_string(w, SLICE("tag"), endpoint->tag);
+    json_key_string(w, SLICE("provider"), endpoint->provider->slug);
+    json_key_string(w, SLICE("upstream_model"), endpoint->upstream_model);
+    json_key_bool(w, SLICE("disabled"), endpoint->disabled);
+    json_key_bool(w, SLICE("served"), market_is_served(endpoint));
+    json_key_string(w, SLICE("health"), slice_of(states[view.state]));
+    json_key_string_or_null(w, SLICE("price_source"), endpoint->price_source);
+    json_key(w, SLICE("pricing"));
+    if (endpoint->price == NULL) {
+        json_null(w);
+    } else {
+        render_pricing(w, endpoint->price);
+    }
+    json_object_end(w);
+}
+
+/* All endpoints of a model, those without a price and those that are off among them. */
+status api_operator_endpoints(struct control_request *request, struct control_response *response)
+{
+    struct catalog *catalog = request->service;
+    SCOPED(market_release) struct market *market = catalog_market(catalog);
+    if (market == NULL) return FAIL(CATALOG_DOWN);
+    char memory[API_SLUG_MAX];
+    slice slug = api_join_slug(request, memory);
+    const struct market_model *model = market_find_model(market, slug);
+    if (model == NULL)
+        return control_fail(response, FAIL(NOT_FOUND), SLICE("No model has this id."));
+    struct json_writer *w = &response->json;
+    json_object_begin(w);
+    json_key(w, SLICE("data"));
+    json_array_begin(w);
+    for (uint32_t i = 0; i < model->endpoint_count; i++)
+        write_endpoint(w, &model->endpoints[i], catalog->health);
+    json_array_end(w);
+    json_object_end(w);
+    return OK;
+}
+
 struct endpoint_wish {
     uint32_t id;
     bool disabled;
@@ -255,15 +302,10 @@ status api_operator_endpoint_change(struct control_request *request,
 
 static status find_endpoint(struct change *change, const struct market_endpoint **endpoint)
 {
-    const slice *params = change->request->params;
-    char memory[256];
-    struct buffer slug;
-    buffer_init_fixed(&slug, memory, sizeof(memory));
-    buffer_append(&slug, params[0]);
-    buffer_append_char(&slug, '/');
-    buffer_append(&slug, params[1]);
-    const struct market_model *model = market_find_model(change->market, buffer_slice(&slug));
-    *endpoint = model == NULL ? NULL : market_find_endpoint(model, params[2]);
+    char memory[API_SLUG_MAX];
+    const struct market_model *model =
+        market_find_model(change->market, api_join_slug(change->request, memory));
+    *endpoint = model == NULL ? NULL : market_find_endpoint(model, change->request->params[2]);
     if (*endpoint != NULL) return OK;
     return control_fail(change->response, FAIL(NOT_FOUND),
                         SLICE("No endpoint of this model has this tag."));

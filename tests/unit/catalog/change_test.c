@@ -261,6 +261,7 @@ TEST(a_dry_run_reports_and_changes_nothing)
     assert_ok(call((struct call){
         .handler = api_catalog_load, .body = CATALOG("0.000002"), .query = "dry_run=true"}));
     assert_int_equal(number("prices_new"), 2);
+    assert_int_equal(number("revision"), 0);
     load(CATALOG("0.000002"));
     assert_int_equal(number("prices_new"), 2); /* they were not there */
     assert_int_equal(number("revision"), 1);
@@ -487,6 +488,25 @@ TEST(a_provider_that_cannot_be_live_says_why)
     assert_fails(go_live("openai", "{'key':'x','base_url':'ftp://x'}"), BAD_REQUEST);
 }
 
+TEST(the_operator_sees_every_endpoint_with_its_number)
+{
+    load(CATALOG("2")); /* a wrong unit: without a price */
+    assert_ok(
+        call((struct call){.handler = api_operator_endpoints, .params = {"openai", "gpt-x"}}));
+    struct json_iterator i = json_iterate(json_get(answer(), SLICE("data")));
+    assert_int_equal(json_count(i.container), 2);
+    assert_true(json_next(&i));
+    assert_slice(json_raw(json_get(i.value, SLICE("id"))), "1");
+    assert_slice(json_raw(json_get(i.value, SLICE("served"))), "false");
+    assert_slice(json_raw(json_get(i.value, SLICE("pricing"))), "null");
+    assert_slice(json_raw(json_get(i.value, SLICE("price_source"))), "null");
+    assert_slice(json_raw(json_get(i.value, SLICE("health"))), "\"stable\"");
+    assert_true(json_next(&i));
+    assert_slice(json_raw(json_get(i.value, SLICE("served"))), "true");
+    assert_fails(call((struct call){.handler = api_operator_endpoints, .params = {"a", "b"}}),
+                 NOT_FOUND);
+}
+
 TEST(an_endpoint_is_switched_off_and_on)
 {
     load(CATALOG("0.000002"));
@@ -561,6 +581,7 @@ int main(void)
         CHANGE_TEST(a_provider_goes_live_with_a_sealed_key_and_back),
         CHANGE_TEST(loading_leaves_the_address_of_a_live_provider_alone),
         CHANGE_TEST(a_provider_that_cannot_be_live_says_why),
+        CHANGE_TEST(the_operator_sees_every_endpoint_with_its_number),
         CHANGE_TEST(an_endpoint_is_switched_off_and_on),
         CHANGE_TEST(a_provider_of_the_operators_own_is_added),
         CHANGE_TEST(without_the_database_the_last_market_stays),

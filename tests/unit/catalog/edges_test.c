@@ -341,6 +341,13 @@ TEST(an_edge_that_does_not_greet_first_is_closed)
     wait_for(seen.closed == 1);
 }
 
+TEST(an_edge_of_a_later_version_is_closed)
+{
+    struct message_hello hello = {.version = MESSAGE_VERSION + 1, .threads = 1};
+    message_encode_hello(peer_out(peer), 0, &hello);
+    wait_for(seen.closed == 1);
+}
+
 TEST(a_second_greeting_closes_the_edge)
 {
     say_hello(true);
@@ -373,6 +380,7 @@ int main(void)
         EDGES_TEST(a_simulated_provider_has_a_harmless_key),
         EDGES_TEST(a_provider_without_a_key_is_not_found),
         EDGES_TEST(an_edge_that_does_not_greet_first_is_closed),
+        EDGES_TEST(an_edge_of_a_later_version_is_closed),
         EDGES_TEST(a_second_greeting_closes_the_edge),
         EDGES_TEST(a_message_that_an_edge_may_not_send_closes_it),
     };
