@@ -3,7 +3,7 @@
 // path with a space. What it answers to customers is other files' business.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFileSync, readdirSync, readlinkSync, mkdtempSync, rmSync, existsSync, statSync } from 'node:fs';
+import { chmodSync, readFileSync, readdirSync, readlinkSync, mkdtempSync, rmSync, existsSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -13,6 +13,7 @@ const DEADLINE_MS = 60_000;
 const PROGRAMS = ['postgres', 'ledger', 'catalog', 'usage', 'simprovider', 'edge'];
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const parent = mkdtempSync('/tmp/bourse instance ');
+chmodSync(parent, 0o755); // the system users must get in, or the data would move to /var/lib and outlive this file
 const directory = join(parent, 'var');
 let port;
 
@@ -102,6 +103,7 @@ after(async () => {
 
 test('up returns when the instance serves, and says that answers are simulated', async () => {
     assert.equal(await readyStatus(), 200);
+    assert.ok(processesOfInstance().length > PROGRAMS.length); // the look that finds nothing after down finds them now
     const output = await makeOk('up');
     assert.match(output, /already running/);
     assert.match(output, /ANSWERS ARE SIMULATED/);
