@@ -109,6 +109,7 @@ static void write_metadata(struct json_writer *json, const struct failure *failu
                            const struct error_row *row)
 {
     json_key_string(json, SLICE("error_type"), slice_of(row->type));
+    json_key_string(json, SLICE("error_name"), slice_of(row->name));
     if (failure->field.len > 0) json_key_string(json, SLICE("field"), failure->field);
     if (failure->generation.len > 0)
         json_key_string(json, SLICE("generation_id"), failure->generation);

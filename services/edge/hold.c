@@ -21,9 +21,8 @@ static void hold_too_slow(h2o_timeout_entry_t *entry);
 enum step_result step_read(struct request *request)
 {
     struct fault fault;
-    const slice body = {request->http->entity.base == NULL ? "" : request->http->entity.base,
-                        request->http->entity.len};
-    status read = read_chat(body, &request->document, &request->arena, &request->wish, &fault);
+    status read =
+        read_chat(request->body, &request->document, &request->arena, &request->wish, &fault);
     if (status_ok(read)) return STEP_NEXT;
     return request_fail(request, &(struct failure){
                                      .cause = read,

@@ -26,6 +26,8 @@ struct connection {
     struct listener *listener;
     struct connection *next, *before;
     h2o_socket_t *socket;
+    void (*gone)(void *context); /* of the request being served; NULL: nobody watches */
+    void *gone_context;
     unsigned resets;
     bool cut;
 };
@@ -206,11 +208,40 @@ void listen_cut_uploads(struct listener *listener, size_t bytes_max)
     }
 }
 
+static struct connection *connection_of(h2o_req_t *http)
+{
+    h2o_socket_t *socket = http->conn->callbacks->get_socket(http->conn);
+    return socket == NULL ? NULL : socket->on_close.data;
+}
+
+/* The library starts reading again by itself when the answer is out, and finds what has come meanwhile. */
+static void watched(h2o_socket_t *socket, const char *error)
+{
+    struct connection *connection = socket->on_close.data;
+    h2o_socket_read_stop(socket);
+    void (*gone)(void *context) = TAKE(connection->gone);
+    if (error != NULL && gone != NULL) gone(connection->gone_context);
+}
+
+void listen_watch(h2o_req_t *http, void (*gone)(void *context), void *context)
+{
+    struct connection *connection = http->version >= 0x200 ? NULL : connection_of(http);
+    if (connection == NULL) return;
+    connection->gone = gone;
+    connection->gone_context = context;
+    h2o_socket_read_start(connection->socket, watched);
+}
+
+void listen_watch_end(h2o_req_t *http)
+{
+    struct connection *connection = http->version >= 0x200 ? NULL : connection_of(http);
+    if (connection != NULL) connection->gone = NULL;
+}
+
 void listen_count_end(h2o_req_t *http, bool finished)
 {
     if (http->version < 0x200) return;
-    h2o_socket_t *socket = http->conn->callbacks->get_socket(http->conn);
-    struct connection *connection = socket == NULL ? NULL : socket->on_close.data;
+    struct connection *connection = connection_of(http);
     if (connection == NULL) return;
     if (!finished)
         connection->resets += RESET_COST;
@@ -219,5 +250,5 @@ void listen_count_end(h2o_req_t *http, bool finished)
     if (connection->resets <= RESET_BUDGET || connection->cut) return;
     connection->cut = true;
     metric_add(rapid_resets_total, 1);
-    (void)shutdown(h2o_socket_get_fd(socket), SHUT_RDWR);
+    (void)shutdown(h2o_socket_get_fd(connection->socket), SHUT_RDWR);
 }

@@ -21,6 +21,7 @@
 #define KEPT_BYTES         ((size_t)64 * 1024) /* a larger buffer is not kept */
 #define KEPT_NODES         4096u
 #define ARENA_SLACK        ((size_t)16 * 1024 * 1024) /* beside an answer of the largest size */
+#define COPIED_BODY_MAX    ((size_t)64 * 1024)
 #define HTTP_CLIENT_CLOSED 499
 
 typedef enum step_result (*step_run)(struct request *request);
@@ -36,6 +37,8 @@ struct client {
 };
 
 static status admit(struct thread *thread, size_t body_bytes);
+static void take_body(struct request *request);
+static void client_gone(void *context);
 static struct request *request_take(struct thread *thread);
 static void request_give_back(struct request *request);
 static void run_steps(struct request *request);
@@ -66,7 +69,21 @@ void request_start(struct thread *thread, h2o_req_t *http, slice request_id)
                               memory_order_relaxed);
     metric_add(bytes_in_flight, request->body_bytes);
     h2o_timeout_link(thread->loop, &thread->tick, &request->tick);
+    take_body(request);
     run_steps(request);
+}
+
+/* A body of the usual size is copied, so that the connection can be watched; with a large one a client that
+ * leaves shows at the next tick only. A head without body would have to be copied too: it is refused anyhow. */
+static void take_body(struct request *request)
+{
+    const h2o_iovec_t entity = request->http->entity;
+    request->body = entity.len == 0 ? SLICE_NONE : (slice){entity.base, entity.len};
+    if (entity.len == 0 || entity.len > COPIED_BODY_MAX) return;
+    slice copy = arena_copy(&request->arena, request->body);
+    if (copy.data == NULL) return;
+    request->body = copy;
+    listen_watch(request->http, client_gone, request);
 }
 
 static status admit(struct thread *thread, size_t body_bytes)
@@ -190,6 +207,7 @@ static void client_disposed(void *memory)
     struct request *request = ((struct client *)memory)->request;
     request_pin(request);
     bool finished = request->over && !request->abandoned;
+    listen_watch_end(request->http);
     listen_count_end(request->http, finished);
     request_abandon(request);
     request->http = NULL;
@@ -225,13 +243,23 @@ static void close_client(struct request *request)
     h2o_send(http, NULL, 0, H2O_SEND_STATE_ERROR);
 }
 
+static void client_gone(void *context)
+{
+    struct request *request = context;
+    request_pin(request);
+    if (!request->final_sent) {
+        request_abandon(request);
+        close_client(request);
+    }
+    request_unpin(request);
+}
+
 static void request_tick(h2o_timeout_entry_t *entry)
 {
     struct request *request = H2O_STRUCT_FROM_MEMBER(struct request, tick, entry);
     request_pin(request);
     if (!request->final_sent && client_left(request)) {
-        request_abandon(request);
-        close_client(request);
+        client_gone(request);
     } else {
         uint64_t now_ms = clock_monotonic_ms();
         settle_tick(request, now_ms);

@@ -89,6 +89,7 @@ struct request {
     bool abandoned; /* the client's side is gone */
     status ended;   /* the failure it was answered with, if any */
     uint64_t started_us;
+    slice body;        /* the client's, or a copy in the arena */
     size_t body_bytes; /* counted in edge->body_bytes */
 
     uint64_t identify_call;
