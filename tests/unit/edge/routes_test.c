@@ -70,7 +70,8 @@ TEST(a_path_that_climbs_is_unknown)
 TEST(almost_an_address_is_none)
 {
     struct routes_match match;
-    assert_fails(find("GET", "/", &match), UNKNOWN_ROUTE);
+    assert_fails(find("GET", "/assets", &match), UNKNOWN_ROUTE);
+    assert_fails(find("GET", "/assets/../bourse.conf", &match), UNKNOWN_ROUTE);
     assert_fails(find("GET", "", &match), UNKNOWN_ROUTE);
     assert_fails(find("GET", "/api/v1/keys/", &match), UNKNOWN_ROUTE);
     assert_fails(find("POST", "/api/v1/chat/completions/", &match), UNKNOWN_ROUTE);
