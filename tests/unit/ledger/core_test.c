@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The core event by event, where a table line cannot say it: order of answers and syncs, numbers, capacity. */
+#include "tests/unit/test.h"
+
+#include "tests/unit/ledger/world.h"
+
+#define CENT ((int64_t)10000000)
+#define DOLLAR ((int64_t)1000000000)
+
+static void with_credit(struct world *world, int64_t nano)
+{
+    world_init(world);
+    model_org(&world->model, 1)->paid = nano;
+    (void)model_add_key(&world->model, 1, 1);
+}
+
+static struct message_hold hold_of(int64_t nano)
+{
+    return (struct message_hold){.caller_version = 1, .fixed = {nano}, .price_ids = {1, {WORLD_PRICE}}};
+}
+
+static struct message_held take(struct world *world, int64_t nano)
+{
+    struct message_hold message = hold_of(nano);
+    return world_hold(world, 1, &message);
+}
+
+TEST(a_settle_is_acknowledged_only_after_the_sync_that_covers_it)
+{
+    struct world world;
+    with_credit(&world, DOLLAR);
+    struct message_held held = take(&world, 10 * CENT);
+    struct message_settle settle = {.n = 1, .hold = held.hold, .price_id = WORLD_PRICE,
+                                    .usage = world_usage(3 * CENT), .charge = {3 * CENT}};
+    struct core_event event = {.type = EVENT_SETTLE, .link = world.link,
+                               .settle = {.message = &settle, .place = world_place(&world, held.hold)}};
+    world.answered = false;
+    world_step_only(&world, &event);
+    assert_false(world.answered);
+    world_sync(&world);
+    assert_true(world.answered);
+    assert_int_equal(world.last.settled.charge.nano, 3 * CENT);
+    world_free(&world);
+}
+
+TEST(a_settle_is_acknowledged_at_once_where_durability_is_fast)
+{
+    struct world world;
+    world_init(&world);
+    core_free(&world.core);
+    world.settings.strict = false;
+    world.core = core_new(&world.settings);
+    world_step_only(&world, &(struct core_event){.type = EVENT_PRICES, .prices = world.prices});
+    world_connect(&world, NULL, 0);
+    model_org(&world.model, 1)->paid = DOLLAR;
+    (void)model_add_key(&world.model, 1, 1);
+    struct message_held held = take(&world, CENT);
+    struct message_settle settle = {.n = 1, .hold = held.hold, .price_id = WORLD_PRICE,
+                                    .usage = world_usage(CENT), .charge = {CENT}};
+    struct core_event event = {.type = EVENT_SETTLE, .link = world.link,
+                               .settle = {.message = &settle, .place = world_place(&world, held.hold)}};
+    world.answered = false;
+    world_step_only(&world, &event);
+    assert_true(world.answered);
+    world_free(&world);
+}
+
+TEST(a_repeated_settle_is_acknowledged_without_a_record)
+{
+    struct world world;
+    with_credit(&world, DOLLAR);
+    struct message_held held = take(&world, 10 * CENT);
+    assert_int_equal(world_settle(&world, 1, held.hold, 3 * CENT), 3 * CENT);
+    uint64_t seq = core_view(world.core).seq_last;
+    assert_int_equal(world_settle(&world, 1, held.hold, 3 * CENT), 3 * CENT);
+    assert_int_equal(core_view(world.core).seq_last, seq);
+    world_free(&world);
+}
+
+TEST(a_gap_in_the_numbers_closes_the_connection_and_books_nothing)
+{
+    struct world world;
+    with_credit(&world, DOLLAR);
+    struct message_held first = take(&world, 10 * CENT);
+    struct message_held second = take(&world, 10 * CENT);
+    assert_int_equal(world_settle(&world, 1, first.hold, CENT), CENT);
+    assert_int_equal(world_settle(&world, 3, second.hold, CENT), -1);
+    assert_true(world.closed);
+    assert_int_equal(core_view(world.core).holds_open, 1);
+    world_free(&world);
+}
+
+TEST(another_thread_of_the_edge_cannot_settle_a_hold)
+{
+    struct world world;
+    with_credit(&world, DOLLAR);
+    struct message_held held = take(&world, 10 * CENT);
+    struct message_hello hello = {.version = MESSAGE_VERSION, .incarnation = WORLD_EDGE, .thread = 1};
+    world_step(&world, &(struct core_event){.type = EVENT_HELLO, .link = 99, .hello = &hello});
+    struct message_settle settle = {.n = 1, .hold = held.hold, .price_id = WORLD_PRICE,
+                                    .usage = world_usage(CENT), .charge = {CENT}};
+    struct core_event event = {.type = EVENT_SETTLE, .link = 99,
+                               .settle = {.message = &settle, .place = world_place(&world, held.hold)}};
+    world_step(&world, &event);
+    assert_int_equal(world.last.settled.charge.nano, 0);
+    assert_int_equal(core_view(world.core).holds_open, 1);
+    world_free(&world);
+}
+
+TEST(a_hold_of_another_incarnation_is_not_settled)
+{
+    struct world world;
+    with_credit(&world, DOLLAR);
+    struct message_held held = take(&world, 10 * CENT);
+    struct message_settle settle = {.n = 1, .hold = held.hold, .price_id = WORLD_PRICE,
+                                    .usage = world_usage(CENT), .charge = {CENT}};
+    struct generation_place place = world_place(&world, held.hold);
+    place.incarnation++;
+    world_step(&world, &(struct core_event){.type = EVENT_SETTLE, .link = world.link,
+                                            .settle = {.message = &settle, .place = place}});
+    assert_int_equal(world.last.settled.charge.nano, 0);
+    assert_int_equal(core_view(world.core).holds_open, 1);
+    world_free(&world);
+}
+
+TEST(a_charge_that_the_edge_computed_differently_is_booked_as_the_ledger_computes_it)
+{
+    struct world world;
+    with_credit(&world, DOLLAR);
+    struct message_held held = take(&world, 10 * CENT);
+    struct message_settle settle = {.n = 1, .hold = held.hold, .price_id = WORLD_PRICE,
+                                    .usage = world_usage(3 * CENT), .charge = {1}};
+    world_step(&world, &(struct core_event){.type = EVENT_SETTLE, .link = world.link,
+                                            .settle = {.message = &settle, .place = world_place(&world, held.hold)}});
+    assert_int_equal(world.last.settled.charge.nano, 3 * CENT);
+    world_post(&world);
+    assert_int_equal(world.model.rows[0].charge, 3 * CENT);
+    world_free(&world);
+}
+
+TEST(holds_wait_while_the_database_is_down_and_are_refused_as_down_not_as_poor)
+{
+    struct world world;
+    with_credit(&world, DOLLAR);
+    struct message_held held = take(&world, CENT); /* the caller is known now */
+    (void)world_settle(&world, 0, held.hold, 0);
+    world.database_down = true;
+    struct message_held refused = take(&world, 90 * CENT);
+    assert_int_equal(refused.error, ERROR_LEDGER_DOWN);
+    world.database_down = false;
+    assert_int_equal(take(&world, 90 * CENT).error, ERROR_NONE);
+    world_free(&world);
+}
+
+TEST(what_is_leased_serves_while_the_database_is_down)
+{
+    struct world world;
+    with_credit(&world, 10 * DOLLAR);
+    uint64_t first = take(&world, DOLLAR).hold;
+    uint64_t second = take(&world, DOLLAR).hold;
+    (void)world_settle(&world, 0, first, 0);
+    (void)world_settle(&world, 0, second, 0);
+    world.database_down = true;
+    assert_int_equal(take(&world, 2 * DOLLAR).error, ERROR_NONE);
+    world_free(&world);
+}
+
+TEST(no_hold_is_admitted_without_room_in_the_journal_for_its_ending)
+{
+    struct world world;
+    with_credit(&world, DOLLAR);
+    assert_int_equal(take(&world, CENT).error, ERROR_NONE);
+    world_step_only(&world, &(struct core_event){.type = EVENT_JOURNAL, .journal = {.room = 2 * RECORD_SIZE_MAX}});
+    struct message_hold message = hold_of(CENT);
+    struct core_event event = {.type = EVENT_HOLD, .link = world.link, .hold = {model_hash(1), &message}};
+    world_step_only(&world, &event);
+    assert_int_equal(world.last.held.error, ERROR_LEDGER_FULL);
+    world_free(&world);
+}
+
+TEST(more_holds_than_slots_are_refused_and_a_freed_slot_serves_again)
+{
+    struct world world;
+    with_credit(&world, 1000 * DOLLAR);
+    uint64_t first = 0;
+    for (uint32_t i = 0; i < world.settings.holds_max; i++) {
+        struct message_held held = take(&world, CENT);
+        assert_int_equal(held.error, ERROR_NONE);
+        if (i == 0) first = held.hold;
+    }
+    assert_int_equal(take(&world, CENT).error, ERROR_LEDGER_FULL);
+    (void)world_settle(&world, 0, first, CENT);
+    assert_int_equal(take(&world, CENT).error, ERROR_NONE);
+    world_free(&world);
+}
+
+TEST(slots_of_idle_accounts_are_used_again)
+{
+    struct world world;
+    world_init(&world);
+    for (int64_t i = 1; i <= 20; i++) {
+        model_org(&world.model, i)->paid = DOLLAR;
+        (void)model_add_key(&world.model, i, i);
+    }
+    core_free(&world.core);
+    world.settings.leases_max = 4;
+    world.core = core_new(&world.settings);
+    world_step_only(&world, &(struct core_event){.type = EVENT_PRICES, .prices = world.prices});
+    world_connect(&world, NULL, 0);
+    for (int64_t i = 1; i <= 20; i++) {
+        struct message_hold message = hold_of(CENT);
+        struct message_held held = world_hold(&world, i, &message);
+        if (held.error == ERROR_LEDGER_FULL) { /* leases on their way back: the next try finds a slot */
+            world_post(&world);
+            world_wait(&world, 1000000000);
+            held = world_hold(&world, i, &message);
+        }
+        assert_int_equal(held.error, ERROR_NONE);
+        (void)world_settle(&world, 0, held.hold, CENT);
+    }
+    world_post(&world);
+    for (int64_t i = 1; i <= 20; i++) {
+        const struct model_org *org = model_org(&world.model, i);
+        assert_int_equal(org->paid + org->escrow, DOLLAR - CENT);
+    }
+    world_free(&world);
+}
+
+TEST(a_lease_slot_that_is_used_again_knows_what_was_settled_before)
+{
+    struct world world;
+    with_credit(&world, DOLLAR);
+    model_org(&world.model, 2)->paid = DOLLAR;
+    (void)model_add_key(&world.model, 2, 2);
+    core_free(&world.core);
+    world.settings.leases_max = 1;
+    world.core = core_new(&world.settings);
+    world_step_only(&world, &(struct core_event){.type = EVENT_PRICES, .prices = world.prices});
+    world_connect(&world, NULL, 0);
+    (void)world_settle(&world, 0, take(&world, 60 * CENT).hold, 60 * CENT);
+    struct message_hold other = hold_of(CENT);
+    (void)world_hold(&world, 2, &other);
+    world_post(&world);
+    world_wait(&world, 1000000000);
+    struct message_held held = world_hold(&world, 2, &other);
+    assert_int_equal(held.error, ERROR_NONE);
+    (void)world_settle(&world, 0, held.hold, CENT);
+    world_post(&world);
+    world_wait(&world, 61000000000); /* org 2's lease is idle and comes back */
+    /* Org 1 has 40 cents left. A slot that forgot the 60 it had settled would lend them once more. */
+    assert_int_equal(take(&world, 41 * CENT).error, ERROR_NO_CREDIT);
+    assert_int_equal(take(&world, 40 * CENT).error, ERROR_NONE);
+    world_free(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_settle_is_acknowledged_only_after_the_sync_that_covers_it),
+        cmocka_unit_test(a_settle_is_acknowledged_at_once_where_durability_is_fast),
+        cmocka_unit_test(a_repeated_settle_is_acknowledged_without_a_record),
+        cmocka_unit_test(a_gap_in_the_numbers_closes_the_connection_and_books_nothing),
+        cmocka_unit_test(another_thread_of_the_edge_cannot_settle_a_hold),
+        cmocka_unit_test(a_hold_of_another_incarnation_is_not_settled),
+        cmocka_unit_test(a_charge_that_the_edge_computed_differently_is_booked_as_the_ledger_computes_it),
+        cmocka_unit_test(holds_wait_while_the_database_is_down_and_are_refused_as_down_not_as_poor),
+        cmocka_unit_test(what_is_leased_serves_while_the_database_is_down),
+        cmocka_unit_test(no_hold_is_admitted_without_room_in_the_journal_for_its_ending),
+        cmocka_unit_test(more_holds_than_slots_are_refused_and_a_freed_slot_serves_again),
+        cmocka_unit_test(slots_of_idle_accounts_are_used_again),
+        cmocka_unit_test(a_lease_slot_that_is_used_again_knows_what_was_settled_before),
+    };
+    return cmocka_run_group_tests_name("ledger core", tests, NULL, NULL);
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything is looked up by walking arrays, and every amount is a plain integer: slow and easy to see through. */
+#include "tests/unit/ledger/model_database.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define HELD_MAX 4096
+
+static void *new_array(size_t count, size_t size)
+{
+    void *array = calloc(count, size);
+    assert(array != NULL);
+    return array;
+}
+
+void model_init(struct model_database *model)
+{
+    *model = (struct model_database){.epoch = 1};
+    model->leases = new_array(MODEL_LEASES_MAX, sizeof(*model->leases));
+    model->periods = new_array(MODEL_PERIODS_MAX, sizeof(*model->periods));
+    model->rows = new_array(MODEL_ROWS_MAX, sizeof(*model->rows));
+}
+
+void model_free(struct model_database *model)
+{
+    free(model->leases);
+    free(model->periods);
+    free(model->rows);
+    *model = (struct model_database){0};
+}
+
+struct key_hash model_hash(int64_t key)
+{
+    struct key_hash hash = {{0}};
+    for (size_t i = 0; i < sizeof(hash.bytes); i++)
+        hash.bytes[i] = (uint8_t)((uint64_t)key * 0x9e3779b97f4a7c15 >> (8 * (i % 8))) ^ (uint8_t)i;
+    return hash;
+}
+
+struct model_org *model_org(struct model_database *model, int64_t org)
+{
+    for (size_t i = 0; i < model->org_count; i++) {
+        if (model->orgs[i].org == org) return &model->orgs[i];
+    }
+    assert(model->org_count < MODEL_ORGS_MAX);
+    model->orgs[model->org_count] = (struct model_org){.org = org};
+    return &model->orgs[model->org_count++];
+}
+
+struct model_key *model_key(struct model_database *model, int64_t key)
+{
+    for (size_t i = 0; i < model->key_count; i++) {
+        if (model->keys[i].caller.key == key) return &model->keys[i];
+    }
+    return NULL;
+}
+
+struct model_key *model_add_key(struct model_database *model, int64_t org, int64_t key)
+{
+    assert(model->key_count < MODEL_KEYS_MAX);
+    struct model_key *added = &model->keys[model->key_count++];
+    *added = (struct model_key){
+        .stored = model_hash(key),
+        .caller = {.org = org, .workspace = 1, .key = key, .version = 1, .kind = CALLER_KEY}};
+    return added;
+}
+
+struct model_period *model_period(struct model_database *model, int64_t org, int64_t meter, int64_t period)
+{
+    for (size_t i = 0; i < model->period_count; i++) {
+        struct model_period *found = &model->periods[i];
+        if (found->org == org && found->meter == meter && found->period == period) return found;
+    }
+    assert(model->period_count < MODEL_PERIODS_MAX);
+    struct model_period *made = &model->periods[model->period_count++];
+    *made = (struct model_period){.org = org, .meter = meter, .period = period};
+    return made;
+}
+
+static struct model_lease *find_lease(struct model_database *model, const struct model_lease *key)
+{
+    for (size_t i = 0; i < model->lease_count; i++) {
+        struct model_lease *found = &model->leases[i];
+        if (found->org == key->org && found->meter == key->meter && found->period == key->period &&
+            found->epoch == key->epoch)
+            return found;
+    }
+    assert(model->lease_count < MODEL_LEASES_MAX);
+    model->leases[model->lease_count] = *key;
+    return &model->leases[model->lease_count++];
+}
+
+void model_answer_caller(const struct model_database *model, const struct key_hash *stored,
+                         struct caller_answer *answer)
+{
+    *answer = (struct caller_answer){.stored = *stored, .error = ERROR_BAD_KEY};
+    for (size_t i = 0; i < model->key_count; i++) {
+        const struct model_key *key = &model->keys[i];
+        if (memcmp(key->stored.bytes, stored->bytes, sizeof(stored->bytes)) != 0) continue;
+        answer->error = key->disabled ? ERROR_KEY_DISABLED : ERROR_NONE;
+        answer->caller = key->caller;
+        answer->has_limit = key->has_limit;
+        answer->limit_cadence = key->cadence;
+    }
+}
+
+/* ---- leases ----------------------------------------------------------------------------------- */
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Promotional money was spent first, so what is left of it is granted_promo - settled; it goes back last. */
+static void give_back(struct model_org *org, struct model_lease *lease, int64_t back)
+{
+    int64_t rest = lease->granted - lease->settled - lease->returned;
+    int64_t promo_rest = larger(0, lease->granted_promo - lease->settled);
+    int64_t paid_back = smaller(back, rest - promo_rest);
+    assert(back >= 0 && back <= rest && paid_back >= 0);
+    lease->returned += back;
+    lease->granted_promo -= back - paid_back;
+    org->escrow -= back;
+    org->paid += paid_back;
+    org->promo += back - paid_back;
+}
+
+static void lease_credit(struct model_org *org, struct model_lease *lease, const struct lease_item *item,
+                         struct lease_total *total)
+{
+    int64_t rest = lease->granted - lease->settled - lease->returned;
+    int64_t back = larger(0, item->returned.nano - lease->returned);
+    give_back(org, lease, smaller(back, rest));
+    int64_t available = org->paid + org->promo;
+    int64_t chunk = smaller(available, larger(item->need.nano, smaller(item->want.nano, available / 2)));
+    if (org->frozen) chunk = 0;
+    int64_t promo = smaller(chunk, org->promo);
+    org->promo -= promo;
+    org->paid -= chunk - promo;
+    org->escrow += chunk;
+    lease->granted += chunk;
+    lease->granted_promo += promo;
+    total->available.nano = available - chunk;
+}
+
+static void lease_room(struct model_database *model, struct model_lease *lease, const struct lease_item *item,
+                       struct lease_total *total, bool frozen)
+{
+    struct model_period *period = model_period(model, lease->org, lease->meter, lease->period);
+    const struct model_key *key = model_key(model, lease->meter / CADENCE_COUNT);
+    int64_t rest = lease->granted - lease->settled - lease->returned;
+    int64_t back = smaller(rest, larger(0, item->returned.nano - lease->returned));
+    lease->returned += back;
+    period->leased -= back;
+    bool limited = key != NULL && key->has_limit && meter_of_key(key->caller.key, key->cadence) == lease->meter;
+    int64_t available = limited ? larger(0, key->limit - period->spent - period->leased) : INT64_MAX;
+    int64_t chunk = smaller(available, larger(item->need.nano, smaller(item->want.nano, available / 2)));
+    if (frozen) chunk = 0;
+    lease->granted += chunk;
+    period->leased += chunk;
+    total->available.nano = limited ? available - chunk : INT64_MAX;
+}
+
+void model_answer_lease(struct model_database *model, uint64_t epoch, const struct lease_request *request,
+                        struct lease_answer *answer)
+{
+    struct model_org *org = model_org(model, request->org);
+    *answer = (struct lease_answer){.org = request->org, .frozen = org->frozen, .count = request->count};
+    for (uint8_t i = 0; i < request->count; i++) {
+        const struct lease_item *item = &request->items[i];
+        struct lease_total *total = &answer->items[i];
+        struct model_lease key = {.org = request->org, .meter = item->meter, .period = item->period,
+                                  .epoch = (int64_t)epoch};
+        struct model_lease *lease = find_lease(model, &key);
+        if (item->meter == 0) lease_credit(org, lease, item, total);
+        else lease_room(model, lease, item, total, org->frozen);
+        total->meter = item->meter;
+        total->period = item->period;
+        total->granted.nano = lease->granted;
+        total->settled.nano = lease->settled;
+        total->returned.nano = lease->returned;
+    }
+}
+
+void model_move(struct model_database *model, struct core *core)
+{
+    static struct lease_held held[HELD_MAX];
+    uint32_t held_count = core_list_held(core, held, HELD_MAX);
+    assert(held_count <= HELD_MAX);
+    size_t old_count = model->lease_count;
+    for (size_t i = 0; i < old_count; i++) {
+        struct model_lease *old = &model->leases[i];
+        int64_t rest = old->granted - old->settled - old->returned;
+        if (rest == 0 || old->epoch == (int64_t)model->epoch) continue;
+        int64_t keep = 0;
+        for (uint32_t j = 0; j < held_count; j++) {
+            bool same = held[j].org == old->org && held[j].meter == old->meter && held[j].period == old->period;
+            if (same) keep = smaller(rest, held[j].held.nano);
+        }
+        if (old->meter == 0) give_back(model_org(model, old->org), old, rest - keep);
+        else model_period(model, old->org, old->meter, old->period)->leased -= rest - keep;
+        int64_t promo = larger(0, old->granted_promo - old->settled);
+        old->returned = old->granted - old->settled;
+        if (keep == 0) continue;
+        struct model_lease key = {.org = old->org, .meter = old->meter, .period = old->period,
+                                  .epoch = (int64_t)model->epoch, .granted = keep, .granted_promo = promo};
+        (void)find_lease(model, &key);
+        struct lease_held kept = {.org = key.org, .meter = key.meter, .period = (int32_t)key.period};
+        core_set_granted(core, &kept, (money){keep});
+    }
+}
+
+/* ---- posting ---------------------------------------------------------------------------------- */
+
+static void post_charge(struct model_database *model, const struct record_ending *ending)
+{
+    struct model_org *org = model_org(model, ending->org);
+    struct model_lease key = {.org = ending->org, .epoch = (int64_t)ending->epoch};
+    if (ending->leased.nano > 0) {
+        struct model_lease *lease = find_lease(model, &key);
+        lease->settled += ending->leased.nano;
+        assert(lease->settled + lease->returned <= lease->granted);
+        org->escrow -= ending->leased.nano;
+    }
+    int64_t late = ending->charge.nano - ending->leased.nano;
+    int64_t promo = smaller(late, org->promo);
+    int64_t paid = smaller(late - promo, org->paid);
+    org->promo -= promo;
+    org->paid -= paid;
+    org->receivable += late - promo - paid;
+    org->income += ending->charge.nano;
+    model->late += late;
+    assert(org->escrow >= 0);
+}
+
+static void post_periods(struct model_database *model, const struct record_ending *ending)
+{
+    for (int cadence = 0; cadence < CADENCE_COUNT; cadence++) {
+        int64_t meter = meter_of_key(ending->key, (enum cadence)cadence);
+        int64_t number = clock_period((enum cadence)cadence, (wall_time){ending->created_ns});
+        struct model_period *period = model_period(model, ending->org, meter, number);
+        period->spent += ending->charge.nano;
+        period->requests += ending->state == ENDING_SETTLED;
+        if (meter != ending->meter || number != ending->meter_period) continue;
+        struct model_lease key = {.org = ending->org, .meter = meter, .period = number,
+                                  .epoch = (int64_t)ending->epoch};
+        if (ending->meter_leased.nano == 0) continue;
+        struct model_lease *lease = find_lease(model, &key);
+        lease->settled += ending->meter_leased.nano;
+        period->leased -= ending->meter_leased.nano;
+        assert(lease->settled + lease->returned <= lease->granted && period->leased >= 0);
+    }
+}
+
+void model_post(struct model_database *model, const struct record *record)
+{
+    assert(record->seq == model->cursor + 1);
+    model->cursor = record->seq;
+    if (record->type != RECORD_ending) return;
+    struct record_ending ending;
+    status done = record_decode_ending(record->payload, &ending);
+    assert(status_ok(done));
+    assert(model->row_count < MODEL_ROWS_MAX);
+    model->rows[model->row_count++] = (struct model_row){
+        .seq = record->seq, .hold = ending.hold, .part = ending.part, .state = ending.state,
+        .org = ending.org, .key = ending.key, .held = ending.held.nano, .charge = ending.charge.nano,
+        .told = ending.charge_told.nano};
+    post_charge(model, &ending);
+    post_periods(model, &ending);
+}

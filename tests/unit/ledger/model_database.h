@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A naive PostgreSQL for tests of the core: accounts, leases, limits, keys and posted rows as plain arrays, changed one call at a time.
+ * It follows the rules of docs/MONEY.md, not the code of the ledger. */
+#pragma once
+
+#include "services/ledger/core.h"
+
+#define MODEL_ORGS_MAX    32
+#define MODEL_KEYS_MAX    128
+#define MODEL_LEASES_MAX  8192
+#define MODEL_PERIODS_MAX 8192
+#define MODEL_ROWS_MAX    200000
+
+struct model_org {
+    int64_t org;
+    int64_t paid, promo, escrow, receivable, income; /* nano-dollars */
+    int64_t bought;                                  /* all that was ever credited */
+    bool frozen;
+};
+struct model_key {
+    struct key_hash stored;
+    struct caller caller;
+    bool disabled;
+    bool has_limit;
+    enum cadence cadence;
+    int64_t limit;
+};
+struct model_lease {
+    int64_t org, meter, period, epoch;
+    int64_t granted, granted_promo, settled, returned;
+};
+struct model_period {
+    int64_t org, meter, period;
+    int64_t spent, leased;
+    int64_t requests;
+};
+struct model_row {
+    uint64_t seq, hold;
+    uint8_t part, state;
+    int64_t org, key;
+    int64_t held, charge, told;
+};
+
+struct model_database {
+    struct model_org orgs[MODEL_ORGS_MAX];
+    struct model_key keys[MODEL_KEYS_MAX];
+    struct model_lease *leases;
+    struct model_period *periods;
+    struct model_row *rows;
+    size_t org_count, key_count, lease_count, period_count, row_count;
+    uint64_t epoch;
+    uint64_t cursor;
+    int64_t late; /* charges that no lease covered */
+};
+
+void model_init(struct model_database *model);
+void model_free(struct model_database *model);
+struct model_org *model_org(struct model_database *model, int64_t org); /* made when absent */
+struct model_key *model_key(struct model_database *model, int64_t key); /* NULL when absent */
+struct model_key *model_add_key(struct model_database *model, int64_t org, int64_t key);
+struct model_period *model_period(struct model_database *model, int64_t org, int64_t meter, int64_t period);
+
+void model_answer_caller(const struct model_database *model, const struct key_hash *stored,
+                         struct caller_answer *answer);
+void model_answer_lease(struct model_database *model, uint64_t epoch, const struct lease_request *request,
+                        struct lease_answer *answer);
+/* The next record of the journal; asserts that the cursor stands right before it. */
+void model_post(struct model_database *model, const struct record *record);
+/* A new epoch: leases go back but for what is held. */
+void model_move(struct model_database *model, struct core *core);
+
+/* A key's hash in these tests: its number, spread. */
+struct key_hash model_hash(int64_t key);

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The core with everything around it made of plain memory: one edge thread, a journal of bytes, the model database, a clock that only
+ * moves when told. Questions are answered at once; nothing is lost unless a test loses it. */
+#pragma once
+
+#include "tests/unit/ledger/model_database.h"
+
+#define WORLD_QUESTIONS_MAX 256
+#define WORLD_EDGE          7001
+
+/* Prices of the world. 1: a nano-dollar per prompt token, a tenth of a cent per completion token, so that any amount can be
+ * settled exactly. */
+#define WORLD_PRICE 1
+
+struct world_question {
+    enum core_action_type type;
+    struct key_hash stored;
+    struct lease_request lease;
+};
+
+struct world {
+    struct core_settings settings;
+    struct core *core;
+    struct prices *prices;
+    struct model_database model;
+    struct core_now now;
+    struct buffer records; /* of the step */
+    struct buffer disk;
+    size_t synced_len;
+    uint64_t synced_seq;
+    struct core_actions out;
+    uint32_t link;
+    uint64_t n;
+    struct world_question questions[WORLD_QUESTIONS_MAX];
+    size_t question_count;
+    bool database_down; /* questions fail */
+    struct core_action last; /* answer of the last question the edge asked */
+    bool answered;
+    bool closed; /* the core closed the connection */
+    uint32_t settled_count;
+};
+
+void world_init(struct world *world);
+void world_free(struct world *world);
+
+/* One event, everything that follows from it, and a sync. */
+void world_step(struct world *world, const struct core_event *event);
+/* The same without writing, syncing or answering questions. */
+void world_step_only(struct world *world, const struct core_event *event);
+void world_write(struct world *world); /* records of the last steps go to the disk */
+void world_sync(struct world *world);
+void world_pump(struct world *world); /* answers all questions */
+void world_post(struct world *world); /* synced records into the model */
+void world_wait(struct world *world, uint64_t ns);
+
+struct message_held world_hold(struct world *world, int64_t key, const struct message_hold *message);
+struct generation_place world_place(const struct world *world, uint64_t hold);
+/* A usage that costs exactly this at WORLD_PRICE. */
+struct usage_vector world_usage(int64_t nano);
+/* n 0: the next number. Answers what the client is told; -1 when there was no answer. */
+int64_t world_settle(struct world *world, uint64_t n, uint64_t hold, int64_t nano);
+int64_t world_release(struct world *world, uint64_t n, uint64_t hold);
+
+/* kill -9 of the ledger: the next run replays what is on the disk; `keep` bytes of it when the power went. The edge connects again
+ * when told. */
+void world_crash(struct world *world, size_t keep);
+void world_connect(struct world *world, const uint64_t *holds, size_t count);
