@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which endpoints to try, in which order: a pure function of the wish, the market, health, time and a random number.
- * Stable endpoints first, drawn with weight 1/price² among the stable; degraded ones after them; the rest last. */
+/* Which endpoints to try, in which order: a pure function of the wish, the market, health, time
+ * and a random number. Stable endpoints first, drawn with weight 1/price² among the stable;
+ * degraded ones after them; the rest last. */
 #pragma once
 
 #include "services/edge/market.h"
@@ -15,11 +16,21 @@ struct choose_wish {
     /* the request's `provider` object, by provider slug; counts 0 when absent */
     slice order[CHOOSE_NAMES_MAX], only[CHOOSE_NAMES_MAX], ignore[CHOOSE_NAMES_MAX];
     uint8_t order_count, only_count, ignore_count;
-    bool no_fallbacks;              /* allow_fallbacks: false */
+    bool no_fallbacks; /* allow_fallbacks: false */
     enum { CHOOSE_BALANCED, CHOOSE_BY_PRICE } sort;
 };
 
-enum exclusion { EXCLUDED_NOT, EXCLUDED_DISABLED, EXCLUDED_UNPRICED, EXCLUDED_CONTEXT, EXCLUDED_OUTPUT, EXCLUDED_ONLY, EXCLUDED_IGNORED, EXCLUDED_SURPLUS, EXCLUDED_DIALECT };
+enum exclusion {
+    EXCLUDED_NOT,
+    EXCLUDED_DISABLED,
+    EXCLUDED_UNPRICED,
+    EXCLUDED_CONTEXT,
+    EXCLUDED_OUTPUT,
+    EXCLUDED_ONLY,
+    EXCLUDED_IGNORED,
+    EXCLUDED_SURPLUS,
+    EXCLUDED_DIALECT
+};
 
 struct choose_result {
     const struct market_endpoint *candidates[CANDIDATES_MAX];
@@ -27,6 +38,7 @@ struct choose_result {
     /* why each of the first 32 endpoints of the model is not among them */
     uint8_t excluded[32]; /* enum exclusion by index in model->endpoints */
 };
-/* UNPRICED_MODEL when every endpoint lacks a price, CONTEXT_TOO_LONG when only the context excludes, else NO_ENDPOINT when nothing is left. */
-status choose_endpoints(const struct choose_wish *wish, const struct health_board *health, uint64_t now_ms,
-                        uint64_t random, struct choose_result *result);
+/* UNPRICED_MODEL when every endpoint lacks a price, CONTEXT_TOO_LONG when only the context
+ * excludes, else NO_ENDPOINT when nothing is left. */
+status choose_endpoints(const struct choose_wish *wish, const struct health_board *health,
+                        uint64_t now_ms, uint64_t random, struct choose_result *result);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How to speak to one family of providers: encode a request into pieces of the client's own body, decode an answer into events.
- * A dialect keeps its state in a struct of its own inside `struct decoder`. Parsing code: nothing here asserts on a provider's bytes. */
+/* How to speak to one family of providers: encode a request into pieces of the client's own
+ * body, decode an answer into events. A dialect keeps its state in a struct of its own inside
+ * `struct decoder`. Parsing code: nothing here asserts on a provider's bytes. */
 #pragma once
 
 #include "services/edge/event.h"
@@ -10,15 +11,15 @@
 #include "shared/json/read.h"
 
 struct encode_request {
-    const struct json_document *body;      /* the client's request, parsed */
+    const struct json_document *body; /* the client's request, parsed */
     const struct market_endpoint *endpoint;
     bool stream;
-    uint32_t output_max;                   /* the bound of the hold; sent as max_tokens */
+    uint32_t output_max; /* the bound of the hold; sent as max_tokens */
     struct arena *arena;
 };
 #define ENCODE_PIECES_MAX 64
 struct encoded_request {
-    slice path;                            /* appended to the provider's base_url: "/chat/completions" */
+    slice path; /* appended to the provider's base_url: "/chat/completions" */
     h2o_iovec_t pieces[ENCODE_PIECES_MAX]; /* views of the client's body and of the arena */
     size_t piece_count;
 };
@@ -28,13 +29,19 @@ struct dialect_row {
     const char *name;
     status (*encode)(const struct encode_request *request, struct encoded_request *out);
     /* stream: server-sent events; else one JSON body fed in pieces and decoded at the end. */
-    status (*decoder_new)(struct arena *arena, bool stream, event_sink sink, void *context, struct decoder **decoder);
-    /* Feed bytes as they come. MALFORMED: the provider answered nonsense. A failure of the sink is passed on. */
+    status (*decoder_new)(struct arena *arena, bool stream, event_sink sink, void *context,
+                          struct decoder **decoder);
+    /* Feed bytes as they come. MALFORMED: the provider answered nonsense. A failure of the sink
+     * is passed on. */
     status (*decoder_feed)(struct decoder *decoder, slice bytes);
-    status (*decoder_finish)(struct decoder *decoder); /* HTTP end of body; emits what is pending. EVENT_DONE only when the protocol's own end was seen */
+    /* HTTP's end of the body; emits what is pending. EVENT_DONE only when the protocol's own end
+     * was seen. */
+    status (*decoder_finish)(struct decoder *decoder);
+    /* Not inside the sink. */
     void (*decoder_free)(struct decoder **decoder);
     /* A non-2xx answer's body → the class, and a message for the client (arena). */
-    enum attempt_result (*classify)(int http_status, slice body, struct arena *arena, slice *message);
+    enum attempt_result (*classify)(int http_status, slice body, struct arena *arena,
+                                    slice *message);
 };
 extern const struct dialect_row dialect_openai;
 const struct dialect_row *dialect_of(enum dialect dialect); /* NULL: not spoken yet */
