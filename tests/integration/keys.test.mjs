@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+// API keys: the secret is shown once and stored as a hash only; a limit holds; a key that is disabled, deleted or expired stops at
+// its very next request; each kind of key does its own work and no other.
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import test from 'node:test';
+
+import { MODEL, assertError, nanoOf, user } from './api.mjs';
+import { eventually, startInstance } from './harness.mjs';
+
+const bourse = startInstance();
+const hello = { model: MODEL, messages: user('Hello') };
+
+// ---- what a key is
+
+const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+
+/** CRC32C (Castagnoli) bit by bit, written anew here so that it does not repeat a mistake of the code under test. */
+function crc32c(text) {
+  let crc = 0xffffffff;
+  for (const byte of Buffer.from(text)) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1;
+  }
+  return (crc ^ 0xffffffff) >>> 0;
+}
+
+function checksum(text) {
+  let number = crc32c(text);
+  let digits = '';
+  for (let i = 0; i < 6; i++) {
+    digits = BASE62[number % 62] + digits;
+    number = Math.floor(number / 62);
+  }
+  return digits;
+}
+
+test('a CRC32C of the digits 1 to 9 is the published check value', () => {
+  assert.equal(crc32c('123456789'), 0xe3069283);
+});
+
+test('a new key has the prefix, 43 random digits and the checksum of all before it', async () => {
+  const org = await bourse.makeOrg();
+  const { key } = await bourse.makeKey(org);
+  assert.match(key, /^sk-bourse-v1-[0-9A-Za-z]{49}$/);
+  assert.equal(key.slice(-6), checksum(key.slice(0, -6)));
+});
+
+test('a key with one digit changed is refused', async () => {
+  const { key } = await bourse.makeCustomer();
+  assert.equal((await bourse.api.chat(key, hello)).status, 200);
+  for (const at of [13, 30, 55, 61]) {
+    const wrong = key.slice(0, at) + (key[at] === '0' ? '1' : '0') + key.slice(at + 1);
+    assertError(await bourse.api.chat(wrong, hello), 401);
+  }
+});
+
+test('a key that nobody made is refused even when its checksum is right', async () => {
+  const text = 'sk-bourse-v1-' + '7'.repeat(43);
+  const before = await bourse.simulator.total();
+  assertError(await bourse.api.chat(text + checksum(text), hello), 401);
+  assertError(await bourse.api.get('/key', { key: text + checksum(text) }), 401);
+  assert.equal(await bourse.simulator.total(), before);
+});
+
+test('the secret is shown once: no later answer holds it', async () => {
+  const { management } = await bourse.makeCustomer();
+  const made = await bourse.api.post('/keys', { name: 'once' }, { key: management });
+  assert.equal(made.status, 201, made.text);
+  const { key, data } = made.json;
+  assert.ok(made.text.includes(key));
+  const later = [
+    await bourse.api.get('/keys', { key: management }),
+    await bourse.api.get(`/keys/${data.hash}`, { key: management }),
+    await bourse.api.get('/key', { key }),
+    await bourse.api.request('PATCH', `/keys/${data.hash}`, { key: management, body: { name: 'renamed' } }),
+  ];
+  for (const answer of later) {
+    assert.equal(answer.status, 200, answer.text);
+    // The label shows the first 16 and the last 4 characters; no more of it may be seen.
+    assert.ok(!answer.text.includes(key.slice(16, -4)));
+    assert.ok(!answer.text.includes(key.slice(14, 24)));
+  }
+  assert.equal(data.label, `${key.slice(0, 16)}…${key.slice(-4)}`);
+});
+
+/** Everything in the database as text, with bytea in hexadecimal. */
+function dump() {
+  const place = bourse.demo.BOURSE_PG.replace('bourse_reader', 'bourse_owner');
+  return execFileSync('/usr/lib/postgresql/15/bin/pg_dump', ['--data-only', '--inserts', '--dbname', place], {
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+  });
+}
+
+const blake2b = (bytes) => spawnSync('b2sum', ['-l', '256'], { input: bytes, encoding: 'utf8' }).stdout.slice(0, 64);
+
+test('the database holds neither a key nor any plain hash of it', async () => {
+  const { key, hash } = await bourse.makeCustomer();
+  assert.equal((await bourse.api.chat(key, hello)).status, 200);
+  await bourse.quiet();
+  const all = dump();
+  assert.ok(all.includes(hash), 'the peppered hash is there, so the search looks at the right place');
+  assert.ok(!all.includes(key));
+  assert.ok(!all.includes(key.slice(20, 50)));
+  const outer = blake2b(key); // what the edge sends to the ledger
+  assert.equal(outer.length, 64);
+  assert.notEqual(outer, hash);
+  const plain = [outer, blake2b(Buffer.from(outer, 'hex'))];
+  for (const name of ['md5', 'sha1', 'sha256', 'sha512', 'sha3-256', 'blake2b512', 'blake2s256'])
+    plain.push(createHash(name).update(key).digest('hex'));
+  for (const digest of plain) {
+    assert.ok(!all.includes(digest));
+    assert.ok(!all.includes(Buffer.from(digest, 'hex').toString('base64').slice(0, 24)));
+  }
+});
+
+test('a key is made with $5 for its life and shows what remains', async () => {
+  const { org, management } = await bourse.makeCustomer({ credit: '10' });
+  const { key, hash } = await bourse.makeKey(org, { limit: '5' });
+  assert.equal((await bourse.api.chat(key, hello)).status, 200);
+  const mine = (await bourse.api.get('/key', { key })).exact.data;
+  const listed = (await bourse.api.get(`/keys/${hash}`, { key: management })).exact.data;
+  // "Hello" is 5 bytes: 2 tokens of 150 nano-dollars; the answer's 12 are of 600.
+  const spent = 2n * 150n + 12n * 600n;
+  for (const shown of [mine, listed]) {
+    assert.equal(nanoOf(shown.limit), 5_000_000_000n);
+    assert.equal(shown.limit_reset, null);
+    assert.equal(nanoOf(shown.usage), spent);
+    assert.equal(nanoOf(shown.limit_remaining), 5_000_000_000n - spent);
+  }
+});
+
+// ---- limits
+
+test('a limit is enforced with 402 and limit_source key_limit, and less is still served', async () => {
+  const { org } = await bourse.makeCustomer({ credit: '10' });
+  const { key } = await bourse.makeKey(org, { limit: '0.00005' }); // 50,000 nano-dollars: 83 tokens of output at most
+  const before = await bourse.simulator.total();
+  const error = assertError(await bourse.api.chat(key, { ...hello, max_tokens: 100 }), 402, /can only afford/);
+  assert.equal(error.metadata.limit_source, 'key_limit');
+  assert.equal(await bourse.simulator.total(), before);
+  assert.equal((await bourse.api.chat(key, { ...hello, max_tokens: 20 })).status, 200);
+});
+
+test('a raised limit serves at once, a lowered one refuses at once', async () => {
+  const { org, management } = await bourse.makeCustomer({ credit: '10' });
+  const { key, hash } = await bourse.makeKey(org, { limit: '0.00001' });
+  const change = (limit) => bourse.api.request('PATCH', `/keys/${hash}`, { key: management, body: { limit } });
+  const ask = { ...hello, max_tokens: 1000 };
+  assertError(await bourse.api.chat(key, ask), 402);
+  assert.equal((await change(1)).status, 200);
+  assert.equal((await bourse.api.chat(key, ask)).status, 200);
+  assert.equal((await change(0.00001)).status, 200);
+  assert.equal(assertError(await bourse.api.chat(key, ask), 402).metadata.limit_source, 'key_limit');
+  assert.equal((await change(null)).status, 200);
+  assert.equal((await bourse.api.chat(key, ask)).status, 200);
+});
+
+test('a limit of zero refuses every request', async () => {
+  const { org } = await bourse.makeCustomer();
+  const { key } = await bourse.makeKey(org, { limit: '0' });
+  assert.equal(assertError(await bourse.api.chat(key, hello), 402).metadata.limit_source, 'key_limit');
+});
+
+test('a daily limit counts the present day', async () => {
+  const { org } = await bourse.makeCustomer({ credit: '1' });
+  const { key } = await bourse.makeKey(org, { limit: '0.00005', reset: 'daily' });
+  assert.equal((await bourse.api.chat(key, { ...hello, max_tokens: 20 })).status, 200);
+  const error = assertError(await bourse.api.chat(key, { ...hello, max_tokens: 100 }), 402);
+  assert.equal(error.metadata.limit_source, 'key_limit');
+  const midnight = new Date();
+  midnight.setUTCHours(24, 0, 0, 0);
+  assert.equal(Date.parse(error.metadata.resets_at), midnight.getTime());
+});
+
+// ---- the end of a key
+
+test('a disabled key stops at its very next request and works again when enabled', async () => {
+  const { key, hash, management } = await bourse.makeCustomer();
+  const disable = (disabled) => bourse.api.request('PATCH', `/keys/${hash}`, { key: management, body: { disabled } });
+  // Every thread of the edge has seen the key, so that its cache is what is put to the test.
+  const warm = await Promise.all(Array.from({ length: 16 }, () => bourse.api.chat(key, hello, { agent: false })));
+  for (const answer of warm) assert.equal(answer.status, 200, answer.text);
+  for (let round = 0; round < 5; round++) {
+    assert.equal((await disable(true)).status, 200);
+    const served = await bourse.simulator.total();
+    const after = await Promise.all(Array.from({ length: 8 }, () => bourse.api.chat(key, hello, { agent: false })));
+    for (const answer of after) assertError(answer, 401, /disabled/);
+    assertError(await bourse.api.get('/key', { key }), 401);
+    assert.equal(await bourse.simulator.total(), served);
+    assert.equal((await disable(false)).status, 200);
+    assert.equal((await bourse.api.chat(key, hello)).status, 200);
+  }
+});
+
+test('a deleted key stops at its very next request, is listed no more and cannot be deleted twice', async () => {
+  const { key, hash, management } = await bourse.makeCustomer();
+  assert.equal((await bourse.api.chat(key, hello)).status, 200);
+  const deleted = await bourse.api.request('DELETE', `/keys/${hash}`, { key: management });
+  assert.equal(deleted.status, 200);
+  assert.deepEqual(deleted.json, { deleted: true });
+  assertError(await bourse.api.chat(key, hello), 401);
+  assertError(await bourse.api.get('/key', { key }), 401);
+  const listed = (await bourse.api.get('/keys?include_disabled=true', { key: management })).json.data;
+  assert.ok(!listed.some((row) => row.hash === hash));
+  assertError(await bourse.api.request('DELETE', `/keys/${hash}`, { key: management }), 404);
+  assertError(await bourse.api.get(`/keys/${hash}`, { key: management }), 404);
+});
+
+test('a key ends at its time', async () => {
+  const org = await bourse.makeOrg({ credit: 1 });
+  const expires = new Date(Date.now() + 2000).toISOString();
+  const { key } = await bourse.makeKey(org, { expires });
+  assert.equal((await bourse.api.chat(key, hello)).status, 200);
+  await eventually(async () => assertError(await bourse.api.chat(key, hello), 401, /expired/), { deadline_ms: 4000 });
+  assert.ok(Date.now() >= Date.parse(expires), 'not before its time');
+  assertError(await bourse.api.get('/key', { key }), 401);
+});
+
+test('a running answer survives that its key is disabled, and is billed', async () => {
+  const { key, hash, management } = await bourse.makeCustomer();
+  await bourse.simulator.fault('openai', { kind: 'stall', after_chunks: 2 });
+  const stream = await bourse.api.openStream(key, { model: MODEL, messages: user('sim:tokens=4') });
+  await stream.readContent(2);
+  await bourse.api.request('PATCH', `/keys/${hash}`, { key: management, body: { disabled: true } });
+  await bourse.simulator.clearFaults();
+  await stream.readAll();
+  assert.ok(stream.isDone);
+  assert.equal(stream.cost, 3n * 150n + 4n * 600n); // 12 bytes of prompt are 3 tokens
+  assertError(await bourse.api.chat(key, hello), 401);
+});
+
+// ---- who may do what
+
+test('a management key cannot call models', async () => {
+  const { management } = await bourse.makeCustomer();
+  const before = await bourse.simulator.total();
+  assertError(await bourse.api.chat(management, hello), 403);
+  assert.equal(await bourse.simulator.total(), before);
+});
+
+test('an inference key cannot manage', async () => {
+  const { key, hash, management } = await bourse.makeCustomer();
+  assertError(await bourse.api.get('/keys', { key }), 403);
+  assertError(await bourse.api.post('/keys', { name: 'mine' }, { key }), 403);
+  assertError(await bourse.api.get(`/keys/${hash}`, { key }), 403);
+  assertError(await bourse.api.request('PATCH', `/keys/${hash}`, { key, body: { limit: null } }), 403);
+  assertError(await bourse.api.request('DELETE', `/keys/${hash}`, { key }), 403);
+  assertError(await bourse.api.get('/credits', { key }), 403);
+  assertError(await bourse.api.get('/purchases', { key }), 403);
+  assert.equal((await bourse.api.get('/keys', { key: management })).json.data.length, 2);
+});
+
+test('a management key of one organization does not reach keys of another', async () => {
+  const [a, b] = [await bourse.makeCustomer(), await bourse.makeCustomer()];
+  assertError(await bourse.api.get(`/keys/${a.hash}`, { key: b.management }), 404);
+  assertError(await bourse.api.request('PATCH', `/keys/${a.hash}`, { key: b.management, body: { disabled: true } }), 404);
+  assertError(await bourse.api.request('DELETE', `/keys/${a.hash}`, { key: b.management }), 404);
+  const listed = (await bourse.api.get('/keys', { key: b.management })).json.data;
+  assert.ok(!listed.some((row) => row.hash === a.hash));
+  assert.equal((await bourse.api.chat(a.key, hello)).status, 200);
+});
+
+test('a customer cannot name an organization or become the operator', async () => {
+  const [a, b] = [await bourse.makeCustomer({ credit: '3' }), await bourse.makeCustomer()];
+  const forged = { 'x-bourse-principal': 'operator', 'x-bourse-org': a.org, 'x-bourse-request': 'req-0000000000000000' };
+  const mine = (await bourse.api.get('/credits', { key: b.management })).exact.data;
+  const asked = (await bourse.api.get(`/credits?org=${a.org}`, { key: b.management, headers: forged })).exact.data;
+  assert.deepEqual(asked, mine);
+  for (const route of ['/operator/orgs', '/operator/market', '/operator/providers'])
+    assertError(await bourse.api.get(route, { key: b.management, root: true }), 404);
+  assertError(await bourse.api.post('/keys', { name: 'x', management: true }, { key: b.management }), 403);
+});
+
+test('wrong fields in a key are refused and change nothing', async () => {
+  const { hash, management } = await bourse.makeCustomer({ limit: '1' });
+  const bad = [
+    { limit: '5' }, { limit: -1 }, { limit: true }, { limit: [1] }, '{"limit":1e400}', '{"limit":0.0000000001}',
+    { limit_reset: 'hourly' }, { limit_reset: 5 }, { disabled: 'yes' }, { include_byok_in_limit: 1 }, { name: '' }, { name: 7 },
+    { name: 'x'.repeat(201) }, '[]', '"x"', '{', '', '{"limit":1,"limit":2}',
+  ];
+  const before = (await bourse.api.get(`/keys/${hash}`, { key: management })).text;
+  for (const body of bad) {
+    const answer = await bourse.api.request('PATCH', `/keys/${hash}`, { key: management, body });
+    assertError(answer, 400);
+  }
+  assert.equal((await bourse.api.get(`/keys/${hash}`, { key: management })).text, before);
+  for (const body of [{}, { name: null }, { name: 'k', expires_at: '2001-01-01T00:00:00Z' }, { name: 'k', expires_at: 'soon' }])
+    assertError(await bourse.api.post('/keys', body, { key: management }), 400);
+  for (const place of ['/keys/xyz', `/keys/${'0'.repeat(64)}`, `/keys/${hash}0`])
+    assertError(await bourse.api.get(place, { key: management }), 404);
+});

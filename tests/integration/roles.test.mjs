@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every role tries what it must not do, on the real database. As root each role is tried as the system user that owns it; as an
+// ordinary user, who has all roles, the grants alone are tried. And who may log in as whom is tried where there are such users.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
+import test from 'node:test';
+
+import { MODEL, user } from './api.mjs';
+import { BUILD, startInstance } from './harness.mjs';
+
+const bourse = startInstance({
+  setup: async (instance) => {
+    const { key } = await instance.makeCustomer(); // rows to try on
+    assert.equal((await instance.api.chat(key, { model: MODEL, messages: user('Hello') })).status, 200);
+    await instance.quiet();
+  },
+});
+const root = process.getuid() === 0;
+const PSQL = '/usr/lib/postgresql/15/bin/psql';
+const systemUsers = {
+  bourse_ledger: 'bourse-ledger', bourse_ledger_api: 'bourse-ledger', bourse_catalog: 'bourse-catalog', bourse_catalog_api: 'bourse-catalog',
+  bourse_usage: 'bourse-usage', bourse_usage_api: 'bourse-usage',
+};
+const services = Object.keys(systemUsers);
+const everybody = [...services, 'bourse_reader'];
+
+/** Runs a statement as a role; {code, text}. */
+function statement(role, sql, systemUser = systemUsers[role]) {
+  const place = bourse.demo.BOURSE_PG.replace('bourse_reader', role);
+  const words = [PSQL, '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-c', sql, place];
+  const all = root && systemUser ? ['runuser', '-u', systemUser, '--', ...words] : words;
+  const { status, stdout, stderr } = spawnSync(all[0], all.slice(1), { encoding: 'utf8', cwd: '/' });
+  return { code: status, text: stdout + stderr };
+}
+
+/** A denial says so; anything else, a syntax error above all, would prove nothing. */
+function assertDenied(role, sql, { plain } = {}) {
+  const { code, text } = statement(role, plain ? sql : `begin; ${sql}; rollback`);
+  assert.notEqual(code, 0, `${role} may: ${sql}`);
+  assert.match(text, /permission denied|must be owner|row-level security|never changed or deleted|not permitted|must be superuser/, `${role}: ${sql}: ${text}`);
+}
+
+const final = ['transfer', 'generation', 'batch', 'price', 'price_tier'];
+const tables = ['provider', 'model', 'price', 'price_tier', 'endpoint', 'provider_key', 'market', 'cell', 'plan', 'org', 'workspace', 'api_key', 'key_place',
+  'account', 'transfer', 'meter', 'meter_period', 'lease', 'stream', 'batch', 'generation', 'suspense', 'purchase', 'idempotency'];
+const firstColumn = { market: 'revision', key_place: 'org', price_tier: 'prompt', provider_key: 'version', batch: 'rows', stream: 'last_seq', suspense: 'sqlstate', cell: 'epoch', plan: 'name',
+  provider: 'name', model: 'name', price: 'source', endpoint: 'tag' };
+const update = (table) => `update ${table} set ${firstColumn[table] ?? 'org'} = ${firstColumn[table] ?? 'org'}`;
+const insert = (table) => `insert into ${table} default values`;
+
+test('the list of tables here is the whole list', async () => {
+  const rows = await bourse.sql(
+    "select tablename from pg_tables where schemaname = 'public' and tablename !~ '^generation_' and tablename !~ 'migration' order by 1");
+  assert.deepEqual(rows.map((row) => row.tablename), [...tables].sort());
+});
+
+for (const table of final) {
+  test(`nobody changes or deletes a ${table}`, () => {
+    for (const role of everybody) {
+      assertDenied(role, update(table));
+      assertDenied(role, `delete from ${table}`);
+      assertDenied(role, `truncate ${table} cascade`);
+    }
+    // Not even the owner of the tables, by the trigger.
+    for (const sql of [update(table), `delete from ${table}`]) {
+      const { code, text } = statement('bourse_owner', `begin; ${sql}; rollback`);
+      assert.notEqual(code, 0, sql);
+      assert.match(text, /never changed or deleted/);
+    }
+  });
+}
+
+test('no role but the catalog’s deletes anything, and those only sealed keys', () => {
+  for (const role of everybody) {
+    for (const table of tables) {
+      if (table === 'provider_key' && role.startsWith('bourse_catalog')) continue;
+      assertDenied(role, `delete from ${table}`);
+      assertDenied(role, `truncate ${table}`);
+    }
+  }
+});
+
+const money = ['account', 'transfer', 'meter', 'meter_period', 'lease', 'stream', 'batch', 'generation', 'suspense', 'purchase', 'idempotency', 'org', 'workspace', 'api_key', 'key_place', 'cell', 'plan'];
+const market = ['provider', 'model', 'price', 'price_tier', 'endpoint', 'provider_key', 'market'];
+
+test('usage and the reader insert and change nothing, anywhere', () => {
+  for (const role of ['bourse_usage', 'bourse_usage_api', 'bourse_reader']) {
+    for (const table of tables) {
+      assertDenied(role, insert(table));
+      assertDenied(role, update(table));
+    }
+  }
+});
+
+test('the catalog neither reads nor writes what is the ledger’s', () => {
+  for (const role of ['bourse_catalog', 'bourse_catalog_api']) {
+    for (const table of money) {
+      assertDenied(role, `select * from ${table}`);
+      assertDenied(role, insert(table));
+      assertDenied(role, update(table));
+    }
+  }
+});
+
+test('the ledger neither writes the market nor reads a sealed key', () => {
+  for (const role of ['bourse_ledger', 'bourse_ledger_api']) {
+    for (const table of market) {
+      assertDenied(role, insert(table));
+      assertDenied(role, update(table));
+    }
+    assertDenied(role, 'select * from provider_key');
+  }
+});
+
+test('sealed keys and the way to a key by its hash are closed to all but their owners', () => {
+  for (const role of everybody) {
+    if (!role.startsWith('bourse_catalog')) assertDenied(role, 'select sealed from provider_key');
+    if (!role.startsWith('bourse_ledger')) assertDenied(role, 'select hash from key_place');
+  }
+});
+
+test('the poster cannot make keys, purchases or organizations; the control plane cannot post generations or leases', () => {
+  for (const table of ['api_key', 'key_place', 'org', 'workspace', 'purchase', 'idempotency', 'meter', 'plan']) {
+    assertDenied('bourse_ledger', insert(table));
+    assertDenied('bourse_ledger', update(table));
+  }
+  for (const table of ['generation', 'batch', 'lease', 'stream', 'cell', 'suspense', 'plan']) {
+    assertDenied('bourse_ledger_api', insert(table));
+    assertDenied('bourse_ledger_api', update(table));
+  }
+});
+
+test('the control plane sees one organization at a time', async () => {
+  const count = (role, org) => {
+    const { code, text } = statement(role, `begin; set local bourse.org = '${org}'; select count(*) from api_key; rollback`);
+    assert.equal(code, 0, text);
+    return Number(text.trim());
+  };
+  const [a, b] = [await bourse.makeCustomer(), await bourse.makeCustomer()];
+  await bourse.makeKey(b.org);
+  for (const role of ['bourse_ledger_api', 'bourse_usage_api']) {
+    assert.equal(count(role, a.orgNumber), 2);
+    assert.equal(count(role, b.orgNumber), 3);
+    assert.equal(count(role, 1), 0);
+    assert.equal(Number(statement(role, 'select count(*) from api_key').text.trim()), 0);
+  }
+  assertDenied('bourse_ledger_api', `set local bourse.org = '${a.orgNumber}'; insert into workspace (org, id, name, slug) values (${b.orgNumber}, 7, 'x', 'x')`);
+  assert.ok(Number(statement('bourse_ledger', 'select count(*) from api_key').text.trim()) >= 5);
+});
+
+test('no role changes the schema, makes roles or reads files', () => {
+  for (const role of everybody) {
+    for (const sql of ['create table mine (a int)', 'alter table account disable row level security', 'drop table transfer', 'alter table transfer disable trigger all', 'create role mine', "copy account to program 'cat'",
+      "copy account from '/etc/passwd'", "select pg_read_file('/etc/passwd')", 'set role bourse_owner', "alter system set fsync = off"])
+      assertDenied(role, sql, { plain: true });
+    // PostgreSQL only warns of this one.
+    assert.match(statement(role, 'grant all on transfer to public').text, /no privileges were granted|permission denied/);
+  }
+});
+
+test('what each role is for, it may do', () => {
+  const may = [
+    ['bourse_ledger', 'select count(*) from account'], ['bourse_ledger_api', 'select count(*) from purchase'], ['bourse_catalog', 'select count(*) from provider_key'],
+    ['bourse_usage', 'select count(*) from generation'], ['bourse_reader', 'select count(*) from transfer'],
+    ['bourse_reader', 'select count(*) from generation'],
+  ];
+  for (const [role, sql] of may) {
+    const { code, text } = statement(role, sql);
+    assert.equal(code, 0, `${role}: ${text}`);
+  }
+});
+
+test('each system user has his own roles and no other', { skip: root ? false : 'all roles belong to the one user who runs everything' }, () => {
+  const users = ['bourse-ledger', 'bourse-catalog', 'bourse-usage', 'bourse-edge', 'bourse-sim', 'nobody'];
+  for (const name of users) {
+    for (const role of [...everybody, 'bourse_owner', 'postgres']) {
+      const { code, text } = statement(role, 'select 1', name);
+      if (systemUsers[role] === name) assert.equal(code, 0, text);
+      else assert.notEqual(code, 0, `${name} can log in as ${role}`);
+    }
+  }
+});
+
+test('the edge is not linked to the database’s library, and has no statements', () => {
+  const needed = (program) => spawnSync('readelf', ['-d', path.join(BUILD, program)], { encoding: 'utf8' }).stdout;
+  assert.match(needed('edge'), /NEEDED/);
+  assert.doesNotMatch(needed('edge'), /libpq/);
+  assert.match(needed('ledger'), /libpq/, 'the search looks at the right place');
+});
