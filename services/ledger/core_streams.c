@@ -103,6 +103,22 @@ static void hurry_replaced(struct step *step, uint64_t edge)
     }
 }
 
+/* Up to here nothing need be sent again. What the ring still remembers is better sent again, for then it is answered with the charge
+ * that was booked; by the mark alone the edge would take its own figure for it. */
+static uint64_t welcome_mark(const struct core *core, uint32_t slot)
+{
+    const struct stream *stream = &core->streams[slot];
+    uint64_t mark = core->settings.strict ? stream->mark_synced : stream->mark;
+    uint64_t position = stream->ack_last;
+    while (position != 0 && core->ack_next - (position - 1) <= (uint64_t)core->acks_mask + 1) {
+        const struct ack *ack = &core->acks[(position - 1) & core->acks_mask];
+        if (ack->stream != slot || ack->n > stream->mark) break;
+        if (ack->n <= mark) mark = ack->n - 1;
+        position = ack->before;
+    }
+    return mark;
+}
+
 void core_hello(struct step *step, const struct core_event *event)
 {
     struct core *core = step->core;
@@ -138,7 +154,7 @@ void core_hello(struct step *step, const struct core_event *event)
         .welcome = {.version = MESSAGE_VERSION,
                     .cell = core->settings.cell,
                     .incarnation = core->settings.incarnation,
-                    .mark = core->settings.strict ? stream->mark_synced : stream->mark},
+                    .mark = welcome_mark(core, slot)},
     };
     core_deliver(step, &action);
 }
@@ -258,6 +274,11 @@ enum number_kind stream_check_number(struct step *step, struct numbered numbered
         return NUMBER_GAP;
     }
     const struct stream *stream = &core->streams[numbered.stream];
+#ifdef BUG_ONE_NUMBER /* planted by a test: the edge's own numbers are not looked at */
+    (void)acknowledge_again;
+    (void)charge_if_lost;
+    return NUMBER_NEW;
+#endif
     if (stream->mark_known && numbered.n <= stream->mark) {
         acknowledge_again(step, numbered, charge_if_lost);
         return NUMBER_REPEAT;
@@ -290,7 +311,9 @@ void stream_acknowledge(struct step *step, struct numbered numbered, uint64_t se
     stream->mark_known = true;
     struct ack ack = {.seq = seq, .charge = charge, .request = numbered.request, .link = numbered.link};
     stream_note_ack(core, numbered.stream, numbered.n, &ack);
+#ifndef BUG_ACK_BEFORE_SYNC /* planted by a test, to see that the simulator finds it */
     if (core->settings.strict) return;
+#endif
     deliver_settled(step, &core->acks[(core->ack_next - 1) & core->acks_mask]);
 }
 

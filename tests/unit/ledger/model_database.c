@@ -268,7 +268,7 @@ void model_post(struct model_database *model, const struct record *record)
     assert(status_ok(done));
     assert(model->row_count < MODEL_ROWS_MAX);
     model->rows[model->row_count++] = (struct model_row){
-        .seq = record->seq, .hold = ending.hold, .part = ending.part, .state = ending.state,
+        .incarnation = model->incarnation, .seq = record->seq, .hold = ending.hold, .part = ending.part, .state = ending.state,
         .org = ending.org, .key = ending.key, .held = ending.held.nano, .charge = ending.charge.nano,
         .told = ending.charge_told.nano};
     post_charge(model, &ending);

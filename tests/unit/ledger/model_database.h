@@ -35,6 +35,7 @@ struct model_period {
     int64_t requests;
 };
 struct model_row {
+    uint32_t incarnation;
     uint64_t seq, hold;
     uint8_t part, state;
     int64_t org, key;
@@ -49,6 +50,7 @@ struct model_database {
     struct model_row *rows;
     size_t org_count, key_count, lease_count, period_count, row_count;
     uint64_t epoch;
+    uint32_t incarnation; /* of the journal that is posted */
     uint64_t cursor;
     int64_t late; /* charges that no lease covered */
 };

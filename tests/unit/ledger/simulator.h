@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The core among faults, from one seed: edges that die, connections that break, answers that are lost, a ledger that is killed, power
+ * that goes and takes what was not synced, a database that fails and does not say whether it did. At the end everything heals, and an
+ * auditor that was written apart compares what clients were told with what the database holds. */
+#pragma once
+
+#include "tests/unit/ledger/model_database.h"
+
+#define SIM_EDGES   2
+#define SIM_THREADS 2
+#define SIM_STREAMS (SIM_EDGES * SIM_THREADS)
+#define SIM_QUEUE   512
+#define SIM_OPEN    12
+#define SIM_KEYS    8
+#define SIM_ORGS    4
+#define SIM_LOG_MAX 65536
+
+struct sim_frame {
+    uint16_t type; /* enum message_type */
+    uint64_t request;
+    union {
+        struct message_hello hello;
+        struct message_holds_open holds_open;
+        struct message_hold hold;
+        struct message_settle settle;
+        struct message_release release;
+    };
+    struct generation_place place;
+    int64_t key;
+};
+
+struct sim_up {
+    struct sim_frame items[SIM_QUEUE];
+    size_t first, count;
+};
+struct sim_down {
+    struct core_action items[SIM_QUEUE];
+    size_t first, count;
+};
+
+/* A hold as the edge knows it. */
+struct sim_hold {
+    struct generation_place place;
+    int64_t key;
+    int64_t amount;
+};
+struct sim_unacknowledged {
+    struct sim_frame frame;
+    int64_t charge; /* by the edge's computation */
+};
+/* One thread of an edge process with its connection. */
+struct sim_stream {
+    uint64_t edge;
+    uint16_t thread;
+    uint32_t link; /* 0: not connected */
+    bool welcomed;
+    uint64_t n;
+    struct sim_hold open[SIM_OPEN];
+    size_t open_count;
+    struct sim_unacknowledged unacknowledged[SIM_OPEN * 8];
+    size_t unacknowledged_count;
+    size_t asked; /* HOLDs without an answer */
+    struct sim_up up;
+    struct sim_down down;
+};
+
+/* What the auditor gets: the clients' truth and the customers' purchases, nothing of the ledger. */
+struct sim_entry {
+    uint32_t incarnation;
+    uint64_t hold;
+    int64_t amount;
+};
+struct sim_log {
+    struct sim_entry *told; /* the client was told this cost */
+    struct sim_entry *sent; /* a SETTLE with this cost was made */
+    struct sim_entry *held; /* a HELD of this amount arrived */
+    size_t told_count, sent_count, held_count;
+    int64_t bought[SIM_ORGS + 1];
+    bool overshoots;      /* settles above their hold were sent */
+    bool limits_lowered;
+};
+
+/* How often each thing happens, drawn anew for each seed: some faults do not happen at all. */
+enum sim_act {
+    ACT_HOLD, ACT_END, ACT_UP, ACT_DOWN, ACT_ANSWER, ACT_SYNC, ACT_POST, ACT_TICK, ACT_CUT, ACT_CONNECT, ACT_KILL_LEDGER,
+    ACT_POWER, ACT_KILL_EDGE, ACT_CREDIT, ACT_KEY, ACT_JUMP, ACT_COUNT
+};
+
+struct simulator {
+    uint64_t random;
+    uint32_t weights[ACT_COUNT];
+    uint32_t database_fails; /* per cent */
+    bool post_unsynced;      /* planted: the poster reads what was not synced */
+    struct core_settings settings;
+    struct core *core;
+    struct prices *prices;
+    struct core_now now;
+    struct model_database model;
+    struct buffer records, disk;
+    size_t synced_len, posted_len;
+    uint64_t synced_seq;
+    struct core_actions out;
+    struct sim_question {
+        enum core_action_type type;
+        struct key_hash stored;
+        struct lease_request lease;
+    } questions[SIM_QUEUE];
+    size_t question_count;
+    struct sim_stream streams[SIM_STREAMS];
+    uint64_t next_edge;
+    uint32_t next_link;
+    struct sim_log log;
+    const char *violation; /* NULL: none so far */
+    uint64_t events;
+};
+
+/* NULL: every check held. Otherwise what did not, a constant text. */
+const char *simulate(uint64_t seed, uint32_t steps, bool post_unsynced);
+/* Runs seeds from `first` until the time is over; prints and answers the first seed that fails, 0 when none does. */
+uint64_t simulate_many(uint64_t first, uint32_t time_ms, bool post_unsynced, uint32_t *seeds_run);
+
+/* simulator_audit.c: written without looking at the ledger. */
+const char *audit_now(const struct model_database *model, const struct sim_log *log);
+const char *audit_end(const struct model_database *model, const struct sim_log *log);
