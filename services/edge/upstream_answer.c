@@ -247,7 +247,7 @@ static h2o_http1client_body_cb head_arrived(h2o_http1client_t *http, const char 
                                             int head_len __attribute__((unused)))
 {
     struct upstream_call *call = http->data;
-    bool bodiless = error == h2o_http1client_error_is_eos;
+    bool bodiless = error != NULL && error == h2o_http1client_error_is_eos;
     if (error != NULL && !bodiless) {
         head_failed(call, http, error);
         return NULL;
