@@ -13,6 +13,7 @@
 
 #include <cstdlib>
 #include <memory>
+#include <utility>
 
 extern "C" {
 #include "shared/json/walk.h"
@@ -34,8 +35,13 @@ void require(simdjson::error_code result)
     if (result != simdjson::SUCCESS) std::abort();
 }
 
+/* One parser of the first size is kept per thread: documents come and go with every answer, and its
+ * index alone is 64 KiB that malloc would hand back and forth. */
+thread_local std::unique_ptr<parser> spare;
+
 parser *parser_create()
 {
+    if (spare) return spare.release();
     /* The depth is of use to simdjson's own second stage only, which is never run. */
     std::unique_ptr<parser> created;
     require(simdjson::get_active_implementation()->create_dom_parser_implementation(TEXT_LEN_FIRST,
@@ -80,7 +86,8 @@ extern "C" void json_walk_trim(void *parser_memory)
 
 extern "C" void json_walk_free(void *parser_memory)
 {
-    delete static_cast<parser *>(parser_memory);
+    std::unique_ptr<parser> p(static_cast<parser *>(parser_memory));
+    if (p && !spare && p->capacity() <= TEXT_LEN_FIRST) spare = std::move(p);
 }
 
 extern "C" bool json_walk_utf8_valid(slice text)
