@@ -106,14 +106,15 @@ async function checkBooks({ instance, load }, costs) {
   const books = await instance.books();
   books.completed = load.total;
   books.expected_nano = Object.entries(load.completed).reduce((sum, [kind, count]) => sum + count * costs[kind], 0);
-  books.audit_violations = await instance.audit();
+  const audit = await instance.audit();
+  books.audit_violations = audit.count;
   const problems = [];
   if (books.settled !== books.completed) problems.push(`${books.completed} requests were completed, ${books.settled} are settled`);
   if (books.others !== 0) problems.push(`${books.others} rows of the key are not settled`);
   if (books.charged_nano !== books.expected_nano) {
     problems.push(`charged ${books.charged_nano} nano-dollars, clients were told ${books.expected_nano}`);
   }
-  if (books.audit_violations !== 0) problems.push(`the audit finds ${books.audit_violations} violations`);
+  if (audit.count !== 0) problems.push(`the audit finds ${audit.count} violations, first: ${audit.first}`);
   if (instance.durability() !== 'strict') problems.push(`durability is ${instance.durability()}, not strict`);
   return { books, problems };
 }

@@ -153,7 +153,7 @@ export class Instance {
     return { settled: Number(settled), others: Number(others), charged_nano: Number(charged) };
   }
 
-  /** The number of violations that `make audit` finds. */
+  /** What `make audit` finds: the number of violations, and the first of them in words. */
   async audit() {
     const text = await this.#make('audit').then(
       ({ stdout }) => stdout,
@@ -161,6 +161,6 @@ export class Instance {
     );
     const found = /^audit: (\d+) violations$/m.exec(text);
     if (!found) throw new Error(`make audit did not come to its end:\n${text}`);
-    return Number(found[1]);
+    return { count: Number(found[1]), first: text.split('\n', 1)[0] };
   }
 }
