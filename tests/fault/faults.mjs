@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// What can happen to an instance, and how a test is made of it: load runs, faults strike, all comes to rest, the three logs are
+// compared. A fault counts only if it was seen: another process, or a program that stands still.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+
+import { ROOT, eventually } from '../integration/harness.mjs';
+import { check, readLogs } from './checker.mjs';
+import { Load, makeCustomers } from './load.mjs';
+
+export const ROUNDS = Number(process.env.FAULT_ROUNDS ?? 10); // kills of one program in one test
+export const QUICK = { lease_seconds: 1, lease_idle: 1, journal_segment_size: 1048576 }; // leases end and segments turn over soon
+const BACK_MAX_MS = 1000; // a killed program is started again within this
+const REST_MAX_MS = 30_000; // holds of a lost edge are kept for ten seconds; leases go back after one
+
+const run = promisify(execFile);
+
+/** Load on a fresh set of customers while `during(load)` does its worst; then the checker must have nothing to object to. */
+export async function underLoad(bourse, during, rules = {}) {
+  const start = performance.now();
+  const load = new Load(bourse, await makeCustomers(bourse));
+  let served;
+  try {
+    await load.more(20);
+    served = await during(load);
+    await load.more(20);
+  } finally {
+    await load.stop();
+  }
+  const t0 = performance.now();
+  const logs = await settled(bourse, load, served);
+  if (process.env.FAULT_VERBOSE) {
+    const count = (test) => logs.requests.filter(test).length;
+    console.log(`${logs.requests.length} requests: ${count((r) => r.complete)} complete, ${count((r) => r.left)} left, ${count((r) => r.status === 402)} 402, ${count((r) => r.status === 503)} 503, ${count((r) => !r.complete && !r.left && !(r.status >= 400))} broken, ${count((r) => r.hit)} hit; settled in ${(performance.now() - t0).toFixed()} ms; took ${(t0 - start).toFixed()}`);
+    console.log([...new Set(logs.requests.map((r) => `${r.status} ${r.error} ${r.code}`))].join(' | '), logs.rows.length, logs.served.length, logs.streams);
+  }
+  const objections = check(logs, rules);
+  assert.deepEqual(objections.slice(0, 20), [], `${objections.length} objections, seed ${load.seed}, ${logs.requests.length} requests`);
+  return { load, ...logs };
+}
+
+/** Everything posted, every hold ended, every lease given back. */
+async function settled(bourse, load, served) {
+  await bourse.quiet(REST_MAX_MS);
+  await eventually(async () => {
+    const leases = await bourse.sql('select * from lease where granted > settled + returned');
+    assert.deepEqual(leases, [], 'leases that nobody uses have not come back');
+  }, { deadline_ms: REST_MAX_MS });
+  return readLogs(bourse, load, served);
+}
+
+/** A fault and the way back from it: answers under way in between may be hit. */
+export async function strike(bourse, load, fault) {
+  load.faultBegins();
+  try {
+    return await fault();
+  } finally {
+    await bourse.ready();
+    load.faultEnds();
+  }
+}
+
+/** Kills a program of the instance; another one has to be there within a second. Answers how long that took. */
+export async function kill(bourse, program, signal = 'SIGKILL', deadline_ms = BACK_MAX_MS) {
+  const before = bourse.pid(program);
+  const since = performance.now();
+  process.kill(before, signal);
+  await eventually(() => assert.notEqual(bourse.pid(program), before), { deadline_ms, every_ms: 5 });
+  if (program in bourse.pids) bourse.pids[program] = bourse.pid(program);
+  return performance.now() - since;
+}
+
+/** Kills one of PostgreSQL's backends that serve our programs; it ends all others and recovers. */
+export async function killBackend(bourse, random) {
+  const backends = await bourse.sql(
+    `select pid from pg_stat_activity where datname = 'bourse' and usename like 'bourse_ledger%' order by pid`);
+  assert.ok(backends.length > 0);
+  const { pid } = backends[Math.floor(random() * backends.length)];
+  process.kill(pid, 'SIGKILL');
+  await eventually(async () => {
+    const left = await bourse.sqlValue('select count(*) from pg_stat_activity where pid = $1', [pid]);
+    assert.equal(left, 0n, 'the backend still lives');
+  }, { deadline_ms: 20_000 });
+}
+
+/** A process and all that descend from it. */
+export function familyOf(root) {
+  const children = new Map();
+  for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
+    let stat;
+    try {
+      stat = readFileSync(`/proc/${name}/stat`, 'latin1');
+    } catch {
+      continue; // it has ended
+    }
+    const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+    children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
+  }
+  const family = [root];
+  for (const pid of family) family.push(...(children.get(pid) ?? []));
+  return family;
+}
+
+/** Stops processes in their tracks for the time of `during`. */
+export async function whileStanding(pids, during) {
+  for (const pid of pids) process.kill(pid, 'SIGSTOP');
+  try {
+    return await during();
+  } finally {
+    for (const pid of pids) process.kill(pid, 'SIGCONT');
+  }
+}
+
+/** kill -9 of the supervisor and everything below it at once. */
+export async function killInstance(bourse) {
+  const supervisor = Number(readFileSync(path.join(bourse.var, 'run/supervise.pid'), 'utf8'));
+  const family = familyOf(supervisor);
+  for (const pid of family) process.kill(pid, 'SIGSTOP'); // so that none of them sees another one die
+  for (const pid of family) process.kill(pid, 'SIGKILL');
+  await eventually(() => assert.deepEqual(family.filter((pid) => lives(pid)), []));
+}
+
+function lives(pid) {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+/** `make down` and `make up`; `environment` reaches every program of the instance. */
+export async function stopInstance(bourse) {
+  await run('make', ['--no-print-directory', 'down'], { cwd: ROOT, env: bourse.environment() });
+}
+
+export async function startInstanceAgain(bourse, environment = {}) {
+  await run('make', ['--no-print-directory', 'up'], { cwd: ROOT, env: { ...bourse.environment(), ...environment } });
+  for (const program of Object.keys(bourse.pids)) bourse.pids[program] = bourse.pid(program);
+}
+
+/** Deaths of a program as the supervisor logged them. */
+export function deathsOf(bourse, program) {
+  return bourse.log('supervise').split('\n').filter((line) => line.includes('event=died') && line.includes(` name=${program} `));
+}
+
+export { execFileSync };
