@@ -259,7 +259,7 @@ static void append_decimal(struct buffer *out, int64_t value, int decimals)
     buffer_append_u64(out, magnitude / one);
     uint64_t fraction = magnitude % one;
     if (fraction > 0) buffer_append_char(out, '.');
-    for (int i = 0; i < decimals && fraction > 0; i++) {
+    while (fraction > 0 && one > 1) {
         one /= 10;
         buffer_append_char(out, (char)('0' + fraction / one));
         fraction %= one;

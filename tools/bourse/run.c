@@ -174,9 +174,10 @@ static void append_encoded(struct buffer *out, slice text)
 static const char *path_value(const struct command *command, const struct arguments *arguments)
 {
     for (size_t i = 0; i < OPTIONS_MAX && command->options[i].name != NULL; i++) {
-        if (command->options[i].place == IN_PATH) return arguments->values[i];
+        if (command->options[i].place == IN_PATH && arguments->values[i] != NULL)
+            return arguments->values[i];
     }
-    return arguments->positional;
+    return arguments->positional == NULL ? "" : arguments->positional;
 }
 
 static void write_path(const struct command *command, const struct arguments *arguments,
@@ -273,6 +274,12 @@ static int confirm(const struct http_request *confirmation, const struct command
     return code;
 }
 
+static slice value_of(const struct arguments *arguments, size_t option)
+{
+    const char *value = arguments->values[option];
+    return value == NULL ? SLICE_NONE : slice_of(value);
+}
+
 int buy_run(const struct command *command, int argc, char **argv)
 {
     struct arguments arguments = {0};
@@ -293,13 +300,13 @@ int buy_run(const struct command *command, int argc, char **argv)
         buffer_append(&path, SLICE("/operator/purchases/"));
         if (raw.len > 2) append_encoded(&path, (slice){raw.data + 1, raw.len - 2});
         buffer_append(&path, SLICE("/confirm?org="));
-        append_encoded(&path, slice_of(arguments.values[0]));
+        append_encoded(&path, value_of(&arguments, 0));
         buffer_append_char(&path, '\0');
         json_write_init(&w, &note);
         json_object_begin(&w);
-        json_key_string(
-            &w, SLICE("reference"),
-            slice_of(arguments.values[2] == NULL ? "bourse credit buy" : arguments.values[2]));
+        json_key_string(&w, SLICE("reference"),
+                        arguments.values[2] == NULL ? SLICE("bourse credit buy")
+                                                    : value_of(&arguments, 2));
         json_object_end(&w);
         const struct http_request confirmation = {.service = command->service,
                                                   .method = "POST",
