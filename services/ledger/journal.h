@@ -85,5 +85,6 @@ uint64_t journal_reader_number(const struct journal_reader *reader);
 uint64_t journal_reader_next_seq(const struct journal_reader *reader);
 /* The next record; its payload lives until the next call. END: no more for now (a later call may find some). */
 status journal_reader_next(struct journal_reader *reader, struct record *record);
-/* After END at the end of the journal: MALFORMED when something follows that proves that a synced record is damaged or missing. */
-status journal_reader_check_tail(struct journal_reader *reader);
+/* After END at the end of the journal: MALFORMED when something in it or in a segment up to `number_max` proves that a synced record
+ * is damaged or missing. The reader is of no more use. */
+status journal_reader_check_tail(struct journal_reader *reader, uint64_t number_max);

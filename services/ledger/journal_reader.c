@@ -211,14 +211,14 @@ static status search_proof(struct journal_reader *reader)
     }
 }
 
-status journal_reader_check_tail(struct journal_reader *reader)
+status journal_reader_check_tail(struct journal_reader *reader, uint64_t number_max)
 {
     uint64_t next_seq = reader->next_seq;
     TRY(search_proof(reader));
-    for (uint64_t number = reader->number + 1;; number++) {
+    for (uint64_t number = reader->number + 1; number <= number_max; number++) {
         struct opened_segment segment;
         status opened = open_segment(reader->directory, reader->incarnation, number, &segment);
-        if (opened.code == ERROR_END) return OK;
+        if (opened.code == ERROR_END) continue;
         bool torn = opened.code == ERROR_MALFORMED;
         if (!status_ok(opened) && !torn) return opened;
         if (!torn) {
@@ -237,4 +237,5 @@ status journal_reader_check_tail(struct journal_reader *reader)
         reader->next_seq = next_seq;
         TRY(search_proof(reader));
     }
+    return OK;
 }

@@ -137,6 +137,15 @@ static status damaged(uint64_t seq, status why)
     return FAIL(CONFIGURATION);
 }
 
+static uint64_t last_number(const struct start *start)
+{
+    uint64_t number = 0;
+    for (size_t i = start->files_first; i < start->files.count; i++) {
+        if (start->files.items[i].incarnation == start->ledger->incarnation) number = start->files.items[i].number;
+    }
+    return number;
+}
+
 static status replay(struct start *start, struct core_now now)
 {
     struct core *core = start->ledger->core;
@@ -153,7 +162,7 @@ static status replay(struct start *start, struct core_now now)
     }
     if (!status_ok(done)) return damaged(seq, done);
     start->next = journal_reader_number(reader) + 1;
-    done = journal_reader_check_tail(reader);
+    done = journal_reader_check_tail(reader, last_number(start));
     if (status_ok(done)) done = core_replay_end(core, now);
     return status_ok(done) ? OK : damaged(seq, done);
 }

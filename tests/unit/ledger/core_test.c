@@ -253,6 +253,56 @@ TEST(a_lease_slot_that_is_used_again_knows_what_was_settled_before)
     world_free(&world);
 }
 
+TEST(a_settle_after_the_ledgers_own_release_becomes_a_correction_that_charges_nothing)
+{
+    struct world world;
+    with_credit(&world, DOLLAR);
+    struct message_held held = take(&world, 10 * CENT);
+    world_step(&world, &(struct core_event){.type = EVENT_LINK_GONE, .link = world.link});
+    world_wait(&world, 11000000000);
+    world_connect(&world, NULL, 0);
+    assert_int_equal(world_settle(&world, 0, held.hold, 5 * CENT), 0);
+    world_post(&world);
+    assert_int_equal(world.model.row_count, 2);
+    assert_int_equal(world.model.rows[0].part, 0);
+    assert_int_equal(world.model.rows[0].state, ENDING_ABSORBED);
+    assert_int_equal(world.model.rows[1].part, 1);
+    assert_int_equal(world.model.rows[1].hold, held.hold);
+    assert_int_equal(world.model.rows[1].charge, 0);
+    assert_int_equal(world.model.rows[1].told, 0);
+    assert_int_equal(model_org(&world.model, 1)->paid + model_org(&world.model, 1)->escrow, DOLLAR);
+    world_free(&world);
+}
+
+TEST(room_given_back_while_a_question_is_in_flight_reaches_the_database_later)
+{
+    struct world world;
+    with_credit(&world, 10 * DOLLAR);
+    struct model_key *key = model_key(&world.model, 1);
+    key->has_limit = true;
+    key->limit = 5 * DOLLAR;
+    struct message_held held = take(&world, DOLLAR);
+    assert_int_equal(held.error, ERROR_NONE);
+    (void)world_settle(&world, 0, held.hold, 0);
+    struct message_hold message = hold_of(3 * DOLLAR);
+    world_step_only(&world, &(struct core_event){.type = EVENT_HOLD, .link = world.link,
+                                                 .hold = {model_hash(1), &message}}); /* asks for more */
+    assert_int_equal(world.question_count, 1);
+    world_step_only(&world, &(struct core_event){.type = EVENT_KEY_CHANGED, .stored = model_hash(1)});
+    world_pump(&world);
+    world_wait(&world, 2000000000);
+    world_sync(&world);
+    world_post(&world);
+    int64_t held_now = core_held(world.core, 1).nano;
+    int64_t leased = model_period(&world.model, 1, meter_of_key(1, CADENCE_LIFE), 0)->leased;
+    assert_true(leased >= held_now);
+    if (held_now > 0) (void)world_settle(&world, 0, world.last.held.hold, 0);
+    world_wait(&world, 130000000000);
+    assert_int_equal(model_period(&world.model, 1, meter_of_key(1, CADENCE_LIFE), 0)->leased,
+                     core_held(world.core, 1).nano);
+    world_free(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +319,8 @@ int main(void)
         cmocka_unit_test(more_holds_than_slots_are_refused_and_a_freed_slot_serves_again),
         cmocka_unit_test(slots_of_idle_accounts_are_used_again),
         cmocka_unit_test(a_lease_slot_that_is_used_again_knows_what_was_settled_before),
+        cmocka_unit_test(a_settle_after_the_ledgers_own_release_becomes_a_correction_that_charges_nothing),
+        cmocka_unit_test(room_given_back_while_a_question_is_in_flight_reaches_the_database_later),
     };
     return cmocka_run_group_tests_name("ledger core", tests, NULL, NULL);
 }

@@ -479,7 +479,7 @@ static void begin(struct simulator *sim)
 {
     sim->now = (struct core_now){.wall = {START_NS}, .boot_ns = 1000000000};
     sim->settings = (struct core_settings){
-        .leases_max = 24, .callers_max = 12, .holds_max = 40, .waiting_max = 32, .streams_max = 48,
+        .leases_max = 6 + below(sim, 12), .callers_max = 4 + below(sim, 8), .holds_max = 24 + below(sim, 24), .waiting_max = 32, .streams_max = 48,
         .cell = 1, .incarnation = 1, .epoch = 1, .strict = true,
         .lease_window_ns = 5000000000, .lease_idle_ns = 60000000000};
     model_init(&sim->model);
