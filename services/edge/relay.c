@@ -236,7 +236,12 @@ void relay_give_up_settle(struct request *request)
 void relay_tick(struct request *request, uint64_t now_ms)
 {
     if (!request->response_started || !request->wish.stream || request->final_pending) return;
-    if (request->in_flight || request->out.len > 0 || request->over) return;
+    if (request->in_flight || request->over) return;
+    /* Text that came in one piece with the answer's end waits for the SETTLE with it, but not when that hangs. */
+    if (request->out.len > 0) {
+        relay_pump(request);
+        return;
+    }
     uint64_t limit_ms = request->settle_since_ms != 0 ? COMMENT_SETTLE_MS : COMMENT_SILENCE_MS;
     if (now_ms - request->last_sent_ms < limit_ms) return;
     chat_skin_comment(request->skin);
