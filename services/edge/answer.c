@@ -15,19 +15,29 @@ static void write_metadata(struct json_writer *json, const struct failure *failu
 
 void answer_identify(h2o_req_t *http, slice request_id)
 {
-    answer_header(http, SLICE("x-bourse-request"), request_id);
+    answer_header_copied(http, SLICE("x-bourse-request"), request_id);
 }
 
-void answer_header(h2o_req_t *http, slice name, slice value)
+static slice header_value(slice value)
 {
     size_t len = 0;
     while (len < value.len && value.data[len] != '\r' && value.data[len] != '\n' &&
            value.data[len] != '\0')
         len++;
-    h2o_iovec_t kept_name = h2o_strdup(&http->pool, name.data, name.len);
-    h2o_iovec_t kept = h2o_strdup(&http->pool, value.data, len);
-    h2o_add_header_by_str(&http->pool, &http->res.headers, kept_name.base, kept_name.len, 1, NULL,
-                          kept.base, kept.len);
+    return slice_first(value, len);
+}
+
+void answer_header(h2o_req_t *http, slice name, slice value)
+{
+    slice clean = header_value(value);
+    h2o_add_header_by_str(&http->pool, &http->res.headers, name.data, name.len, 1, NULL, clean.data,
+                          clean.len);
+}
+
+void answer_header_copied(h2o_req_t *http, slice name, slice value)
+{
+    h2o_iovec_t copy = h2o_strdup(&http->pool, value.data, value.len);
+    answer_header(http, name, (slice){copy.base, copy.len});
 }
 
 void answer_body(h2o_req_t *http, int http_status, slice content_type, slice body)
@@ -52,7 +62,7 @@ void answer_failure(h2o_req_t *http, const struct failure *failure)
         struct buffer text;
         buffer_init_fixed(&text, digits, sizeof(digits));
         buffer_append_u64(&text, retry_after_s);
-        answer_header(http, SLICE("retry-after"), buffer_slice(&text));
+        answer_header_copied(http, SLICE("retry-after"), buffer_slice(&text));
     }
     /* Client libraries repeat what cannot get better, three times, unless they are told. */
     bool hopeless = row->http == 402 || row->http == 403 || failure->previous_count > 0;

@@ -373,15 +373,10 @@ static void request_give_back(struct request *request)
         request_free(request);
         return;
     }
-    /* Everything but what is kept between requests starts from zero. */
-    struct request clean = {
-        .arena = request->arena,
-        .document = request->document,
-        .out = request->out,
-        .flight = request->flight,
-        .next = requests->free,
-    };
-    *request = clean;
+    /* Everything behind what is kept starts from zero. */
+    memset((char *)request + offsetof(struct request, thread), 0,
+           sizeof(*request) - offsetof(struct request, thread));
+    request->next = requests->free;
     requests->free = request;
     requests->free_count++;
 }

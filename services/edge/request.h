@@ -73,14 +73,18 @@ struct attempt {
 };
 
 struct request {
-    struct thread *thread;
+    /* Kept from one request to the next, for their memory. */
+    struct arena arena;
+    struct json_document document;
+    struct buffer out;    /* what the skin made and is not on its way */
+    struct buffer flight; /* given to h2o, until it asks for more */
+
+    struct thread *thread;         /* from here on everything is zero at the start */
     struct request *next, *before; /* among the active ones, or the free ones */
     h2o_generator_t generator;
     h2o_req_t *http; /* NULL: the client's side is gone */
     h2o_timeout_entry_t tick;
     h2o_timeout_entry_t hold_limit;
-    struct arena arena;
-    struct json_document document;
     char id[REQUEST_ID_SIZE];
     int pins; /* callbacks on the stack that use this request */
 
@@ -114,8 +118,6 @@ struct request {
     uint32_t key_provider;
 
     struct chat_skin *skin;
-    struct buffer out;    /* what the skin made and is not on its way */
-    struct buffer flight; /* given to h2o, until it asks for more */
     bool response_started, in_flight, paused;
     bool final_pending; /* nothing comes after `out` */
     bool final_sent;

@@ -75,7 +75,7 @@ int serve(h2o_handler_t *handler, h2o_req_t *http)
     if (status_ok(admitted))
         admitted = routes_find((slice){http->method.base, http->method.len}, path_of(http), &match);
     if (match.allow.len > 0 && match.route == NULL)
-        answer_header(http, SLICE("allow"), match.allow);
+        answer_header_copied(http, SLICE("allow"), match.allow);
     if (status_ok(admitted))
         run_route(thread, http, match.route, buffer_slice(&id));
     else
