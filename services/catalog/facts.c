@@ -137,3 +137,18 @@ bool facts_text_valid(slice text, size_t len_max)
     }
     return true;
 }
+
+bool facts_base_url_valid(slice text)
+{
+    static const slice schemes[] = {SLICE_INIT("https://"), SLICE_INIT("http://")};
+    slice rest = SLICE_NONE;
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        if (slice_starts_with(text, schemes[i])) rest = slice_from(text, schemes[i].len);
+    }
+    for (size_t i = 0; i < rest.len; i++) {
+        if (rest.data[i] <= ' ' || rest.data[i] >= 0x7f ||
+            strchr("@?#\\\"<>", rest.data[i]) != NULL)
+            return false;
+    }
+    return rest.len > 0 && rest.data[0] != '/' && rest.data[0] != ':';
+}

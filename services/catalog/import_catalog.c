@@ -191,8 +191,7 @@ status import_provider_read(struct json_value object, struct arena *arena,
     if (!provider_slug_valid(provider->slug))
         return fault(&reading, FAIL(BAD_REQUEST), SLICE("id"),
                      SLICE("takes lower-case letters, digits and hyphens"));
-    if (!slice_starts_with(provider->base_url, SLICE("https://")) &&
-        !slice_starts_with(provider->base_url, SLICE("http://"))) {
+    if (!facts_base_url_valid(provider->base_url)) {
         return fault(&reading, FAIL(BAD_REQUEST), SLICE("base_url"),
                      SLICE("must begin with https:// or http://"));
     }

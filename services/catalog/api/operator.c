@@ -160,11 +160,10 @@ static status read_live_wish(struct control_request *request, struct control_res
     }
     if (json_kind_of(url) == JSON_NULL) return OK;
     if (!status_ok(json_read_string(url, request->arena, &wish->base_url)) ||
-        !facts_text_valid(wish->base_url, BASE_URL_MAX) ||
-        (!slice_starts_with(wish->base_url, SLICE("https://")) &&
-         !slice_starts_with(wish->base_url, SLICE("http://")))) {
+        wish->base_url.len > BASE_URL_MAX || !facts_base_url_valid(wish->base_url)) {
         return control_fail(response, FAIL(BAD_REQUEST),
-                            SLICE("base_url: must begin with https:// or http://"));
+                            SLICE("base_url: must begin with https:// or http:// and name a host, "
+                                  "without user, query or fragment"));
     }
     return OK;
 }
