@@ -9,6 +9,7 @@ import { createDecipheriv, randomInt } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { fileURLToPath } from 'node:url';
@@ -53,7 +54,7 @@ class Instance {
   running = false;
 
   async start(options) {
-    this.directory = mkdtempSync('/tmp/bourse test-');
+    this.directory = mkdtempSync(path.join(tmpdir(), 'bourse test-'));
     chmodSync(this.directory, 0o755); // as root the programs run as users of their own and must get in
     this.var = path.join(this.directory, 'var');
     this.port = await freePorts();
@@ -205,6 +206,11 @@ class Instance {
 
   pid(program) {
     return Number(readFileSync(path.join(this.var, `run/${program}.pid`), 'utf8'));
+  }
+
+  /** Resident memory in bytes. */
+  memoryOf(program) {
+    return 1024 * Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${this.pid(program)}/status`, 'utf8'))[1]);
   }
 
   log(program) {
