@@ -111,7 +111,7 @@ status journal_open(const struct journal_settings *settings, struct journal **ou
 
 void journal_close(struct journal **pointer)
 {
-    struct journal *journal = TAKE(*pointer);
+    struct journal *journal = *pointer;
     if (journal == NULL) return;
     (void)pthread_mutex_lock(&journal->lock);
     journal->stopping = true;
@@ -129,6 +129,7 @@ void journal_close(struct journal **pointer)
     buffer_free(&journal->head);
     buffer_free(&journal->marks);
     free(journal);
+    *pointer = NULL; /* not before: the last sync's callback may look at it */
 }
 
 uint64_t journal_synced(const struct journal *journal)

@@ -32,13 +32,13 @@ static status start(struct ledger *ledger, struct token_verifier **verifier)
     return api_start(ledger, ledger->config, *verifier);
 }
 
-/* The journal is synced and posted before the database's connections go. */
+/* The poster's thread ends before the journal, of which it tells; what the last sync covers is posted then on this thread. */
 static void stop(struct ledger *ledger)
 {
     lender_stop(ledger->lender);
     uint64_t seq = core_view(ledger->core).seq_last;
-    journal_close(&ledger->journal);
     poster_stop(ledger->poster);
+    journal_close(&ledger->journal);
     status posted = poster_catch_up(ledger->poster, seq);
     if (!status_ok(posted)) log_warning("stopped_before_all_was_posted", F(error, posted));
     front_free(&ledger->front);
