@@ -13,22 +13,9 @@
 #include "services/ledger/core.h"
 #include "shared/json/write.h"
 
-/* The ledger's capacity as it comes (shared/options.def), all of it in use. */
-enum {
-#define OPTION_INT(name, unit, min, max, value, reloadable, sentence) DEFAULT_##name = (value),
-#define OPTION_TEXT(name, value, sentence)
-#define OPTION_BOOL(name, value, sentence)
-#include "shared/options.def"
-#undef OPTION_INT
-#undef OPTION_TEXT
-#undef OPTION_BOOL
-};
-#define ACCOUNTS       DEFAULT_ledger_accounts
-#define METERS         DEFAULT_ledger_meters
-#define CALLERS        DEFAULT_ledger_callers
-#define HOLDS          DEFAULT_ledger_holds
-
-#define ROUNDS         7 /* the first one warms up and is not reported */
+#define KEYS_MAX       10000000 /* what ledger_callers allows */
+#define HOLDS          65536    /* the ledger's default */
+#define ROUNDS         7        /* the first one warms up and is not reported */
 #define LOOKUPS        2000000
 #define PAIRS          300000
 #define PAIRS_OPEN     64    /* holds open at a time, as with so many requests in flight */
@@ -53,10 +40,8 @@ struct bench {
     struct core_actions actions;
     struct buffer journal;
     const struct prices *prices;
-    struct key_hash *keys;
-    uint32_t *order; /* random numbers of keys, shared by both sides */
-    uint32_t key_count;
-    uint32_t account_count;
+    uint32_t keys;  /* as many accounts, each with one key */
+    uint64_t drawn; /* keys asked for so far */
     struct question questions[QUESTIONS_MAX];
     uint32_t question_count;
     uint64_t held; /* the last HELD */
@@ -66,14 +51,25 @@ struct bench {
     uint64_t seq;
 };
 
-static uint64_t random_state = 20261;
-
-static uint64_t random_next(void) /* splitmix64 */
+static uint64_t mix(uint64_t value) /* splitmix64 */
 {
-    uint64_t value = random_state += 0x9e3779b97f4a7c15;
+    value = (value + 1) * 0x9e3779b97f4a7c15;
     value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9;
     value = (value ^ value >> 27) * 0x94d049bb133111eb;
     return value ^ value >> 31;
+}
+
+/* A key is made of its number, so that having it costs no look into memory: in truth it arrives
+ * with its frame. The number stands in its last bytes, for answer_caller(). */
+static struct key_hash key_of(uint32_t number)
+{
+    struct key_hash key;
+    for (uint64_t at = 0; at < sizeof(key.bytes) / sizeof(uint64_t); at++) {
+        uint64_t random = mix((uint64_t)number << 2 | at);
+        memcpy(key.bytes + at * sizeof(random), &random, sizeof(random));
+    }
+    memcpy(key.bytes + sizeof(key.bytes) - sizeof(number), &number, sizeof(number));
+    return key;
 }
 
 static void *new_array(size_t count, size_t size)
@@ -81,6 +77,13 @@ static void *new_array(size_t count, size_t size)
     void *array = calloc(count, size);
     if (array == NULL) abort();
     return array;
+}
+
+/* The next number of a key, at random and never in the same order again: nothing is in the caches
+ * only because the bench goes in circles. */
+static uint32_t draw(struct bench *bench)
+{
+    return (uint32_t)((mix(bench->drawn++ << 32) >> 32) * bench->keys >> 32);
 }
 
 /* ---- bare look-ups -------------------------------------------------------------------------- */
@@ -115,11 +118,12 @@ static struct cell *table_find(const struct table *table, const struct key_hash 
 static struct table table_of(const struct bench *bench)
 {
     uint64_t size = 16;
-    while (size < 2 * (uint64_t)bench->key_count)
+    while (size < 2 * (uint64_t)bench->keys)
         size *= 2;
     struct table table = {new_array(size, sizeof(struct cell)), size - 1};
-    for (uint32_t i = 0; i < bench->key_count; i++) {
-        *table_find(&table, &bench->keys[i]) = (struct cell){bench->keys[i], i + 1};
+    for (uint32_t i = 0; i < bench->keys; i++) {
+        struct key_hash key = key_of(i);
+        *table_find(&table, &key) = (struct cell){key, i + 1};
     }
     return table;
 }
@@ -127,16 +131,17 @@ static struct table table_of(const struct bench *bench)
 /* One event after the other: which key is asked for next is not known before the last answer is, as
  * in a ledger, where what one request may do depends on what the one before it left. The sum keeps
  * the compiler from leaving anything out, and is checked. */
-static bool look_up_in_turn(const struct bench *bench, const struct table *table)
+static bool look_up_in_turn(struct bench *bench, const struct table *table)
 {
     uint64_t found = 0;
     uint64_t expected = 0;
     uint64_t last = 0;
     for (uint32_t i = 0; i < LOOKUPS; i++) {
-        uint32_t number =
-            bench->order[i] + (uint32_t)(last >> 32); /* + 0, which only the answer tells */
-        expected += bench->order[i] + 1;
-        last = table_find(table, &bench->keys[number])->number_plus;
+        uint32_t nothing = (uint32_t)(last >> 32); /* always 0, which only the answer tells */
+        uint32_t number = draw(bench);
+        struct key_hash key = key_of(number + nothing);
+        expected += number + 1;
+        last = table_find(table, &key)->number_plus;
         found += last;
     }
     return found == expected;
@@ -144,14 +149,15 @@ static bool look_up_in_turn(const struct bench *bench, const struct table *table
 
 /* Many at once: the processor looks for several keys at the same time. Not the bound's measure, but
  * reported beside it. */
-static bool look_up_at_once(const struct bench *bench, const struct table *table)
+static bool look_up_at_once(struct bench *bench, const struct table *table)
 {
     uint64_t found = 0;
     uint64_t expected = 0;
     for (uint32_t i = 0; i < LOOKUPS; i++) {
-        uint32_t number = bench->order[i];
+        uint32_t number = draw(bench);
+        struct key_hash key = key_of(number);
         expected += number + 1;
-        found += table_find(table, &bench->keys[number])->number_plus;
+        found += table_find(table, &key)->number_plus;
     }
     return found == expected;
 }
@@ -199,7 +205,7 @@ static void answer_caller(struct bench *bench, const struct key_hash *stored)
     uint32_t number;
     memcpy(&number, stored->bytes + sizeof(stored->bytes) - sizeof(number), sizeof(number));
     struct caller_answer answer = {.stored = *stored,
-                                   .caller = {.org = number % bench->account_count + 1,
+                                   .caller = {.org = number + 1,
                                               .workspace = 1,
                                               .key = number + 1,
                                               .version = 1,
@@ -236,7 +242,8 @@ static void answer_questions(struct bench *bench)
 
 static uint64_t hold(struct bench *bench, uint32_t number)
 {
-    struct message_hold message = {.key = bench->keys[number],
+    struct key_hash key = key_of(number);
+    struct message_hold message = {.key = key,
                                    .caller_version = 1,
                                    .fixed = {165000},
                                    .output_price = {600000000},
@@ -247,7 +254,7 @@ static uint64_t hold(struct bench *bench, uint32_t number)
     struct core_event event = {.type = EVENT_HOLD,
                                .link = LINK,
                                .request = bench->n,
-                               .hold = {.stored = bench->keys[number], .message = &message}};
+                               .hold = {.stored = key, .message = &message}};
     step_core(bench, &event);
     if (bench->question_count > 0) answer_questions(bench);
     return bench->held;
@@ -299,7 +306,7 @@ static void run_pairs(struct bench *bench, uint32_t count)
     for (uint32_t i = 0; i < count + PAIRS_OPEN; i++) {
         uint64_t *slot = &open[i % PAIRS_OPEN];
         if (*slot != 0) settle(bench, *slot);
-        *slot = i < count ? hold(bench, bench->order[i]) : 0;
+        *slot = i < count ? hold(bench, draw(bench)) : 0;
         bench->now.boot_ns += PAIR_NS;
         bench->now.wall.ns += PAIR_NS;
         if (i % PAIRS_PER_SYNC == 0) sync_journal(bench);
@@ -325,26 +332,10 @@ static const struct prices *make_prices(void)
     return prices_new(row, 1);
 }
 
-/* The number of the key stands in the last bytes of its key, for answer_caller(). */
-static void make_keys(struct bench *bench)
-{
-    bench->keys = new_array(bench->key_count, sizeof(*bench->keys));
-    for (uint32_t i = 0; i < bench->key_count; i++) {
-        for (size_t at = 0; at < sizeof(bench->keys[i].bytes); at += sizeof(uint64_t)) {
-            uint64_t random = random_next();
-            memcpy(bench->keys[i].bytes + at, &random, sizeof(random));
-        }
-        memcpy(bench->keys[i].bytes + sizeof(bench->keys[i].bytes) - sizeof(i), &i, sizeof(i));
-    }
-    bench->order = new_array(LOOKUPS, sizeof(*bench->order));
-    for (uint32_t i = 0; i < LOOKUPS; i++)
-        bench->order[i] = (uint32_t)(random_next() % bench->key_count);
-}
-
 static void start_core(struct bench *bench)
 {
-    struct core_settings settings = {.leases_max = ACCOUNTS + METERS,
-                                     .callers_max = CALLERS,
+    struct core_settings settings = {.leases_max = bench->keys,
+                                     .callers_max = bench->keys,
                                      .holds_max = HOLDS,
                                      .waiting_max = 64,
                                      .streams_max = 64,
@@ -363,7 +354,7 @@ static void start_core(struct bench *bench)
     step_core(bench, &(struct core_event){.type = EVENT_PRICES, .prices = bench->prices});
     struct message_hello hello = {.version = 1, .incarnation = 77, .threads = 1};
     step_core(bench, &(struct core_event){.type = EVENT_HELLO, .link = LINK, .hello = &hello});
-    for (uint32_t i = 0; i < bench->key_count; i++) {
+    for (uint32_t i = 0; i < bench->keys; i++) {
         settle(bench, hold(bench, i)); /* callers and leases are known from here on */
         if (i % PAIRS_PER_SYNC == 0) sync_journal(bench);
     }
@@ -416,17 +407,23 @@ static bool run_rounds(struct bench *bench, struct json_writer *w)
     return good && bench->settled_count == bench->n && core_view(bench->core).holds_open == 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    static struct bench bench = {.key_count = CALLERS, .account_count = ACCOUNTS};
-    make_keys(&bench);
+    static struct bench bench;
+    int64_t keys = 0;
+    bool good = argc == 2 && status_ok(slice_to_i64(slice_of(argv[1]), &keys));
+    if (!good || keys < 1 || keys > KEYS_MAX) {
+        fprintf(stderr, "usage: ledger_core_bench KEYS (at most %d)\n", KEYS_MAX);
+        return 2;
+    }
+    bench.keys = (uint32_t)keys;
     start_core(&bench);
     struct buffer out;
     struct json_writer w;
     buffer_init(&out, 65536);
     json_write_init(&w, &out);
     json_object_begin(&w);
-    bool good = run_rounds(&bench, &w);
+    good = run_rounds(&bench, &w);
     json_key_u64(&w, SLICE("record_bytes_per_pair"), bench.records_bytes / bench.n);
     json_object_end(&w);
     fwrite(out.data, 1, out.len, stdout);
