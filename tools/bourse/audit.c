@@ -10,22 +10,30 @@
 #include "tools/bourse/command.h"
 #include "tools/bourse/http.h"
 
-#define SQL_MAX (1u << 20)
-#define CHECKS  "/schema/audit.sql"
+#define SQL_MAX    (1u << 20)
+#define CHECKS     "/schema/audit.sql"
+#define LEVELS_MAX 3 /* directories up from the program */
 
-/* schema/ lies beside the directory of this program, build/. */
-static status read_checks(struct buffer *sql)
+/* schema/ lies beside the directory of this program, build/; that of a variant, build/san/, is one
+ * level deeper. */
+static FILE *open_checks(void)
 {
     char path[PATH_MAX];
     ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 32);
-    for (int up = 0; len > 0 && up < 2; len--) {
-        if (path[len - 1] == '/') up++;
+    FILE *file = NULL;
+    for (int up = 0; file == NULL && len > 0 && up < LEVELS_MAX; len--) {
+        if (path[len - 1] != '/' || ++up < 2) continue;
+        memcpy(path + len - 1, CHECKS, sizeof(CHECKS)); /* room was left above */
+        file = fopen(path, "rb");
     }
-    if (len <= 0) return FAIL(IO);
-    memcpy(path + len, CHECKS, sizeof(CHECKS)); /* room was left above */
-    FILE *file = fopen(path, "rb");
+    return file;
+}
+
+static status read_checks(struct buffer *sql)
+{
+    FILE *file = open_checks();
     if (file == NULL) {
-        fprintf(stderr, "bourse: cannot read %s.\n", path);
+        fprintf(stderr, "bourse: schema/audit.sql is not beside the directory of this program.\n");
         return FAIL(IO);
     }
     char *room = buffer_reserve(sql, SQL_MAX - 1);
