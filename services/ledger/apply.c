@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Control workers hand their changes to the core's thread and wait. A worker that gives up leaves its number behind, so that the late
- * answer finds nobody. */
+/* Control workers hand their changes to the core's thread and wait. A worker that gives up leaves
+ * its number behind, so that the late answer finds nobody. */
 #include "services/ledger/apply.h"
 
 #include <errno.h>
@@ -50,7 +50,8 @@ static status hand_over(struct ledger *ledger, struct inbox_item *item, money *h
 {
     struct changes *changes = &ledger->changes;
     uint64_t until_ms = clock_monotonic_ms() + TAKEN_WAIT_MS;
-    struct timespec at = {.tv_sec = (time_t)(until_ms / 1000), .tv_nsec = (long)(until_ms % 1000) * 1000000};
+    struct timespec at = {.tv_sec = (time_t)(until_ms / 1000),
+                          .tv_nsec = (long)(until_ms % 1000) * 1000000};
     (void)pthread_mutex_lock(&changes->lock);
     status done = take_ticket(changes, &item->change.ticket);
     if (!status_ok(done)) {

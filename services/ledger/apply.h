@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a change made by the control plane reaches the core before the API answers. Called on worker threads after their commit;
- * each blocks until the core's thread took the change (≤ 1 s, else DEADLINE: the core catches up by itself at the next reload). */
+/* How a change made by the control plane reaches the core before the API answers. Called on worker
+ * threads after their commit; each blocks until the core's thread took the change (≤ 1 s, else
+ * DEADLINE: the core catches up by itself at the next reload). */
 #pragma once
 
 #include "shared/id.h"
@@ -8,16 +9,15 @@
 
 struct ledger;
 
-/* A key was created, changed, disabled or deleted: the core forgets the caller and loads it anew when it next calls;
- * limits of its meters are re-read. */
+/* A key was created, changed, disabled or deleted: the core forgets the caller and loads it anew
+ * when it next calls; limits of its meters are re-read. */
 status apply_key_changed(struct ledger *ledger, int64_t org, int64_t key, struct key_hash stored);
-/* Credit was added or the account frozen: waiting and refused holds are tried against the new balance. */
+/* Credit was added or the account frozen: waiting and refused holds are tried against the new
+ * balance. */
 status apply_credit_changed(struct ledger *ledger, int64_t org);
 
-/* Reading one's own writes: wait until the poster passed the journal's head as it is now. false after wait_ms (answer with X-Bourse-As-Of). */
+/* Reading one's own writes: wait until the poster passed the journal's head as it is now. false
+ * after wait_ms (answer with X-Bourse-As-Of). */
 bool apply_wait_posted(struct ledger *ledger, int64_t wait_ms);
 /* What is held right now for an account (display only). */
 status apply_read_held(struct ledger *ledger, int64_t org, money *held);
-
-struct token_signer;
-struct generation_cipher;

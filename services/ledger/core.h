@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ledger's pure core: who may spend what, right now. core_step(core, event, now, out) is the only way anything changes; it
- * reads no clock, does no I/O and allocates nothing after core_new(). What has to happen outside comes out as actions and as
- * journal records. The order that makes it crash-proof is its owner's: write the records, then send the answers; in strict mode
- * the core itself holds SETTLED back until EVENT_JOURNAL says that its record is synced. */
+/* The ledger's pure core: who may spend what, right now. core_step(core, event, now, out) is the
+ * only way anything changes; it reads no clock, does no I/O and allocates nothing after core_new().
+ * What has to happen outside comes out as actions and as journal records. The order that makes it
+ * crash-proof is its owner's: write the records, then send the answers; in strict mode the core
+ * itself holds SETTLED back until EVENT_JOURNAL says that its record is synced. */
 #pragma once
 
 #include "services/ledger/prices.h"
@@ -14,7 +15,7 @@ struct core;
 
 /* Capacities are slots allocated at start. When none is free a hold is refused with LEDGER_FULL. */
 struct core_settings {
-    uint32_t leases_max;  /* accounts and meters together */
+    uint32_t leases_max; /* accounts and meters together */
     uint32_t callers_max;
     uint32_t holds_max;
     uint32_t waiting_max; /* questions that wait for PostgreSQL */
@@ -27,7 +28,8 @@ struct core_settings {
     int64_t lease_idle_ns;   /* and goes back after this long without any */
 };
 
-/* Wall time is PostgreSQL's clock carried on by the boot clock; deadlines use the boot clock alone. */
+/* Wall time is PostgreSQL's clock carried on by the boot clock; deadlines use the boot clock
+ * alone. */
 struct core_now {
     wall_time wall;
     uint64_t boot_ns;
@@ -35,8 +37,9 @@ struct core_now {
 
 /* ---- questions to PostgreSQL and their answers ---- */
 
-/* One grant or return for an account and some of its meters, in one transaction. Item 0 is the account's credit (meter 0).
- * `returned` is the total this lease has given back, not a difference, so that a repeat changes nothing. */
+/* One grant or return for an account and some of its meters, in one transaction. Item 0 is the
+ * account's credit (meter 0). `returned` is the total this lease has given back, not a difference,
+ * so that a repeat changes nothing. */
 #define LEASE_ITEMS_MAX 9
 struct lease_item {
     int64_t meter;
@@ -67,7 +70,8 @@ struct lease_answer {
     struct lease_total items[LEASE_ITEMS_MAX];
 };
 
-/* What PostgreSQL knows of a key. error: NONE, BAD_KEY, KEY_DISABLED, or DATABASE when it could not be asked. */
+/* What PostgreSQL knows of a key. error: NONE, BAD_KEY, KEY_DISABLED, or DATABASE when it could not
+ * be asked. */
 struct caller_answer {
     struct key_hash stored;
     uint16_t error;
@@ -103,7 +107,8 @@ enum core_event_type {
     EVENT_COUNT,
 };
 
-/* `link` names a connection and is never used again for another one; `request` is echoed in the answer. */
+/* `link` names a connection and is never used again for another one; `request` is echoed in the
+ * answer. */
 struct core_event {
     enum core_event_type type;
     uint32_t link;
@@ -126,11 +131,12 @@ struct core_event {
         } release;
         const struct caller_answer *caller;
         const struct lease_answer *lease;
-        const struct prices *prices; /* NULL: could not be loaded. Must live until the next EVENT_PRICES */
+        const struct prices
+            *prices; /* NULL: could not be loaded. Must live until the next EVENT_PRICES */
         struct {
-            uint64_t synced;   /* last record known to be on disk */
-            uint64_t posted;   /* last record that is in PostgreSQL */
-            uint64_t room;     /* bytes that can be written without new segments */
+            uint64_t synced; /* last record known to be on disk */
+            uint64_t posted; /* last record that is in PostgreSQL */
+            uint64_t room;   /* bytes that can be written without new segments */
         } journal;
         int64_t org; /* CREDIT_CHANGED */
     };
@@ -168,8 +174,8 @@ struct core_actions {
     struct buffer *journal; /* records are appended here; must have CORE_STEP_BYTES_MAX free */
 };
 
-/* Most bytes of records that one step can append: a tick may release every hold of a lost edge, but does at most
- * CORE_RELEASES_PER_STEP of them. A lease answer may admit every waiting hold. */
+/* Most bytes of records that one step can append: a tick may release every hold of a lost edge, but
+ * does at most CORE_RELEASES_PER_STEP of them. A lease answer may admit every waiting hold. */
 #define CORE_RELEASES_PER_STEP 256
 #define CORE_STEP_BYTES_MAX(settings) \
     ((size_t)RECORD_SIZE_MAX * (CORE_RELEASES_PER_STEP + (settings)->waiting_max + 1))
@@ -182,27 +188,32 @@ void core_step(struct core *core, const struct core_event *event, struct core_no
 /* ---- what its owner reads ---- */
 
 struct core_view {
-    uint64_t seq_last;        /* last record made */
-    uint64_t seq_ending_last; /* last record that is posted or acknowledged: what has to be synced */
+    uint64_t seq_last; /* last record made */
+    uint64_t
+        seq_ending_last; /* last record that is posted or acknowledged: what has to be synced */
     uint64_t seq_oldest_open; /* record of the oldest open hold; UINT64_MAX when none is open */
     uint32_t holds_open;
-    uint32_t asking;          /* lease requests that wait for their answer */
+    uint32_t asking; /* lease requests that wait for their answer */
 };
 struct core_view core_view(const struct core *core);
 money core_held(const struct core *core, int64_t org);
 
-/* The core's part of a segment head: cell, incarnation, marks_seq, next_hold, marks. Marks are appended to `marks`. */
+/* The core's part of a segment head: cell, incarnation, marks_seq, next_hold, marks. Marks are
+ * appended to `marks`. */
 void core_describe(const struct core *core, struct segment_head *head, struct buffer *marks);
 
 /* ---- start ---- */
 
-/* In the order of the journal: the first segment's head, then every record. MALFORMED when the journal contradicts itself. */
+/* In the order of the journal: the first segment's head, then every record. MALFORMED when the
+ * journal contradicts itself. */
 status core_replay_head(struct core *core, const struct segment_head *head);
 status core_replay_record(struct core *core, const struct record *record);
-/* After the last record: streams count as lost from now on. MALFORMED when records are missing that the head spoke of. */
+/* After the last record: streams count as lost from now on. MALFORMED when records are missing that
+ * the head spoke of. */
 status core_replay_end(struct core *core, struct core_now now);
 
-/* What replayed holds keep of each lease, for the move to the new epoch, and what the move granted. */
+/* What replayed holds keep of each lease, for the move to the new epoch, and what the move
+ * granted. */
 struct lease_held {
     int64_t org;
     int64_t meter;
@@ -212,5 +223,6 @@ struct lease_held {
 uint32_t core_list_held(const struct core *core, struct lease_held *items, uint32_t items_max);
 void core_set_granted(struct core *core, const struct lease_held *lease, money granted);
 
-/* Ends every open hold as absorbed: the machine restarted, so no edge can settle them. Repeat until it answers 0. */
+/* Ends every open hold as absorbed: the machine restarted, so no edge can settle them. Repeat until
+ * it answers 0. */
 uint32_t core_release_all(struct core *core, struct core_now now, struct core_actions *out);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who has which key, as PostgreSQL last said. A change that went through the control plane reaches the core before it is answered
- * there, so the copy is never older than the caller's own knowledge; the refresh in the background is for changes made elsewhere.
- * While PostgreSQL is down the last known state answers. */
+/* Who has which key, as PostgreSQL last said. A change that went through the control plane reaches
+ * the core before it is answered there, so the copy is never older than the caller's own knowledge;
+ * the refresh in the background is for changes made elsewhere. While PostgreSQL is down the last
+ * known state answers. */
 #include "services/ledger/core_state.h"
 
 static uint32_t tag_of(const struct key_hash *stored)
@@ -17,7 +18,9 @@ uint32_t caller_find(const struct core *core, const struct key_hash *stored)
     uint32_t at = slot_index_home(&core->caller_index, tag);
     uint32_t slot;
     while ((slot = slot_index_next(&core->caller_index, tag, &at)) != SLOT_NONE) {
-        if (memcmp(core->callers[slot].stored.bytes, stored->bytes, sizeof(stored->bytes)) == 0) break;
+        __builtin_prefetch((const char *)&core->callers[slot] + CACHE_LINE);
+        if (memcmp(core->callers[slot].stored.bytes, stored->bytes, sizeof(stored->bytes)) == 0)
+            break;
     }
     return slot;
 }
@@ -35,7 +38,7 @@ static void forget(struct core *core, uint32_t slot)
     if (core->callers[slot].refreshing) core->refreshing--; /* its answer will find no slot */
     core->callers[slot].state = CALLER_EMPTY;
     core->callers[slot].refreshing = false;
-    slot_list_append(&core->callers_free, core->caller_links, slot);
+    slot_list_prepend(&core->callers_free, core->caller_links, slot);
 }
 
 /* The oldest slot that is not being read. */
@@ -55,14 +58,34 @@ static bool is_outdated(const struct caller_slot *caller, uint64_t boot_ns)
     return caller->error == ERROR_BAD_KEY && age_ns > CALLER_BAD_NS;
 }
 
+/* Its lease will be asked for in a moment, and is seldom in the processor's cache. */
+static void prefetch_lease(const struct core *core, uint32_t slot)
+{
+    if (slot >= core->settings.leases_max) return;
+    const char *lease = (const char *)&core->leases[slot];
+    __builtin_prefetch(lease);
+    __builtin_prefetch(lease + CACHE_LINE);
+}
+
+static void note_age(struct step *step, uint32_t slot)
+{
+    struct core *core = step->core;
+    struct caller_slot *caller = &core->callers[slot];
+    uint32_t grain = age_grain(step->now.boot_ns);
+    if (caller->listed_grain == grain) return;
+    caller->listed_grain = grain;
+    slot_list_remove(&core->callers_by_age, core->caller_links, slot);
+    slot_list_append(&core->callers_by_age, core->caller_links, slot);
+}
+
 uint32_t caller_touch(struct step *step, const struct key_hash *stored)
 {
     struct core *core = step->core;
     uint32_t slot = caller_find(core, stored);
     if (slot != SLOT_NONE) {
         struct caller_slot *caller = &core->callers[slot];
-        slot_list_remove(&core->callers_by_age, core->caller_links, slot);
-        slot_list_append(&core->callers_by_age, core->caller_links, slot);
+        note_age(step, slot);
+        prefetch_lease(core, caller->account_hint);
         if (caller->state == CALLER_LOADING) return slot;
         bool old = step->now.boot_ns - caller->loaded_boot_ns > CALLER_REFRESH_NS;
         if (is_outdated(caller, step->now.boot_ns)) {
@@ -78,7 +101,13 @@ uint32_t caller_touch(struct step *step, const struct key_hash *stored)
     if (core->callers_free.count == 0 && !make_room(core)) return SLOT_NONE;
     slot = slot_list_take(&core->callers_free, core->caller_links);
     core->callers[slot] = (struct caller_slot){
-        .stored = *stored, .state = CALLER_LOADING, .waiting = SLOT_LIST_EMPTY};
+        .stored = *stored,
+        .state = CALLER_LOADING,
+        .listed_grain = age_grain(step->now.boot_ns),
+        .account_hint = SLOT_NONE,
+        .meter_hint = SLOT_NONE,
+        .waiting = SLOT_LIST_EMPTY,
+    };
     slot_index_add(&core->caller_index, tag_of(stored), slot);
     slot_list_append(&core->callers_by_age, core->caller_links, slot);
     ask_for(step, stored);
@@ -139,7 +168,8 @@ void core_caller_answered(struct step *step, const struct core_event *event)
     if (caller->refreshing) core->refreshing--;
     caller->refreshing = false;
     if (caller->changed) {
-        /* It changed after the answer may have been read: once more, and whoever waits goes on waiting. */
+        /* It changed after the answer may have been read: once more, and whoever waits goes on
+         * waiting. */
         caller->changed = false;
         ask_for(step, &answer->stored);
         return;
@@ -170,7 +200,8 @@ void core_key_changed(struct step *step, const struct core_event *event)
     uint32_t slot = caller_find(core, &event->stored);
     if (slot == SLOT_NONE) return;
     struct caller_slot *caller = &core->callers[slot];
-    /* What the key's limits lent goes back, so that the next hold is measured against the new limit. */
+    /* What the key's limits lent goes back, so that the next hold is measured against the new
+     * limit. */
     for (int cadence = 0; caller->caller.key != 0 && cadence < CADENCE_COUNT; cadence++) {
         struct lease_key key = {
             .org = caller->caller.org,

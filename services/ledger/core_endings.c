@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The end of a hold: SETTLE with a charge, RELEASE without, and the ledger's own release when an edge is lost. The charge is
- * computed here from the frozen price row; the edge's figure is compared, never booked. Each hold gets exactly one ending record,
- * and at most one correction when its SETTLE comes after the ledger's own release. */
+/* The end of a hold: SETTLE with a charge, RELEASE without, and the ledger's own release when an
+ * edge is lost. The charge is computed here from the frozen price row; the edge's figure is
+ * compared, never booked. Each hold gets exactly one ending record, and at most one correction when
+ * its SETTLE comes after the ledger's own release. */
 #include "services/ledger/core_state.h"
 
 #include "shared/log.h"
@@ -20,8 +21,8 @@ struct ending {
 };
 
 static void end_hold(struct step *step, uint32_t slot, const struct ending *ending);
-static void end_unknown(struct step *step, const struct numbered *numbered, const struct ending *ending,
-                        uint64_t number);
+static void end_unknown(struct step *step, const struct numbered *numbered,
+                        const struct ending *ending, uint64_t number);
 static uint32_t find_own_hold(const struct step *step, uint32_t stream, uint64_t number,
                               struct generation_place place);
 
@@ -31,10 +32,10 @@ uint64_t hold_floor(const struct core *core)
     return oldest == SLOT_NONE ? core->next_hold : core->holds[oldest].number;
 }
 
-/* What the provider's work costs by the frozen row. Without such a row, or with absurd counts, nothing can be charged; the record
- * says so and the counter makes it visible. */
-static bool compute_charge(const struct core *core, uint32_t price_id, const struct usage_vector *usage,
-                           money *charge)
+/* What the provider's work costs by the frozen row. Without such a row, or with absurd counts,
+ * nothing can be charged; the record says so and the counter makes it visible. */
+static bool compute_charge(const struct core *core, uint32_t price_id,
+                           const struct usage_vector *usage, money *charge)
 {
     *charge = MONEY_ZERO;
     if (price_id == 0) return true;
@@ -74,13 +75,14 @@ void core_settle(struct step *step, const struct core_event *event)
     }
     const struct hold *hold = &core->holds[slot];
     if (!priced || !is_candidate(hold, message->price_id)) {
-        log_error("settle_price_unknown", FN(number, hold, hold->number), FN(number, price, message->price_id));
+        log_error("settle_price_unknown", FN(number, hold, hold->number),
+                  FN(number, price, message->price_id));
     }
     if (!priced) ending.state = ENDING_ABSORBED;
     if (hold->state == HOLD_OPEN && ending.charge.nano != message->charge.nano) {
         metric_add(charge_disagreement_total, 1);
-        log_warning("charge_disagreement", FN(number, hold, hold->number), FN(amount, edge, message->charge),
-                    FN(amount, ledger, ending.charge));
+        log_warning("charge_disagreement", FN(number, hold, hold->number),
+                    FN(amount, edge, message->charge), FN(amount, ledger, ending.charge));
     }
     end_hold(step, slot, &ending);
 }
@@ -112,7 +114,8 @@ void core_release(struct step *step, const struct core_event *event)
     end_hold(step, slot, &ending);
 }
 
-/* A hold may be ended by the stream that took it only, and only in the incarnation that numbered it. */
+/* A hold may be ended by the stream that took it only, and only in the incarnation that numbered
+ * it. */
 static uint32_t find_own_hold(const struct step *step, uint32_t stream, uint64_t number,
                               struct generation_place place)
 {
@@ -150,7 +153,8 @@ static void fill_what(struct record_ending *record, const struct ending *ending)
     record->provider_cost = ending->provider_cost;
 }
 
-static void append_ending(struct step *step, struct record_ending *record, const struct numbered *numbered)
+static void append_ending(struct step *step, struct record_ending *record,
+                          const struct numbered *numbered)
 {
     struct core *core = step->core;
     record->epoch = core->settings.epoch;
@@ -167,8 +171,8 @@ static void append_ending(struct step *step, struct record_ending *record, const
     if (numbered != NULL) stream_acknowledge(step, *numbered, place.seq, record->charge_told);
 }
 
-/* The ledger released this hold when its edge was lost, and now the edge settles it after all: the customer was told nothing,
- * so the provider's cost is ours. */
+/* The ledger released this hold when its edge was lost, and now the edge settles it after all: the
+ * customer was told nothing, so the provider's cost is ours. */
 static void append_correction(struct step *step, uint32_t slot, const struct ending *ending)
 {
     struct core *core = step->core;
@@ -210,13 +214,14 @@ static void end_hold(struct step *step, uint32_t slot, const struct ending *endi
 }
 
 /* Nothing of it is left to write a row with. The number is kept, so that the stream goes on. */
-static void end_unknown(struct step *step, const struct numbered *numbered, const struct ending *ending,
-                        uint64_t number)
+static void end_unknown(struct step *step, const struct numbered *numbered,
+                        const struct ending *ending, uint64_t number)
 {
     struct core *core = step->core;
     if (ending->state == ENDING_SETTLED) {
         metric_add(late_settles_total, 1);
-        log_warning("settle_without_hold", FN(number, hold, number), FN(amount, charge, ending->charge));
+        log_warning("settle_without_hold", FN(number, hold, number),
+                    FN(amount, charge, ending->charge));
     }
     const struct stream *stream = &core->streams[numbered->stream];
     struct record_mark record = {.edge = stream->edge, .thread = stream->thread, .n = numbered->n};

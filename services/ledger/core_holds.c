@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Admission: a hold passes when its caller is valid and current, its prices are known, and every lease it spends from has room for
- * all it can cost. What memory cannot answer is asked, and the hold is tried again from the start. */
+/* Admission: a hold passes when its caller is valid and current, its prices are known, and every
+ * lease it spends from has room for all it can cost. What memory cannot answer is asked, and the
+ * hold is tried again from the start. */
 #include "services/ledger/core_state.h"
 
 #include "shared/metrics.h"
@@ -57,10 +58,15 @@ bool hold_try(struct step *step, uint32_t slot)
 
 /* ---- answers -------------------------------------------------------------------------------- */
 
-static void deliver_held(struct step *step, const struct waiting *waiting, const struct message_held *held)
+static void deliver_held(struct step *step, const struct waiting *waiting,
+                         const struct message_held *held)
 {
-    struct core_action action = {
-        .type = ACTION_HELD, .link = waiting->link, .request = waiting->request, .held = *held};
+    struct core_action
+        action; /* not cleared: the union is many times larger than what is used of it */
+    action.type = ACTION_HELD;
+    action.link = waiting->link;
+    action.request = waiting->request;
+    action.held = *held;
     core_deliver(step, &action);
 }
 
@@ -85,7 +91,8 @@ static enum admission wait_for(struct attempt *attempt, enum waiting_for on, uin
 
 /* ---- steps ---------------------------------------------------------------------------------- */
 
-/* Every open hold has room for its ending in the journal and in the ring of answers, so an ending is never refused. */
+/* Every open hold has room for its ending in the journal and in the ring of answers, so an ending
+ * is never refused. */
 static enum admission check_capacity(struct attempt *attempt)
 {
     const struct core *core = attempt->step->core;
@@ -96,7 +103,8 @@ static enum admission check_capacity(struct attempt *attempt)
     bool holds_full = core->holds_free.count == 0 && core->holds_ghost.count == 0;
     bool full = journal_full || acks_full || holds_full;
     if (stream_of_link(core, attempt->waiting->link) == SLOT_NONE) {
-        return refuse(attempt, ERROR_CLOSED); /* it left while its hold waited: nobody would end it */
+        return refuse(attempt,
+                      ERROR_CLOSED); /* it left while its hold waited: nobody would end it */
     }
     return full ? refuse(attempt, ERROR_LEDGER_FULL) : ADMISSION_PASS;
 }
@@ -130,7 +138,8 @@ static enum admission check_prices(struct attempt *attempt)
     for (uint8_t i = 0; i < ids->count; i++)
         known = known && prices_find(core->prices, ids->items[i]) != NULL;
     if (known) return ADMISSION_PASS;
-    if (attempt->waiting->prices_tried || ids->count == 0) return refuse(attempt, ERROR_UNKNOWN_PRICE);
+    if (attempt->waiting->prices_tried || ids->count == 0)
+        return refuse(attempt, ERROR_UNKNOWN_PRICE);
     attempt->waiting->prices_tried = true;
     enum admission admission = wait_for(attempt, WAITING_PRICES, SLOT_NONE);
     if (admission == ADMISSION_WAITS && !core->prices_loading) {
@@ -165,15 +174,15 @@ static enum admission find_leases(struct attempt *attempt)
 {
     const struct caller *caller = &attempt->caller->caller;
     struct step *step = attempt->step;
-    attempt->account = lease_touch(step, (struct lease_key){.org = caller->org});
+    attempt->account =
+        lease_touch(step, (struct lease_key){.org = caller->org}, &attempt->caller->account_hint);
     if (attempt->account == SLOT_NONE) return refuse(attempt, ERROR_LEDGER_FULL);
     if (!attempt->caller->has_limit) return ADMISSION_PASS;
     enum cadence cadence = (enum cadence)attempt->caller->limit_cadence;
-    attempt->meter = lease_touch(step, (struct lease_key){
-                                           .org = caller->org,
-                                           .meter = meter_of_key(caller->key, cadence),
-                                           .period = clock_period(cadence, step->now.wall),
-                                       });
+    struct lease_key key = {.org = caller->org,
+                            .meter = meter_of_key(caller->key, cadence),
+                            .period = clock_period(cadence, step->now.wall)};
+    attempt->meter = lease_touch(step, key, &attempt->caller->meter_hint);
     return attempt->meter == SLOT_NONE ? refuse(attempt, ERROR_LEDGER_FULL) : ADMISSION_PASS;
 }
 
@@ -197,7 +206,8 @@ static uint32_t narrowest_of(const struct attempt *attempt)
     return meter ? attempt->meter : attempt->account;
 }
 
-/* Whether PostgreSQL has nothing more to give, as far as we know: its answer to this very hold, or one just before. */
+/* Whether PostgreSQL has nothing more to give, as far as we know: its answer to this very hold, or
+ * one just before. */
 static bool is_final(const struct attempt *attempt)
 {
     const struct lease *leases = attempt->step->core->leases;
@@ -215,7 +225,8 @@ static void say_what_is_left(const struct attempt *attempt, struct message_held 
     money room = free_room_of(attempt);
     held->available = room;
     if (money_less(hold->fixed, room) || money_compare(hold->fixed, room) == 0) {
-        uint64_t tokens = money_units_affordable(money_minus(room, hold->fixed), hold->output_price);
+        uint64_t tokens =
+            money_units_affordable(money_minus(room, hold->fixed), hold->output_price);
         held->output_affordable = tokens < hold->output_want ? (uint32_t)tokens : hold->output_want;
     }
     const struct lease *lease = &attempt->step->core->leases[narrowest_of(attempt)];
@@ -242,7 +253,8 @@ static enum admission shrink_or_refuse(struct attempt *attempt)
     const struct message_hold *hold = &attempt->waiting->hold;
     money room = free_room_of(attempt);
     money least;
-    bool payable = status_ok(hold_amount(hold, hold->output_min, &least)) && !money_less(room, least);
+    bool payable =
+        status_ok(hold_amount(hold, hold->output_min, &least)) && !money_less(room, least);
     if (!hold->may_shrink || hold->output_min > hold->output_want || !payable) {
         return refuse_for_money(attempt);
     }
@@ -277,7 +289,9 @@ static enum admission check_room(struct attempt *attempt)
 
 static uint32_t tag_of(uint64_t number)
 {
-    return (uint32_t)number; /* dense: neighbours stand side by side */
+    /* Dense numbers, so neighbours stand near each other. Every second cell stays empty: in a
+     * closed row of all open holds each removal would walk to the row's end. */
+    return (uint32_t)number << 1;
 }
 
 uint32_t hold_find(const struct core *core, uint64_t number)
@@ -301,7 +315,7 @@ void hold_forget_ghost(struct core *core, uint32_t slot)
     slot_index_remove(&core->hold_index, tag_of(core->holds[slot].number), slot);
     slot_list_remove(&core->holds_ghost, core->hold_links, slot);
     core->holds[slot].state = HOLD_FREE;
-    slot_list_append(&core->holds_free, core->hold_links, slot);
+    slot_list_prepend(&core->holds_free, core->hold_links, slot);
 }
 
 uint32_t hold_reuse_ghost(struct core *core)
@@ -325,7 +339,7 @@ void hold_close(struct core *core, uint32_t slot, bool ghost)
     }
     hold->state = HOLD_FREE;
     slot_index_remove(&core->hold_index, tag_of(hold->number), slot);
-    slot_list_append(&core->holds_free, core->hold_links, slot);
+    slot_list_prepend(&core->holds_free, core->hold_links, slot);
 }
 
 static void append_hold_record(struct step *step, struct hold *hold)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Authority to spend: what PostgreSQL moved to this cell for an account, or under a limit, and what of it is still free. There is
- * at most one question in flight per account; holds that did not fit wait for its answer and are refused only after it. All
- * totals only grow, so a question whose outcome is not known is simply asked again. */
+/* Authority to spend: what PostgreSQL moved to this cell for an account, or under a limit, and what
+ * of it is still free. There is at most one question in flight per account; holds that did not fit
+ * wait for its answer and are refused only after it. All totals only grow, so a question whose
+ * outcome is not known is simply asked again. */
 #include "services/ledger/core_state.h"
 
 #include "shared/metrics.h"
@@ -24,7 +25,8 @@ uint32_t lease_find(const struct core *core, struct lease_key key)
     uint32_t slot;
     while ((slot = slot_index_next(&core->lease_index, tag, &at)) != SLOT_NONE) {
         const struct lease *lease = &core->leases[slot];
-        if (lease->org == key.org && lease->meter == key.meter && lease->period == key.period) break;
+        if (lease->org == key.org && lease->meter == key.meter && lease->period == key.period)
+            break;
     }
     return slot;
 }
@@ -44,12 +46,13 @@ static void set_unconfirmed(struct core *core, struct lease *lease, bool unconfi
 
 /* ---- slots ---------------------------------------------------------------------------------- */
 
-/* Nothing depends on it and PostgreSQL knows all of it, the last settlement too: when the lease is needed again, the totals it
- * begins with are PostgreSQL's. */
+/* Nothing depends on it and PostgreSQL knows all of it, the last settlement too: when the lease is
+ * needed again, the totals it begins with are PostgreSQL's. */
 static bool is_idle(const struct core *core, const struct lease *lease)
 {
-    return lease->holds == 0 && lease->settled_seq <= core->seq_posted && !lease->asking && !lease->unconfirmed && lease->waiting.count == 0 &&
-           lease->meters == 0 && money_is_zero(lease_free_room(lease));
+    return lease->holds == 0 && lease->settled_seq <= core->seq_posted && !lease->asking &&
+           !lease->unconfirmed && lease->waiting.count == 0 && lease->meters == 0 &&
+           money_is_zero(lease_free_room(lease));
 }
 
 static void forget(struct core *core, uint32_t slot)
@@ -59,10 +62,11 @@ static void forget(struct core *core, uint32_t slot)
     slot_index_remove(&core->lease_index, tag_of(key_of(lease)), slot);
     slot_list_remove(&core->leases_by_age, core->lease_links, slot);
     lease->in_use = false;
-    slot_list_append(&core->leases_free, core->lease_links, slot);
+    slot_list_prepend(&core->leases_free, core->lease_links, slot);
 }
 
-/* The oldest idle one among the oldest few. Leases that still hold money are asked to come back, for the next time. */
+/* The oldest idle one among the oldest few. Leases that still hold money are asked to come back,
+ * for the next time. */
 #define EVICTION_LOOK 16
 static bool make_room(struct step *step)
 {
@@ -70,7 +74,9 @@ static bool make_room(struct step *step)
     uint32_t slot = core->leases_by_age.first;
     for (int i = 0; i < EVICTION_LOOK && slot != SLOT_NONE; i++) {
         uint32_t next = core->lease_links[slot].after;
-        if (is_idle(core, &core->leases[slot])) {
+        /* What this very step has touched is about to be used, though the list may not know. */
+        bool at_hand = step->out != NULL && core->leases[slot].touched_boot_ns == step->now.boot_ns;
+        if (!at_hand && is_idle(core, &core->leases[slot])) {
             forget(core, slot);
             return true;
         }
@@ -92,6 +98,7 @@ static uint32_t new_lease(struct step *step, struct lease_key key)
                                         .in_use = true,
                                         .fresh = true,
                                         .touched_boot_ns = step->now.boot_ns,
+                                        .listed_boot_ns = step->now.boot_ns,
                                         .must_ask = true,
                                         .waiting = SLOT_LIST_EMPTY};
     slot_index_add(&core->lease_index, tag_of(key), slot);
@@ -99,7 +106,39 @@ static uint32_t new_lease(struct step *step, struct lease_key key)
     return slot;
 }
 
-uint32_t lease_touch(struct step *step, struct lease_key key)
+/* In the list it moves only when it is due. A start has no clock, so there it moves at once. */
+static void note_age(struct step *step, uint32_t slot)
+{
+    struct core *core = step->core;
+    struct lease *lease = &core->leases[slot];
+    lease->touched_boot_ns = step->now.boot_ns;
+    if (step->out != NULL && step->now.boot_ns - lease->listed_boot_ns < AGE_GRAIN_NS) return;
+    lease->listed_boot_ns = step->now.boot_ns;
+    slot_list_remove(&core->leases_by_age, core->lease_links, slot);
+    slot_list_append(&core->leases_by_age, core->lease_links, slot);
+}
+
+static bool is_it(const struct core *core, uint32_t slot, struct lease_key key)
+{
+    if (slot >= core->settings.leases_max) return false;
+    const struct lease *lease = &core->leases[slot];
+    return lease->in_use && lease->org == key.org && lease->meter == key.meter &&
+           lease->period == key.period;
+}
+
+static uint32_t touch(struct step *step, struct lease_key key);
+
+uint32_t lease_touch(struct step *step, struct lease_key key, uint32_t *hint)
+{
+    if (is_it(step->core, *hint, key)) {
+        note_age(step, *hint);
+        return *hint;
+    }
+    *hint = touch(step, key);
+    return *hint;
+}
+
+static uint32_t touch(struct step *step, struct lease_key key)
 {
     struct core *core = step->core;
     uint32_t slot = lease_find(core, key);
@@ -117,9 +156,7 @@ uint32_t lease_touch(struct step *step, struct lease_key key)
         core->leases[account].meters++;
         return slot;
     }
-    slot_list_remove(&core->leases_by_age, core->lease_links, slot);
-    slot_list_append(&core->leases_by_age, core->lease_links, slot);
-    core->leases[slot].touched_boot_ns = step->now.boot_ns;
+    note_age(step, slot);
     return slot;
 }
 
@@ -234,9 +271,11 @@ static void subtract_free(struct core *core, struct lease_request *request)
 {
     for (uint8_t i = 0; i < request->count; i++) {
         struct lease_item *item = &request->items[i];
-        uint32_t slot = lease_find(core, (struct lease_key){request->org, item->meter, item->period});
+        uint32_t slot =
+            lease_find(core, (struct lease_key){request->org, item->meter, item->period});
         money free_room = lease_free_room(&core->leases[slot]);
-        item->need = money_less(free_room, item->need) ? money_minus(item->need, free_room) : MONEY_ZERO;
+        item->need =
+            money_less(free_room, item->need) ? money_minus(item->need, free_room) : MONEY_ZERO;
     }
 }
 
@@ -246,7 +285,8 @@ static void send_request(struct step *step, uint32_t account_slot, struct lease_
     struct lease *account = &core->leases[account_slot];
     for (uint8_t i = 0; i < request->count; i++) {
         struct lease_item *item = &request->items[i];
-        uint32_t slot = lease_find(core, (struct lease_key){request->org, item->meter, item->period});
+        uint32_t slot =
+            lease_find(core, (struct lease_key){request->org, item->meter, item->period});
         set_unconfirmed(core, &core->leases[slot], true);
     }
     account->asking = true;
@@ -281,7 +321,8 @@ void lease_prefetch(struct step *step, uint32_t slot)
     struct lease_request request = {.org = account->org};
     (void)item_of(&request, account);
     (void)item_of(&request, lease);
-    /* What PostgreSQL grants ahead is a part of what is left, so near the end this asks in vain: not with every hold. */
+    /* What PostgreSQL grants ahead is a part of what is left, so near the end this asks in vain:
+     * not with every hold. */
     lease->prefetch_boot_ns = step->now.boot_ns + LEASE_PREFETCH_NS;
     send_request(step, lease->account, &request);
 }
@@ -309,7 +350,8 @@ static void take_totals(struct step *step, const struct lease_answer *answer)
     struct core *core = step->core;
     for (uint8_t i = 0; i < answer->count; i++) {
         const struct lease_total *total = &answer->items[i];
-        uint32_t slot = lease_find(core, (struct lease_key){answer->org, total->meter, total->period});
+        uint32_t slot =
+            lease_find(core, (struct lease_key){answer->org, total->meter, total->period});
         if (slot == SLOT_NONE) continue;
         struct lease *lease = &core->leases[slot];
         if (lease->fresh) {
@@ -374,7 +416,8 @@ void core_credit_changed(struct step *step, const struct core_event *event)
 
 /* ---- time ----------------------------------------------------------------------------------- */
 
-/* Returns that did not reach PostgreSQL, and totals it may have changed without our knowing. Rare, so a walk will do. */
+/* Returns that did not reach PostgreSQL, and totals it may have changed without our knowing. Rare,
+ * so a walk will do. */
 static void repeat_unconfirmed(struct step *step)
 {
     struct core *core = step->core;
@@ -396,14 +439,16 @@ void leases_tick(struct step *step)
 {
     struct core *core = step->core;
     repeat_unconfirmed(step);
-    /* Ordered by the last hold, so the walk ends at the first young one. */
+    /* Ordered by the last hold as far as the list knows, so the walk ends at the first young
+     * one. */
     uint64_t idle_ns = core->stopping ? 0 : (uint64_t)core->settings.lease_idle_ns;
     uint32_t slot = core->leases_by_age.first;
     while (slot != SLOT_NONE) {
         uint32_t next = core->lease_links[slot].after;
         const struct lease *lease = &core->leases[slot];
-        if (step->now.boot_ns - lease->touched_boot_ns < idle_ns) break;
-        bool unused = lease->holds == 0 && step->now.boot_ns - lease->used_boot_ns >= idle_ns;
+        if (step->now.boot_ns - lease->listed_boot_ns < idle_ns) break;
+        bool unused = lease->holds == 0 && step->now.boot_ns - lease->touched_boot_ns >= idle_ns &&
+                      step->now.boot_ns - lease->used_boot_ns >= idle_ns;
         bool busy = core->leases[lease->account].asking;
         if (unused && !busy && !money_is_zero(lease_free_room(lease))) lease_give_back(step, slot);
         slot = next;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Building the core's state again from the journal: holds that are open, numbers that were seen, holds the ledger had released
- * by itself. Leases are not replayed: PostgreSQL has them, and the move to the new epoch says what they are. */
+/* Building the core's state again from the journal: holds that are open, numbers that were seen,
+ * holds the ledger had released by itself. Leases are not replayed: PostgreSQL has them, and the
+ * move to the new epoch says what they are. */
 #include "services/ledger/core_state.h"
 
 #include "shared/log.h"
@@ -54,8 +55,9 @@ status core_replay_end(struct core *core, struct core_now now)
 /* The lease a replayed hold uses, empty so far. */
 static status replay_lease(struct core *core, struct lease_key key, money amount, uint32_t *slot)
 {
-    struct step step = {.core = core};
-    *slot = lease_touch(&step, key);
+    struct step step = {.core = core, .lease_at_hand = SLOT_NONE};
+    *slot = SLOT_NONE;
+    *slot = lease_touch(&step, key, slot);
     if (*slot == SLOT_NONE) return FAIL(LEDGER_FULL);
     struct lease *lease = &core->leases[*slot];
     lease->held = money_plus(lease->held, amount);
@@ -79,7 +81,10 @@ static status replay_hold(struct core *core, const struct record *record)
         .number = held.hold,
         .seq = record->seq,
         .created_ns = held.created_ns,
-        .caller = {.org = held.org, .workspace = held.workspace, .member = held.member, .key = held.key},
+        .caller = {.org = held.org,
+                   .workspace = held.workspace,
+                   .member = held.member,
+                   .key = held.key},
         .amount = held.amount,
         .meter = held.meter,
         .meter_period = (int32_t)held.meter_period,
@@ -99,8 +104,8 @@ static status replay_hold(struct core *core, const struct record *record)
     return OK;
 }
 
-/* Leases are told of the end by replay alone: held goes, and nothing is settled, since the move to the new epoch comes after
- * every record was posted. */
+/* Leases are told of the end by replay alone: held goes, and nothing is settled, since the move to
+ * the new epoch comes after every record was posted. */
 static void replay_close(struct core *core, uint32_t slot, bool ghost)
 {
     struct hold *hold = &core->holds[slot];

@@ -1,26 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The core's tables; included by core*.c only. Each table is an array of slots of fixed size with an index by key and a list by
- * age; a slot that nothing depends on is used again, oldest first. */
+/* The core's tables; included by core*.c only. Each table is an array of slots of fixed size with
+ * an index by key and a list by age; a slot that nothing depends on is used again, oldest first. */
 #pragma once
+
+#include <stddef.h>
 
 #include "services/ledger/core.h"
 #include "services/ledger/slots.h"
 #include "shared/clock.h"
 
-#define WAITING_DEADLINE_NS   (2 * (uint64_t)1000000000) /* a HOLD is answered within this */
-#define STREAM_LOST_NS        (10 * (uint64_t)1000000000) /* then its holds are released */
-#define STREAM_REPLACED_NS    (2 * (uint64_t)1000000000) /* sooner when the edge came back as another process */
-#define CALLER_BAD_NS         (5 * (uint64_t)1000000000) /* an unknown key is asked for again after this */
-#define CALLER_REFRESH_NS     (60 * (uint64_t)1000000000) /* a known one is read again in the background */
-#define CALLER_RETRY_NS       ((uint64_t)1000000000)
-#define LEASE_SHORT_NS        (100 * (uint64_t)1000000) /* PostgreSQL had nothing: not asked again for this long */
-#define LEASE_RETRY_NS        (500 * (uint64_t)1000000)
-#define ASKING_AHEAD_MAX      1024 /* lease questions in flight that no hold waits for; and background reads of callers */
-#define LEASE_PREFETCH_NS     (20 * (uint64_t)1000000)
+#define WAITING_DEADLINE_NS (2 * (uint64_t)1000000000)  /* a HOLD is answered within this */
+#define STREAM_LOST_NS      (10 * (uint64_t)1000000000) /* then its holds are released */
+#define STREAM_REPLACED_NS \
+    (2 * (uint64_t)1000000000) /* sooner when the edge came back as another process */
+#define CALLER_BAD_NS \
+    (5 * (uint64_t)1000000000) /* an unknown key is asked for again after this
+                                                  * \ */
+#define CALLER_REFRESH_NS \
+    (60 * (uint64_t)1000000000) /* a known one is read again in the background */
+#define CALLER_RETRY_NS ((uint64_t)1000000000)
+#define LEASE_SHORT_NS \
+    (100 * (uint64_t)1000000) /* PostgreSQL had nothing: not asked again for this long */
+#define LEASE_RETRY_NS (500 * (uint64_t)1000000)
+#define ASKING_AHEAD_MAX \
+    1024 /* lease questions in flight that no hold waits for; and background reads of callers */
+#define LEASE_PREFETCH_NS (20 * (uint64_t)1000000)
+/* Moving a slot in its list costs as much memory traffic as all else that is done with it, so the
+ * lists by age are exact to this. */
+#define AGE_GRAIN_NS      (5 * (uint64_t)1000000000)
 
 /* ---- callers ---- */
 
+#define CACHE_LINE        64
+#define CACHE_LINES(slot) \
+    _Static_assert(sizeof(slot) % CACHE_LINE == 0, "a slot is a whole number of cache lines")
+
 enum caller_state { CALLER_EMPTY, CALLER_LOADING, CALLER_READY };
+/* Two cache lines, the first of which holds what is compared. */
 struct caller_slot {
     struct key_hash stored;
     uint8_t state; /* enum caller_state */
@@ -29,53 +45,62 @@ struct caller_slot {
     bool has_limit;
     uint8_t limit_cadence;
     uint16_t error;
-    struct caller caller;
-    uint64_t loaded_boot_ns;
+    uint32_t account_hint; /* slots of the leases its last hold used; lease_touch() looks there first */
+    uint32_t meter_hint;
     struct slot_list waiting;
-};
+    uint32_t listed_grain; /* of AGE_GRAIN_NS, when it was put at the end of the list by age */
+    uint64_t loaded_boot_ns;
+    struct caller caller;
+} __attribute__((aligned(CACHE_LINE)));
+CACHE_LINES(struct caller_slot);
 
 /* ---- leases: an account's credit (meter 0) or the room under a limit ---- */
 
+/* What a hold or a settle looks at comes first and fills two cache lines. */
 struct lease {
     int64_t org;
     int64_t meter;
     int32_t period;
     uint32_t account; /* slot of the org's meter 0; itself for meter 0 */
     uint32_t holds;   /* open holds that use it */
+    uint32_t listed_grain; /* of AGE_GRAIN_NS, when it was put at the end of the list by age */
     money granted;    /* totals of this epoch, as PostgreSQL last said */
     money returned;   /* as this core decided; PostgreSQL follows */
     money settled;
     money held;
-    money available; /* what PostgreSQL could still have granted at its last answer */
     money window;    /* held in the running window of lease_window_ns, and in the one before it */
     money window_before;
     uint64_t window_boot_ns;
     uint64_t used_boot_ns;
-    uint64_t touched_boot_ns;
-    uint64_t short_until_boot_ns;
-    uint64_t prefetch_boot_ns; /* not asked ahead of need before this */
     uint64_t settled_seq; /* record of the last settlement from it */
     bool fresh;       /* nothing is known of its totals yet */
     bool unconfirmed; /* `returned` may not have reached PostgreSQL, or `granted` not us */
     bool in_use;
     /* of meter 0 only: */
-    uint32_t meters; /* leases of the same org that point here */
     bool asking;
     bool answer_failed; /* while the waiting holds are tried after a failed question */
     bool frozen;
     bool changed;  /* while a question is in flight: its answer may be older than the change */
     bool must_ask; /* something changed outside: the next hold waits for an answer */
+    struct slot_list waiting;
+    uint32_t meters; /* leases of the same org that point here */
+
+    money available; /* what PostgreSQL could still have granted at its last answer */
+    uint64_t short_until_boot_ns;
+    uint64_t prefetch_boot_ns; /* not asked ahead of need before this */
+    /* of meter 0 only: */
     uint32_t rounds_asked;
     uint32_t rounds_answered;
     uint64_t retry_boot_ns;
-    struct slot_list waiting;
-};
+} __attribute__((aligned(CACHE_LINE)));
+_Static_assert(offsetof(struct lease, available) == 2 * CACHE_LINE, "what is seldom used stands apart");
+CACHE_LINES(struct lease);
 
 /* ---- holds ---- */
 
 enum hold_state { HOLD_FREE, HOLD_OPEN, HOLD_GHOST };
 struct hold {
-    uint8_t state; /* GHOST: released by the ledger itself; kept for a late SETTLE */
+    uint8_t state;   /* GHOST: released by the ledger itself; kept for a late SETTLE */
     bool undeclared; /* its edge came back and did not name it */
     uint64_t undeclared_boot_ns;
     uint64_t number;
@@ -101,13 +126,14 @@ struct stream {
     bool mark_known; /* false: nothing of it was ever seen, so the first number counts */
     uint64_t mark;   /* highest n with a record */
     uint64_t mark_synced;
-    uint32_t link;   /* LINK_NONE: not connected */
+    uint32_t link; /* LINK_NONE: not connected */
     uint32_t holds;
     uint64_t release_boot_ns; /* not connected: when its holds are released */
-    uint64_t ack_last; /* position + 1 of its newest answer in the ring; 0: none */
+    uint64_t ack_last;        /* position + 1 of its newest answer in the ring; 0: none */
 };
 
-/* Ring of the last numbered records. Those not synced yet are answers to send; older ones answer repeats. */
+/* Ring of the last numbered records. Those not synced yet are answers to send; older ones answer
+ * repeats. */
 struct ack {
     uint64_t seq;
     uint64_t n;
@@ -122,7 +148,7 @@ struct ack {
 
 enum waiting_for { WAITING_NOTHING, WAITING_CALLER, WAITING_PRICES, WAITING_LEASE };
 struct waiting {
-    uint8_t on; /* enum waiting_for */
+    uint8_t on;    /* enum waiting_for */
     bool identify; /* else a hold */
     bool prices_tried;
     uint32_t owner; /* slot of the caller or account lease it waits for */
@@ -165,8 +191,8 @@ struct core {
     struct hold *holds;
     struct slot_link *hold_links;
     struct slot_index hold_index;
-    struct slot_list holds_open;   /* by number */
-    struct slot_list holds_ghost;  /* by age */
+    struct slot_list holds_open;  /* by number */
+    struct slot_list holds_ghost; /* by age */
     struct slot_list holds_free;
     uint32_t holds_undeclared;
 
@@ -194,6 +220,7 @@ struct step {
     struct core *core;
     struct core_now now;
     struct core_actions *out;
+    uint32_t lease_at_hand; /* slot of the last lease touched, about to be used: not to be given to another */
 };
 void core_deliver(struct step *step, const struct core_action *action);
 struct record_place core_place_next(struct core *core);
@@ -204,7 +231,7 @@ uint32_t waiting_new(struct step *step, bool identify, const struct core_event *
 bool waiting_park(struct core *core, uint32_t slot, enum waiting_for on, uint32_t owner);
 struct slot_list *waiting_list(struct core *core, const struct waiting *waiting);
 void waiting_end(struct core *core, uint32_t slot); /* answered */
-void waiting_run(struct step *step, uint32_t slot);  /* try it again */
+void waiting_run(struct step *step, uint32_t slot); /* try it again */
 void waiting_expire(struct step *step);
 
 /* core_callers.c */
@@ -223,10 +250,12 @@ struct lease_key {
     int32_t period;
 };
 uint32_t lease_find(const struct core *core, struct lease_key key);
-uint32_t lease_touch(struct step *step, struct lease_key key); /* SLOT_NONE: none is free */
+/* SLOT_NONE: none is free. *hint is where it was last time, or anything; it is kept up. */
+uint32_t lease_touch(struct step *step, struct lease_key key, uint32_t *hint);
 money lease_free_room(const struct lease *lease);
 void lease_take(struct step *step, uint32_t slot, money amount);
-/* Ends a hold of `amount` that cost `charge`; answers the part of the charge that the lease covered. */
+/* Ends a hold of `amount` that cost `charge`; answers the part of the charge that the lease
+ * covered. */
 money lease_settle(struct step *step, uint32_t slot, money amount, money charge);
 void lease_ask(struct step *step, uint32_t account);
 void lease_prefetch(struct step *step, uint32_t slot);
@@ -272,7 +301,8 @@ struct numbered {
     uint64_t n;
     uint64_t request;
 };
-enum number_kind stream_check_number(struct step *step, struct numbered numbered, money charge_if_lost);
+enum number_kind stream_check_number(struct step *step, struct numbered numbered,
+                                     money charge_if_lost);
 /* Puts a record of the stream into the ring of answers. */
 void stream_note_ack(struct core *core, uint32_t stream, uint64_t n, const struct ack *ack);
 /* After its record was appended: remembers the number and answers, now or when it is synced. */

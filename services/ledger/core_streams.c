@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The connections of the edge's threads: which numbered frames were seen, which answers wait for a sync, and what becomes of the
- * holds of a thread that is gone. A lost connection is not a dead edge: its holds are kept for a while. */
+/* The connections of the edge's threads: which numbered frames were seen, which answers wait for a
+ * sync, and what becomes of the holds of a thread that is gone. A lost connection is not a dead
+ * edge: its holds are kept for a while. */
 #include "services/ledger/core_state.h"
 
 #include "shared/log.h"
@@ -43,7 +44,8 @@ static bool is_needed(const struct stream *stream)
     return stream->link != LINK_NONE || stream->holds > 0 || stream->mark_synced < stream->mark;
 }
 
-/* The stream that was used least recently, among those without connection, holds and answers to come. */
+/* The stream that was used least recently, among those without connection, holds and answers to
+ * come. */
 static bool make_room(struct core *core)
 {
     uint32_t slot = core->streams_by_age.first;
@@ -103,8 +105,9 @@ static void hurry_replaced(struct step *step, uint64_t edge)
     }
 }
 
-/* Up to here nothing need be sent again. What the ring still remembers is better sent again, for then it is answered with the charge
- * that was booked; by the mark alone the edge would take its own figure for it. */
+/* Up to here nothing need be sent again. What the ring still remembers is better sent again, for
+ * then it is answered with the charge that was booked; by the mark alone the edge would take its
+ * own figure for it. */
 static uint64_t welcome_mark(const struct core *core, uint32_t slot)
 {
     const struct stream *stream = &core->streams[slot];
@@ -159,8 +162,8 @@ void core_hello(struct step *step, const struct core_event *event)
     core_deliver(step, &action);
 }
 
-/* The edge names every hold whose ending was not acknowledged, so what is not named ended without our knowing: most often the HELD
- * was lost with the connection. The next tick releases them. */
+/* The edge names every hold whose ending was not acknowledged, so what is not named ended without
+ * our knowing: most often the HELD was lost with the connection. The next tick releases them. */
 void core_holds_open(struct step *step, const struct core_event *event)
 {
     struct core *core = step->core;
@@ -232,10 +235,12 @@ void streams_tick(struct step *step)
 static void deliver_settled(struct step *step, const struct ack *ack)
 {
     if (ack->link == LINK_NONE || step->core->streams[ack->stream].link != ack->link) return;
-    struct core_action action = {.type = ACTION_SETTLED,
-                                 .link = ack->link,
-                                 .request = ack->request,
-                                 .settled = {.n = ack->n, .charge = ack->charge}};
+    struct core_action
+        action; /* not cleared: the union is many times larger than what is used of it */
+    action.type = ACTION_SETTLED;
+    action.link = ack->link;
+    action.request = ack->request;
+    action.settled = (struct message_settled){.n = ack->n, .charge = ack->charge};
     core_deliver(step, &action);
 }
 
@@ -266,7 +271,8 @@ static void acknowledge_again(struct step *step, struct numbered numbered, money
     if (!waits) deliver_settled(step, ack);
 }
 
-enum number_kind stream_check_number(struct step *step, struct numbered numbered, money charge_if_lost)
+enum number_kind stream_check_number(struct step *step, struct numbered numbered,
+                                     money charge_if_lost)
 {
     struct core *core = step->core;
     if (numbered.stream == SLOT_NONE) {
@@ -309,7 +315,8 @@ void stream_acknowledge(struct step *step, struct numbered numbered, uint64_t se
     struct stream *stream = &core->streams[numbered.stream];
     stream->mark = numbered.n;
     stream->mark_known = true;
-    struct ack ack = {.seq = seq, .charge = charge, .request = numbered.request, .link = numbered.link};
+    struct ack ack = {
+        .seq = seq, .charge = charge, .request = numbered.request, .link = numbered.link};
     stream_note_ack(core, numbered.stream, numbered.n, &ack);
 #ifndef BUG_ACK_BEFORE_SYNC /* planted by a test, to see that the simulator finds it */
     if (core->settings.strict) return;

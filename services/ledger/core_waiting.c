@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Questions that cannot be answered from memory: they wait, each in the list of what it waits for, and are tried again from the
- * start when that arrived. None waits longer than its deadline. */
+/* Questions that cannot be answered from memory: they wait, each in the list of what it waits for,
+ * and are tried again from the start when that arrived. None waits longer than its deadline. */
 #include "services/ledger/core_state.h"
 
 uint32_t waiting_new(struct step *step, bool identify, const struct core_event *event)
@@ -46,7 +46,7 @@ bool waiting_park(struct core *core, uint32_t slot, enum waiting_for on, uint32_
 void waiting_end(struct core *core, uint32_t slot)
 {
     core->waiting[slot].on = WAITING_NOTHING;
-    slot_list_append(&core->waiting_free, core->waiting_links, slot);
+    slot_list_prepend(&core->waiting_free, core->waiting_links, slot);
 }
 
 void waiting_run(struct step *step, uint32_t slot)

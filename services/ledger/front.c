@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One turn: frames and messages are stepped through the core, their records gathered and their answers kept; then the records are
- * written, and only then the answers are given to the sockets. */
+/* One turn: frames and messages are stepped through the core, their records gathered and their
+ * answers kept; then the records are written, and only then the answers are given to the
+ * sockets. */
 #include "services/ledger/front.h"
 
 #include <assert.h>
@@ -16,13 +17,13 @@
 #include "shared/ipc/peer.h"
 #include "shared/log.h"
 
-#define IPC_SOCKET    "run/ledger-ipc.sock"
-#define IPC_MODE      0660
-#define EDGE_USER     "bourse-edge"
-#define LINKS_MAX     4096
-#define TICK_MS       50
-#define ANSWERS_MAX   1024
-#define STOP_WAIT_MS  5000
+#define IPC_SOCKET   "run/ledger-ipc.sock"
+#define IPC_MODE     0660
+#define EDGE_USER    "bourse-edge"
+#define LINKS_MAX    4096
+#define TICK_MS      50
+#define ANSWERS_MAX  1024
+#define STOP_WAIT_MS 5000
 
 /* A connection. Its link number is never used again: the slot's generation is part of it. */
 struct link {
@@ -70,9 +71,11 @@ status front_open(struct ledger *ledger, struct front **out)
     front->queue = h2o_multithread_create_queue(front->loop);
     h2o_multithread_register_receiver(front->queue, &front->receiver, woken);
     front->peers = peer_set_new(front->loop);
-    front->out = (struct core_actions){.deliver = deliver, .context = front, .journal = &ledger->records};
+    front->out =
+        (struct core_actions){.deliver = deliver, .context = front, .journal = &ledger->records};
     front->tokens = front_tokens_new(ledger);
-    front->signals = h2o_evloop_socket_create(front->loop, daemon_signal_fd(), H2O_SOCKET_FLAG_DONT_READ);
+    front->signals =
+        h2o_evloop_socket_create(front->loop, daemon_signal_fd(), H2O_SOCKET_FLAG_DONT_READ);
     front->signals->data = front;
     h2o_socket_read_start(front->signals, signal_arrived);
     *out = front;
@@ -190,11 +193,6 @@ void front_run(struct front *front)
         }
         (void)h2o_evloop_run(front->loop, TICK_MS);
     }
-}
-
-void front_wake(struct front *front)
-{
-    h2o_multithread_send_message(&front->receiver, NULL);
 }
 
 /* ---- connections ---------------------------------------------------------------------------- */
@@ -324,9 +322,12 @@ static const struct {
     uint16_t type;
     frame_taker take;
 } takers[] = {
-    {MESSAGE_hold, take_hold},         {MESSAGE_settle, take_settle},
-    {MESSAGE_release, take_release},   {MESSAGE_identify, take_identify},
-    {MESSAGE_principal, take_principal}, {MESSAGE_hello, take_hello},
+    {MESSAGE_hold, take_hold},
+    {MESSAGE_settle, take_settle},
+    {MESSAGE_release, take_release},
+    {MESSAGE_identify, take_identify},
+    {MESSAGE_principal, take_principal},
+    {MESSAGE_hello, take_hello},
     {MESSAGE_holds_open, take_holds_open},
 };
 
@@ -402,7 +403,9 @@ static void send_answer(struct front *front, struct core_action *action)
     }
     switch (action->type) {
     case ACTION_WELCOME: message_encode_welcome(out, action->request, &action->welcome); break;
-    case ACTION_IDENTIFIED: message_encode_identified(out, action->request, &action->identified); break;
+    case ACTION_IDENTIFIED:
+        message_encode_identified(out, action->request, &action->identified);
+        break;
     case ACTION_HELD: send_held(front, out, action); break;
     case ACTION_SETTLED: message_encode_settled(out, action->request, &action->settled); break;
     default: break;

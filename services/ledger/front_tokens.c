@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Slots that wait for an identification, then in a ring for the signer, then for the loop to send them. */
+/* Slots that wait for an identification, then in a ring for the signer, then for the loop to send
+ * them. */
 #include "services/ledger/front_tokens.h"
 
 #include <stdlib.h>
@@ -65,7 +66,8 @@ void front_tokens_free(struct front_tokens **pointer)
     free(tokens);
 }
 
-status front_tokens_park(struct front_tokens *tokens, const struct front_token *token, uint64_t *ticket)
+status front_tokens_park(struct front_tokens *tokens, const struct front_token *token,
+                         uint64_t *ticket)
 {
     if (token->method.len > METHOD_MAX || token->path.len > PATH_SIZE) return FAIL(TOO_LARGE);
     uint32_t slot = slot_list_take(&tokens->free, tokens->links);
@@ -86,7 +88,8 @@ static void report(struct front_tokens *tokens, uint32_t slot, uint16_t error)
     inbox_put(&tokens->ledger->inbox, &item);
 }
 
-void front_tokens_identified(struct front_tokens *tokens, uint64_t ticket, const struct message_identified *identified)
+void front_tokens_identified(struct front_tokens *tokens, uint64_t ticket,
+                             const struct message_identified *identified)
 {
     uint32_t slot = (uint32_t)ticket;
     struct token_slot *kept = &tokens->slots[slot];
@@ -109,8 +112,8 @@ void front_tokens_identified(struct front_tokens *tokens, uint64_t ticket, const
     (void)pthread_mutex_unlock(&tokens->lock);
 }
 
-void front_tokens_take(struct front_tokens *tokens, const struct inbox_item *item, struct front_token *token,
-                       struct message_principal_token *answer)
+void front_tokens_take(struct front_tokens *tokens, const struct inbox_item *item,
+                       struct front_token *token, struct message_principal_token *answer)
 {
     const struct token_slot *kept = &tokens->slots[item->token.slot];
     *token = (struct front_token){.link = kept->link, .request = kept->request};
@@ -149,7 +152,8 @@ static void *run_signer(void *context)
         struct token_slot *kept = &tokens->slots[slot];
         struct buffer text;
         buffer_init_fixed(&text, kept->text, sizeof(kept->text));
-        status done = token_sign(tokens->ledger->signer, &kept->principal, (slice){kept->method, kept->method_len},
+        status done = token_sign(tokens->ledger->signer, &kept->principal,
+                                 (slice){kept->method, kept->method_len},
                                  (slice){kept->path, kept->path_len}, &text);
         kept->text_len = status_ok(done) ? text.len : 0;
         if (!status_ok(done)) log_error("token_not_signed", F(error, done));

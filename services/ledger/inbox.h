@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What other threads tell the core's thread: a ring of fixed size and a wake-up of its loop. The ring is larger than all questions that
- * can be in flight, so an answer always finds room. */
+/* What other threads tell the core's thread: a ring of fixed size and a wake-up of its loop. The
+ * ring is larger than all questions that can be in flight, so an answer always finds room. */
 #pragma once
 
 #include <pthread.h>
@@ -15,7 +15,15 @@ struct change_ticket {
     uint64_t number;
 };
 
-enum inbox_kind { INBOX_CALLER, INBOX_LEASE, INBOX_PRICES, INBOX_TOKEN, INBOX_KEY_CHANGED, INBOX_CREDIT_CHANGED, INBOX_READ_HELD };
+enum inbox_kind {
+    INBOX_CALLER,
+    INBOX_LEASE,
+    INBOX_PRICES,
+    INBOX_TOKEN,
+    INBOX_KEY_CHANGED,
+    INBOX_CREDIT_CHANGED,
+    INBOX_READ_HELD
+};
 struct inbox_item {
     enum inbox_kind kind;
     union {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing and syncing. Three threads meet here: the core's writes records, the journal's syncs them, the preparer's makes segments
- * ahead and deletes posted ones. The lock is only ever held for moments; no system call but write happens on the core's thread. */
+/* Writing and syncing. Three threads meet here: the core's writes records, the journal's syncs
+ * them, the preparer's makes segments ahead and deletes posted ones. The lock is only ever held for
+ * moments; no system call but write happens on the core's thread. */
 #include "services/ledger/journal.h"
 
 #include <assert.h>
@@ -17,8 +18,8 @@
 
 #define SEGMENTS_MAX   4096 /* in use at once; more and no hold is admitted */
 #define READY_MAX      4096
-#define LOADED_RECORDS 8    /* a sync that covered more means that the next can wait a little */
-#define RETRY_S        1    /* the preparer's pause after a failure */
+#define LOADED_RECORDS 8 /* a sync that covered more means that the next can wait a little */
+#define RETRY_S        1 /* the preparer's pause after a failure */
 
 /* A segment that was begun; it is deleted when a later one exists and nothing needs it. */
 struct segment {
@@ -85,8 +86,10 @@ status journal_open(const struct journal_settings *settings, struct journal **ou
     for (size_t i = 0; i < settings->old_count && i < SEGMENTS_MAX / 2; i++) {
         const struct journal_file *old = &settings->old[i];
         if (old->first_seq == 0) continue;
-        journal->segments[journal->segment_count++] = (struct segment){
-            .number = old->number, .first_seq = old->first_seq, .marks_seq = old->marks_seq, .fd = -1};
+        journal->segments[journal->segment_count++] = (struct segment){.number = old->number,
+                                                                       .first_seq = old->first_seq,
+                                                                       .marks_seq = old->marks_seq,
+                                                                       .fd = -1};
     }
     buffer_init(&journal->head, (size_t)1 << 20);
     buffer_init(&journal->marks, (size_t)1 << 20);
@@ -251,8 +254,10 @@ static void begin_segment(struct journal *journal, uint64_t first_seq)
     write_or_die(ready.fd, buffer_slice(&journal->head), 0);
     (void)pthread_mutex_lock(&journal->lock);
     assert(journal->segment_count < SEGMENTS_MAX);
-    journal->segments[journal->segment_count++] = (struct segment){
-        .number = ready.number, .first_seq = first_seq, .marks_seq = head.marks_seq, .fd = ready.fd};
+    journal->segments[journal->segment_count++] = (struct segment){.number = ready.number,
+                                                                   .first_seq = first_seq,
+                                                                   .marks_seq = head.marks_seq,
+                                                                   .fd = ready.fd};
     journal->fd = ready.fd;
     journal->offset = journal->head.len;
     (void)pthread_mutex_unlock(&journal->lock);
@@ -262,7 +267,8 @@ static void begin_segment(struct journal *journal, uint64_t first_seq)
 
 static void wait_until_ms(struct journal *journal, pthread_cond_t *condition, uint64_t at_ms)
 {
-    struct timespec at = {.tv_sec = (time_t)(at_ms / 1000), .tv_nsec = (long)(at_ms % 1000) * 1000000};
+    struct timespec at = {.tv_sec = (time_t)(at_ms / 1000),
+                          .tv_nsec = (long)(at_ms % 1000) * 1000000};
     (void)pthread_cond_timedwait(condition, &journal->lock, &at);
 }
 
@@ -288,8 +294,8 @@ static void close_finished(struct journal *journal, const int *fds, size_t count
     }
 }
 
-/* Under the lock on entry and return. After a failed sync the kernel may have dropped the pages: nothing can be trusted but a
- * new start from what is on disk. */
+/* Under the lock on entry and return. After a failed sync the kernel may have dropped the pages:
+ * nothing can be trusted but a new start from what is on disk. */
 static void sync_once(struct journal *journal, int *fds)
 {
     uint64_t target = journal->written_seq;
@@ -308,8 +314,8 @@ static void sync_once(struct journal *journal, int *fds)
     close_finished(journal, fds, count);
 }
 
-/* At once when idle or lightly loaded; under load, and in fast mode, the next sync waits until an interval after the start of the
- * last one, so that it covers more. */
+/* At once when idle or lightly loaded; under load, and in fast mode, the next sync waits until an
+ * interval after the start of the last one, so that it covers more. */
 static void *run_sync(void *context)
 {
     struct journal *journal = context;
@@ -353,8 +359,8 @@ static status prepare_one(struct journal *journal)
     return OK;
 }
 
-/* The oldest segment, when the next one alone is enough for a start and the poster: all before it is posted, no hold in it is
- * open, and what its head says is posted, too. */
+/* The oldest segment, when the next one alone is enough for a start and the poster: all before it
+ * is posted, no hold in it is open, and what its head says is posted, too. */
 static bool oldest_is_done(const struct journal *journal)
 {
     if (journal->segment_count < 2 || journal->segments[0].fd >= 0) return false;
@@ -368,9 +374,11 @@ static void delete_oldest(struct journal *journal)
 {
     uint64_t number = journal->segments[0].number;
     journal->segment_count--;
-    memmove(journal->segments, journal->segments + 1, journal->segment_count * sizeof(journal->segments[0]));
+    memmove(journal->segments, journal->segments + 1,
+            journal->segment_count * sizeof(journal->segments[0]));
     (void)pthread_mutex_unlock(&journal->lock);
-    status done = journal_file_delete(journal->settings.directory, journal->settings.incarnation, number);
+    status done =
+        journal_file_delete(journal->settings.directory, journal->settings.incarnation, number);
     if (!status_ok(done)) log_warning("journal_delete_failed", F(number, number), F(errno, errno));
     (void)pthread_mutex_lock(&journal->lock);
 }
@@ -385,7 +393,8 @@ static void *run_prepare(void *context)
             continue;
         }
         uint32_t wanted = journal->settings.segments_ready;
-        bool enough = journal->ready_count >= wanted || journal->segment_count + wanted >= SEGMENTS_MAX;
+        bool enough =
+            journal->ready_count >= wanted || journal->segment_count + wanted >= SEGMENTS_MAX;
         if (enough) {
             (void)pthread_cond_wait(&journal->to_prepare, &journal->lock);
             continue;

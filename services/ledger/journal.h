@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The journal on disk: segment files of one size, prepared ahead (allocated, filled with zeros, synced, named), written by the core's
- * thread, synced by a thread of their own, deleted when posted. Names are <incarnation>-<number>.seg. */
+/* The journal on disk: segment files of one size, prepared ahead (allocated, filled with zeros,
+ * synced, named), written by the core's thread, synced by a thread of their own, deleted when
+ * posted. Names are <incarnation>-<number>.seg. */
 #pragma once
 
 #include "services/ledger/records.h"
@@ -17,7 +18,8 @@ struct journal_settings {
     bool strict;
     uint64_t number_next; /* of the first segment that will be written */
     uint64_t seq_last;    /* of the last record that is on disk */
-    const struct journal_file *old; /* segments of this incarnation from before; deleted when nothing needs them */
+    const struct journal_file
+        *old; /* segments of this incarnation from before; deleted when nothing needs them */
     size_t old_count;
     /* Called on the journal's thread after every sync. */
     void (*synced)(void *context);
@@ -31,8 +33,8 @@ status journal_open(const struct journal_settings *settings, struct journal **jo
 /* Syncs what was written, ends the threads, closes. */
 void journal_close(struct journal **journal);
 
-/* Whole records, in order. Returns when they are written, not synced. On a failing disk the process ends, because a record that is
- * neither written nor refused must not exist. */
+/* Whole records, in order. Returns when they are written, not synced. On a failing disk the process
+ * ends, because a record that is neither written nor refused must not exist. */
 struct journal_written {
     uint64_t seq_last;
     uint64_t seq_ending_last; /* what has to be synced soon; holds alone do not */
@@ -60,7 +62,8 @@ struct journal_files {
     struct journal_file *items; /* ascending by (incarnation, number) */
     size_t count;
 };
-/* All segments of a directory, which is made when it is not there. A segment whose head cannot be read has first_seq 0, too. */
+/* All segments of a directory, which is made when it is not there. A segment whose head cannot be
+ * read has first_seq 0, too. */
 status journal_files_list(const char *directory, uint16_t cell, struct journal_files *files);
 void journal_files_free(struct journal_files *files);
 status journal_file_path(const char *directory, uint32_t incarnation, uint64_t number,
@@ -80,11 +83,13 @@ struct journal_reader;
 status journal_reader_open(const char *directory, uint32_t incarnation, uint64_t number,
                            struct journal_reader **reader);
 void journal_reader_free(struct journal_reader **reader);
-const struct segment_head *journal_reader_head(const struct journal_reader *reader); /* of the segment at hand */
+const struct segment_head *journal_reader_head(
+    const struct journal_reader *reader); /* of the segment at hand */
 uint64_t journal_reader_number(const struct journal_reader *reader);
 uint64_t journal_reader_next_seq(const struct journal_reader *reader);
-/* The next record; its payload lives until the next call. END: no more for now (a later call may find some). */
+/* The next record; its payload lives until the next call. END: no more for now (a later call may
+ * find some). */
 status journal_reader_next(struct journal_reader *reader, struct record *record);
-/* After END at the end of the journal: MALFORMED when something in it or in a segment up to `number_max` proves that a synced record
- * is damaged or missing. The reader is of no more use. */
+/* After END at the end of the journal: MALFORMED when something in it or in a segment up to
+ * `number_max` proves that a synced record is damaged or missing. The reader is of no more use. */
 status journal_reader_check_tail(struct journal_reader *reader, uint64_t number_max);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Segment files by name: listing, preparing, deleting. A file gets its name only when it is whole and synced, and the directory is
- * synced after that, so that a power cut never leaves half a segment. */
+/* Segment files by name: listing, preparing, deleting. A file gets its name only when it is whole
+ * and synced, and the directory is synced after that, so that a power cut never leaves half a
+ * segment. */
 #include "services/ledger/journal.h"
 
 #include <dirent.h>
@@ -83,7 +84,8 @@ static int compare_files(const void *a, const void *b)
 {
     const struct journal_file *left = a;
     const struct journal_file *right = b;
-    if (left->incarnation != right->incarnation) return left->incarnation < right->incarnation ? -1 : 1;
+    if (left->incarnation != right->incarnation)
+        return left->incarnation < right->incarnation ? -1 : 1;
     return (left->number > right->number) - (left->number < right->number);
 }
 
@@ -123,8 +125,8 @@ static status read_head(const char *directory, uint16_t cell, struct journal_fil
     return fits ? OK : FAIL(MALFORMED);
 }
 
-/* A head that cannot be read is most often that of a segment which was begun when the power went; whether it hides synced records
- * is found out by the reader's look at the tail. */
+/* A head that cannot be read is most often that of a segment which was begun when the power went;
+ * whether it hides synced records is found out by the reader's look at the tail. */
 static status read_heads(const char *directory, uint16_t cell, struct journal_files *files)
 {
     for (size_t i = 0; i < files->count; i++) {
@@ -167,7 +169,8 @@ status journal_files_set_aside(const char *directory, const struct journal_files
 
 /* ---- preparing ------------------------------------------------------------------------------ */
 
-/* Zeros are written out: a sync of allocated but unwritten blocks would have to change the file's metadata each time. */
+/* Zeros are written out: a sync of allocated but unwritten blocks would have to change the file's
+ * metadata each time. */
 static status fill_with_zeros(int fd, uint64_t size)
 {
     if (posix_fallocate(fd, 0, (off_t)size) != 0) return FAIL(IO);
@@ -202,7 +205,8 @@ status journal_file_prepare(const struct journal_settings *settings, uint64_t nu
     return OK;
 }
 
-/* Changes with every start of the machine. All zero when the kernel does not tell: then every start counts as the same. */
+/* Changes with every start of the machine. All zero when the kernel does not tell: then every start
+ * counts as the same. */
 void journal_boot_id(uint8_t boot_id[BOOT_ID_SIZE])
 {
     memset(boot_id, 0, BOOT_ID_SIZE);

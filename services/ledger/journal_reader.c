@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading records in sequence, over the ends of segments. The same reader serves recovery, where the first thing that is no record
- * is the end, and the poster, which follows a journal that is being written and only asks for what was synced. */
+/* Reading records in sequence, over the ends of segments. The same reader serves recovery, where
+ * the first thing that is no record is the end, and the poster, which follows a journal that is
+ * being written and only asks for what was synced. */
 #include "services/ledger/journal.h"
 
 #include <errno.h>
@@ -19,9 +20,9 @@ struct journal_reader {
     uint64_t number;
     uint64_t next_seq;
     int fd;
-    uint64_t offset;    /* in the file, of the window's first byte */
+    uint64_t offset; /* in the file, of the window's first byte */
     size_t window_len;
-    size_t at;          /* in the window */
+    size_t at; /* in the window */
     char *window;
     char *head_bytes;
     struct segment_head head;
@@ -75,7 +76,8 @@ static status open_segment(const char *directory, uint32_t incarnation, uint64_t
 }
 
 /* Takes the segment over. */
-static void enter_segment(struct journal_reader *reader, struct opened_segment *segment, uint64_t number)
+static void enter_segment(struct journal_reader *reader, struct opened_segment *segment,
+                          uint64_t number)
 {
     if (reader->fd >= 0) (void)close(reader->fd);
     free(reader->head_bytes);
@@ -101,7 +103,8 @@ status journal_reader_open(const char *directory, uint32_t incarnation, uint64_t
     reader->window = malloc(WINDOW_SIZE);
     if (reader->window == NULL) abort();
     enter_segment(reader, &segment, number);
-    status done = slice_to_c_string(slice_of(directory), reader->directory, sizeof(reader->directory));
+    status done =
+        slice_to_c_string(slice_of(directory), reader->directory, sizeof(reader->directory));
     if (!status_ok(done)) {
         journal_reader_free(&reader);
         return done;
@@ -159,7 +162,8 @@ static status next_in_segment(struct journal_reader *reader, struct record *reco
 {
     size_t taken = 0;
     status done = record_at(reader, record, &taken);
-    if (!status_ok(done)) { /* the window may end amid a record, or be older than what was written since */
+    if (!status_ok(
+            done)) { /* the window may end amid a record, or be older than what was written since */
         TRY(refill(reader));
         done = record_at(reader, record, &taken);
     }
@@ -187,7 +191,8 @@ status journal_reader_next(struct journal_reader *reader, struct record *record)
 
 /* ---- tail ----------------------------------------------------------------------------------- */
 
-/* Looks at every byte offset behind the end for a valid record that says that a record at or behind the end had been synced. */
+/* Looks at every byte offset behind the end for a valid record that says that a record at or behind
+ * the end had been synced. */
 static status search_proof(struct journal_reader *reader)
 {
     reader->at = 0;
@@ -222,8 +227,8 @@ status journal_reader_check_tail(struct journal_reader *reader, uint64_t number_
         bool torn = opened.code == ERROR_MALFORMED;
         if (!status_ok(opened) && !torn) return opened;
         if (!torn) {
-            /* A used segment that does not continue here: records in between are missing. It may only be one whose
-             * records were never synced. */
+            /* A used segment that does not continue here: records in between are missing. It may
+             * only be one whose records were never synced. */
             enter_segment(reader, &segment, number);
         } else {
             char path[JOURNAL_PATH_MAX];

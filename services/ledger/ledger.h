@@ -39,7 +39,7 @@ struct ledger {
     struct generation_cipher *cipher; /* the core's thread only */
     struct token_signer *signer;      /* the signer's thread only */
 
-    struct core *core; /* the core's thread only */
+    struct core *core;     /* the core's thread only */
     struct buffer records; /* made by the core, not yet written */
     struct journal *journal;
     struct poster *poster;
@@ -51,8 +51,9 @@ struct ledger {
     _Atomic uint64_t ending_seq; /* last record written that makes a row */
 };
 
-/* recovery.c: locks the journal, takes the next epoch, replays and posts what is there, moves the leases. When it returns, core,
- * journal, poster and lender stand, and nothing is admitted yet. Waits for PostgreSQL as long as that takes. */
+/* recovery.c: locks the journal, takes the next epoch, replays and posts what is there, moves the
+ * leases. When it returns, core, journal, poster and lender stand, and nothing is admitted yet.
+ * Waits for PostgreSQL as long as that takes. */
 status ledger_recover(struct ledger *ledger);
 
 /* apply.c: the core's thread took the change. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One loop over a ring of questions. In between: the clock once a second, price changes as they are announced, partitions for the
- * days ahead once an hour. When the epoch of the cell is not ours any more, another ledger has taken over: this one ends. */
+/* One loop over a ring of questions. In between: the clock once a second, price changes as they are
+ * announced, partitions for the days ahead once an hour. When the epoch of the cell is not ours any
+ * more, another ledger has taken over: this one ends. */
 #include "services/ledger/lender.h"
 
 #include <assert.h>
@@ -203,13 +204,16 @@ static void look_after(struct lender *lender)
     if (news) answer_prices(lender, NULL);
     uint64_t now_ms = clock_monotonic_ms();
     if (now_ms < lender->partitions_at_ms) return;
-    if (status_ok(store_ensure_partitions(lender->db))) lender->partitions_at_ms = now_ms + PARTITIONS_MS;
+    if (status_ok(store_ensure_partitions(lender->db)))
+        lender->partitions_at_ms = now_ms + PARTITIONS_MS;
 }
 
 /* false: nothing came within the time, or the end is asked for (and then *stopping is set). */
-static bool next_question(struct lender *lender, uint64_t until_ms, struct question *question, bool *stopping)
+static bool next_question(struct lender *lender, uint64_t until_ms, struct question *question,
+                          bool *stopping)
 {
-    struct timespec at = {.tv_sec = (time_t)(until_ms / 1000), .tv_nsec = (long)(until_ms % 1000) * 1000000};
+    struct timespec at = {.tv_sec = (time_t)(until_ms / 1000),
+                          .tv_nsec = (long)(until_ms % 1000) * 1000000};
     (void)pthread_mutex_lock(&lender->lock);
     while (lender->count == 0 && !lender->stopping && clock_monotonic_ms() < until_ms)
         (void)pthread_cond_timedwait(&lender->work, &lender->lock, &at);

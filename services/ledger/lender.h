@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The thread that asks PostgreSQL what the core does not know: leases, callers, prices, the time. Questions are answered in order,
- * each exactly once, by an item in the inbox; a database that is down is an answer, too. */
+/* The thread that asks PostgreSQL what the core does not know: leases, callers, prices, the time.
+ * Questions are answered in order, each exactly once, by an item in the inbox; a database that is
+ * down is an answer, too. */
 #pragma once
 
 #include "services/ledger/inbox.h"
@@ -24,6 +25,7 @@ void lender_ask_lease(struct lender *lender, const struct lease_request *request
 void lender_ask_caller(struct lender *lender, const struct key_hash *stored);
 void lender_ask_prices(struct lender *lender);
 
-/* PostgreSQL's clock as of its last answer, carried on by the boot clock; never steps back. Set at start by lender_set_clock(). */
+/* PostgreSQL's clock as of its last answer, carried on by the boot clock; never steps back. Set at
+ * start by lender_set_clock(). */
 struct core_now lender_now(struct lender *lender);
 void lender_set_clock(struct lender *lender, wall_time now);

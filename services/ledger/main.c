@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ledger: the only process that can move money, and the one that knows who callers are. Here only the order of start and end. */
+/* ledger: the only process that can move money, and the one that knows who callers are. Here only
+ * the order of start and end. */
 #include <stdatomic.h>
 
 #include "services/ledger/api/api.h"
@@ -14,7 +15,8 @@ static status open_secrets(struct ledger *ledger)
     struct secret key;
     TRY(secret_read_file("secrets/ledger/pepper", 64, false, &ledger->pepper));
     TRY(secret_read_file("secrets/ledger/generation.key", 64, false, &key));
-    status done = key.len == 16 ? generation_cipher_new(key.bytes, &ledger->cipher) : FAIL(CONFIGURATION);
+    status done =
+        key.len == 16 ? generation_cipher_new(key.bytes, &ledger->cipher) : FAIL(CONFIGURATION);
     secret_free(&key);
     TRY(done);
     return token_signer_open("secrets/ledger/signing.pem", &ledger->signer);
@@ -32,7 +34,8 @@ static status start(struct ledger *ledger, struct token_verifier **verifier)
     return api_start(ledger, ledger->config, *verifier);
 }
 
-/* The poster's thread ends before the journal, of which it tells; what the last sync covers is posted then on this thread. */
+/* The poster's thread ends before the journal, of which it tells; what the last sync covers is
+ * posted then on this thread. */
 static void stop(struct ledger *ledger)
 {
     lender_stop(ledger->lender);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The hashes that make posted rows provable: a Merkle tree over a batch's rows (RFC 6962, section 2.1, SHA-256) and one chain of
- * links per stream, so that a row can be shown without another tenant's, and no batch can be changed unnoticed. */
+/* The hashes that make posted rows provable: a Merkle tree over a batch's rows (RFC 6962,
+ * section 2.1, SHA-256) and one chain of links per stream, so that a row can be shown without
+ * another tenant's, and no batch can be changed unnoticed. */
 #pragma once
 
 #include "shared/slice.h"

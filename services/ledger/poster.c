@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The posting loop. A batch that the database refuses is halved until the record at fault stands alone; that one is tried as a late
- * charge, and goes to suspense if even that is refused. Nothing is ever skipped: each way moves the cursor over the record. When the
- * outcome of a commit is not known the cursor tells. */
+/* The posting loop. A batch that the database refuses is halved until the record at fault stands
+ * alone; that one is tried as a late charge, and goes to suspense if even that is refused. Nothing
+ * is ever skipped: each way moves the cursor over the record. When the outcome of a commit is not
+ * known the cursor tells. */
 #include "services/ledger/poster.h"
 
 #include <assert.h>
@@ -16,15 +17,15 @@
 #include "shared/log.h"
 #include "shared/metrics.h"
 
-#define ARENA_MAX     ((size_t)256 << 20)
-#define RETRY_MS      200
+#define ARENA_MAX ((size_t)256 << 20)
+#define RETRY_MS  200
 
 struct poster {
     struct poster_settings settings;
     struct db *db;
     struct journal_reader *reader;
     struct arena arena;
-    struct posting posting; /* the batch being gathered */
+    struct posting posting;  /* the batch being gathered */
     struct arena part_arena; /* of a batch that is posted in parts */
     uint8_t link[HASH_SIZE];
     uint64_t hold_floor;
@@ -42,7 +43,8 @@ struct poster {
 
 static void *run_poster(void *context);
 static status post_gathered(struct poster *poster);
-static status post_range(struct poster *poster, const struct posting *all, size_t from, size_t count);
+static status post_range(struct poster *poster, const struct posting *all, size_t from,
+                         size_t count);
 
 static void begin_batch(struct poster *poster)
 {
@@ -103,14 +105,15 @@ void poster_free(struct poster **pointer)
 static status open_reader(struct poster *poster)
 {
     if (poster->reader != NULL) return OK;
-    TRY(journal_reader_open(poster->settings.directory, poster->settings.incarnation, poster->settings.number,
-                            &poster->reader));
+    TRY(journal_reader_open(poster->settings.directory, poster->settings.incarnation,
+                            poster->settings.number, &poster->reader));
     TRY(skip_posted(poster));
     begin_batch(poster);
     return OK;
 }
 
-/* Reads on until the batch is full or `seq` is reached. What is asked for was synced, so it has to be there. */
+/* Reads on until the batch is full or `seq` is reached. What is asked for was synced, so it has to
+ * be there. */
 static status gather(struct poster *poster, uint64_t seq)
 {
     TRY(open_reader(poster));
@@ -128,7 +131,8 @@ status poster_catch_up(struct poster *poster, uint64_t seq)
     while (atomic_load(&poster->posted_seq) < seq) {
         status done = gather(poster, seq);
         if (!status_ok(done)) {
-            log_error("journal_unreadable", FN(number, seq, poster->posting.hi + 1), F(error, done));
+            log_error("journal_unreadable", FN(number, seq, poster->posting.hi + 1),
+                      F(error, done));
             return FAIL(MALFORMED);
         }
         /* Holds without an ending make no row, but the cursor has to get past the last record. */
@@ -164,10 +168,12 @@ static void note_posted(struct poster *poster, const struct posting *posting)
 static status read_cursor(struct poster *poster, const struct posting *posting)
 {
     struct store_stream stream;
-    TRY(store_read_stream(poster->db, poster->settings.cell, poster->settings.incarnation, &stream));
+    TRY(store_read_stream(poster->db, poster->settings.cell, poster->settings.incarnation,
+                          &stream));
     if (stream.last_seq == posting->hi) return OK;
     if (stream.last_seq == posting->lo) return FAIL(DATABASE);
-    /* Somebody else moves our cursor, or the database is another one: no way on. The next start sorts it out. */
+    /* Somebody else moves our cursor, or the database is another one: no way on. The next start
+     * sorts it out. */
     log_error("cursor_gap", FN(number, cursor, stream.last_seq), FN(number, lo, posting->lo),
               FN(number, hi, posting->hi));
     _exit(1);
@@ -176,17 +182,20 @@ static status read_cursor(struct poster *poster, const struct posting *posting)
 enum post_way { POST_NORMAL, POST_LATE, POST_SUSPENSE };
 
 /* The status of one attempt; OK also when it turns out to be there already. */
-static status post_once(struct poster *poster, struct posting *posting, enum post_way way, const char *sqlstate)
+static status post_once(struct poster *poster, struct posting *posting, enum post_way way,
+                        const char *sqlstate)
 {
     status done = way == POST_SUSPENSE ? store_suspend(poster->db, posting, sqlstate)
                                        : store_post(poster->db, posting);
     if (status_ok(done)) fault_point("after_commit");
-    if (done.code == ERROR_DATABASE || done.code == ERROR_CONFLICT) done = read_cursor(poster, posting);
+    if (done.code == ERROR_DATABASE || done.code == ERROR_CONFLICT)
+        done = read_cursor(poster, posting);
     if (status_ok(done)) note_posted(poster, posting);
     return done;
 }
 
-/* A new batch of a part of the records of another. Records without a row before the part's first belong to it. */
+/* A new batch of a part of the records of another. Records without a row before the part's first
+ * belong to it. */
 static status copy_part(struct poster *poster, const struct posting *all, size_t from, size_t count,
                         struct posting *part)
 {
@@ -207,26 +216,34 @@ static status copy_part(struct poster *poster, const struct posting *all, size_t
     return OK;
 }
 
-/* One record that was refused: everything of it as a late charge, else set aside for an operator. */
+/* One record that was refused: everything of it as a late charge, else set aside for an
+ * operator. */
 static status post_alone(struct poster *poster, const struct posting *all, size_t from)
 {
     char sqlstate[8] = {0};
-    (void)slice_to_c_string(slice_first(slice_of(db_last_sqlstate(poster->db)), 7), sqlstate, sizeof(sqlstate)).code;
+    (void)slice_to_c_string(slice_first(slice_of(db_last_sqlstate(poster->db)), 7), sqlstate,
+                            sizeof(sqlstate))
+        .code;
     struct posting part;
     TRY(copy_part(poster, all, from, 1, &part));
-    log_warning("posted_late", FN(number, seq, part.seqs[0]), FN(name, sqlstate, slice_of(sqlstate)));
+    log_warning("posted_late", FN(number, seq, part.seqs[0]),
+                FN(name, sqlstate, slice_of(sqlstate)));
     part.endings[0].leased = MONEY_ZERO;
     part.endings[0].meter_leased = MONEY_ZERO;
     status done = post_once(poster, &part, POST_LATE, NULL);
     if (status_ok(done) || done.code == ERROR_DATABASE) return done;
-    (void)slice_to_c_string(slice_first(slice_of(db_last_sqlstate(poster->db)), 7), sqlstate, sizeof(sqlstate)).code;
-    log_error("posted_to_suspense", FN(number, seq, part.seqs[0]), FN(name, sqlstate, slice_of(sqlstate)));
+    (void)slice_to_c_string(slice_first(slice_of(db_last_sqlstate(poster->db)), 7), sqlstate,
+                            sizeof(sqlstate))
+        .code;
+    log_error("posted_to_suspense", FN(number, seq, part.seqs[0]),
+              FN(name, sqlstate, slice_of(sqlstate)));
     TRY(copy_part(poster, all, from, 1, &part));
     metric_add(suspense_total, 1);
     return post_once(poster, &part, POST_SUSPENSE, sqlstate);
 }
 
-static status post_range(struct poster *poster, const struct posting *all, size_t from, size_t count)
+static status post_range(struct poster *poster, const struct posting *all, size_t from,
+                         size_t count)
 {
     struct posting part;
     TRY(copy_part(poster, all, from, count, &part));
@@ -248,7 +265,8 @@ static void drop_posted(struct poster *poster)
     posting->count -= gone;
     memmove(posting->endings, posting->endings + gone, posting->count * sizeof(*posting->endings));
     memmove(posting->seqs, posting->seqs + gone, posting->count * sizeof(*posting->seqs));
-    memmove(posting->payloads, posting->payloads + gone, posting->count * sizeof(*posting->payloads));
+    memmove(posting->payloads, posting->payloads + gone,
+            posting->count * sizeof(*posting->payloads));
     posting->lo = posted;
     posting->hold_first = poster->hold_floor;
     memcpy(posting->previous_link, poster->link, HASH_SIZE);
@@ -260,12 +278,15 @@ static status post_gathered(struct poster *poster)
     struct posting *posting = &poster->posting;
     status done = post_once(poster, posting, POST_NORMAL, NULL);
     if (!status_ok(done) && done.code != ERROR_DATABASE) {
-        log_warning("batch_refused", FN(number, lo, posting->lo), FN(number, hi, posting->hi), F(error, done));
+        log_warning("batch_refused", FN(number, lo, posting->lo), FN(number, hi, posting->hi),
+                    F(error, done));
         done = posting->count > 1 ? post_range(poster, posting, 0, posting->count)
                                   : post_alone(poster, posting, 0);
     }
-    if (status_ok(done)) begin_batch(poster);
-    else drop_posted(poster);
+    if (status_ok(done))
+        begin_batch(poster);
+    else
+        drop_posted(poster);
     return done;
 }
 
@@ -273,11 +294,13 @@ static status post_gathered(struct poster *poster)
 
 static void wait_ms(struct poster *poster, pthread_cond_t *condition, uint64_t until_ms)
 {
-    struct timespec at = {.tv_sec = (time_t)(until_ms / 1000), .tv_nsec = (long)(until_ms % 1000) * 1000000};
+    struct timespec at = {.tv_sec = (time_t)(until_ms / 1000),
+                          .tv_nsec = (long)(until_ms % 1000) * 1000000};
     (void)pthread_cond_timedwait(condition, &poster->lock, &at);
 }
 
-/* Until there is a whole batch, or something and the interval since the last start is over. Answers up to where to read; 0: stop. */
+/* Until there is a whole batch, or something and the interval since the last start is over. Answers
+ * up to where to read; 0: stop. */
 static uint64_t wait_for_work(struct poster *poster, uint64_t last_start_ms)
 {
     uint64_t seq = 0;
@@ -319,7 +342,8 @@ static void *run_poster(void *context)
         started_ms = clock_monotonic_ms();
         status done = gather(poster, seq);
         if (!status_ok(done)) {
-            log_error("journal_unreadable", FN(number, seq, poster->posting.hi + 1), F(error, done));
+            log_error("journal_unreadable", FN(number, seq, poster->posting.hi + 1),
+                      F(error, done));
             _exit(1); /* a synced record cannot be read back: the start will say why */
         }
         done = post_gathered(poster);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Synced journal records into PostgreSQL, in order, exactly once: a thread with its own connection that reads the segments back. */
+/* Synced journal records into PostgreSQL, in order, exactly once: a thread with its own connection
+ * that reads the segments back. */
 #pragma once
 
 #include "services/ledger/journal.h"
@@ -12,9 +13,10 @@ struct poster_settings {
     const char *database;  /* connection string */
     uint16_t cell;
     uint32_t incarnation;
-    uint64_t number;       /* segment to begin reading at: one whose first record is at or below the cursor's next */
+    uint64_t number; /* segment to begin reading at: one whose first record is at or below the
+                        cursor's next */
     struct store_stream stream;
-    uint32_t batch_max;    /* ending records per transaction */
+    uint32_t batch_max; /* ending records per transaction */
     uint32_t interval_ms;
     /* Called on the poster's thread after each commit. */
     void (*posted)(void *context, uint64_t seq);
@@ -23,8 +25,8 @@ struct poster_settings {
 
 /* Nothing runs yet. */
 status poster_new(const struct poster_settings *settings, struct poster **poster);
-/* Posts everything up to `seq` on the caller's thread: the start waits for it, and so does an orderly end. DATABASE: the database does
- * not answer; call again. */
+/* Posts everything up to `seq` on the caller's thread: the start waits for it, and so does an
+ * orderly end. DATABASE: the database does not answer; call again. */
 status poster_catch_up(struct poster *poster, uint64_t seq);
 void poster_start(struct poster *poster);
 /* Records up to `seq` are on disk. From any thread. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From records to rows: the generation columns, and per account, lease and period one sum, sorted by key so that they are locked in
- * order. The general ledger gets one transfer per (organization, code) and per provider. */
+/* From records to rows: the generation columns, and per account, lease and period one sum, sorted
+ * by key so that they are locked in order. The general ledger gets one transfer per (organization,
+ * code) and per provider. */
 #include "services/ledger/posting.h"
 
 #include <assert.h>
@@ -71,7 +72,8 @@ static slice encode_attempts(struct arena *arena, const struct generation_facts 
     return buffer_slice(&out);
 }
 
-/* Ids and durations are 32 bits on the wire and signed in the table: a larger one can only be nonsense and is cut. */
+/* Ids and durations are 32 bits on the wire and signed in the table: a larger one can only be
+ * nonsense and is cut. */
 static void fill_numbers(struct posting *posting, size_t row)
 {
     const struct record_ending *ending = &posting->endings[row];
@@ -101,7 +103,7 @@ static void fill_numbers(struct posting *posting, size_t row)
         [GENERATION_first_byte_ms] = at_most(facts->first_byte_ms, INT32_MAX),
         [GENERATION_total_ms] = at_most(facts->total_ms, INT32_MAX),
     };
-    for (size_t class = 0; class < BILLING_CLASS_COUNT; class++)
+    for (size_t class = 0; class < BILLING_CLASS_COUNT; class ++)
         values[GENERATION_prompt + class] = at_most(ending->usage.units[class], INT32_MAX);
     for (size_t column = 0; column < GENERATION_NUMBER_COUNT; column++)
         posting->numbers[column][row] = values[column];
@@ -175,25 +177,30 @@ static void add_provider(struct posting *posting, const struct record_ending *en
     int64_t expense = absorbed ? ACCOUNT_ABSORBED_EXPENSE : ACCOUNT_PROVIDER_EXPENSE;
     int64_t expense_detail = absorbed ? 0 : provider;
     money cost = ending->provider_cost;
-    add_account(posting, (struct account_move){0, expense, posting->cell, expense_detail, cost, MONEY_ZERO});
+    add_account(posting,
+                (struct account_move){0, expense, posting->cell, expense_detail, cost, MONEY_ZERO});
     add_account(posting, (struct account_move){0, ACCOUNT_PROVIDER_PAYABLE, posting->cell, provider,
                                                MONEY_ZERO, cost});
-    add_transfer(posting, (struct transfer_row){0, expense, expense_detail, ACCOUNT_PROVIDER_PAYABLE, provider,
-                                                cost, absorbed ? SLICE("absorbed") : SLICE("provider_cost")});
+    add_transfer(posting, (struct transfer_row){
+                              0, expense, expense_detail, ACCOUNT_PROVIDER_PAYABLE, provider, cost,
+                              absorbed ? SLICE("absorbed") : SLICE("provider_cost")});
 }
 
 static void add_customer(struct posting *posting, const struct record_ending *ending)
 {
     money leased = ending->leased;
-    add_account(posting, (struct account_move){ending->org, ACCOUNT_ESCROW, posting->cell, 0, leased, MONEY_ZERO});
-    add_account(posting, (struct account_move){0, ACCOUNT_USAGE_INCOME, posting->cell, 0, MONEY_ZERO, leased});
-    add_transfer(posting, (struct transfer_row){ending->org, ACCOUNT_ESCROW, 0, ACCOUNT_USAGE_INCOME, 0, leased,
-                                                SLICE("settle")});
+    add_account(posting, (struct account_move){ending->org, ACCOUNT_ESCROW, posting->cell, 0,
+                                               leased, MONEY_ZERO});
+    add_account(posting, (struct account_move){0, ACCOUNT_USAGE_INCOME, posting->cell, 0,
+                                               MONEY_ZERO, leased});
+    add_transfer(posting, (struct transfer_row){ending->org, ACCOUNT_ESCROW, 0,
+                                                ACCOUNT_USAGE_INCOME, 0, leased, SLICE("settle")});
     add_lease(posting, (struct lease_move){ending->org, 0, 0, (int64_t)ending->epoch, leased});
     add_lease(posting, (struct lease_move){ending->org, ending->meter, ending->meter_period,
                                            (int64_t)ending->epoch, ending->meter_leased});
     money late = money_minus(ending->charge, leased);
-    if (!money_is_zero(late)) posting->late[posting->late_count++] = (struct late_charge){ending->org, late};
+    if (!money_is_zero(late))
+        posting->late[posting->late_count++] = (struct late_charge){ending->org, late};
 }
 
 /* Every key has a meter per cadence, in the period of the hold. */
@@ -348,8 +355,8 @@ static status allocate_sums(struct posting *posting)
     posting->periods = arena_alloc_array(arena, count * CADENCE_COUNT, sizeof(*posting->periods));
     posting->transfers = arena_alloc_array(arena, count * 5, sizeof(*posting->transfers));
     posting->late = arena_alloc_array(arena, count, sizeof(*posting->late));
-    bool enough = posting->accounts != NULL && posting->leases != NULL && posting->periods != NULL &&
-                  posting->transfers != NULL && posting->late != NULL;
+    bool enough = posting->accounts != NULL && posting->leases != NULL &&
+                  posting->periods != NULL && posting->transfers != NULL && posting->late != NULL;
     posting->account_count = posting->lease_count = posting->period_count = 0;
     posting->transfer_count = posting->late_count = 0;
     posting->charge = MONEY_ZERO;
@@ -378,12 +385,14 @@ static status fill_sums(struct posting *posting)
 static void pay_from(struct posting *posting, int64_t org, enum account_kind kind, money amount)
 {
     add_account(posting, (struct account_move){org, kind, 0, 0, amount, MONEY_ZERO});
-    add_account(posting, (struct account_move){0, ACCOUNT_USAGE_INCOME, posting->cell, 0, MONEY_ZERO, amount});
+    add_account(posting, (struct account_move){0, ACCOUNT_USAGE_INCOME, posting->cell, 0,
+                                               MONEY_ZERO, amount});
     add_transfer(posting, (struct transfer_row){org, kind, 0, ACCOUNT_USAGE_INCOME, 0, amount,
                                                 SLICE("settle_late")});
 }
 
-static const struct late_balance *find_balance(const struct late_balance *balances, size_t count, int64_t org)
+static const struct late_balance *find_balance(const struct late_balance *balances, size_t count,
+                                               int64_t org)
 {
     static const struct late_balance none;
     for (size_t i = 0; i < count; i++) {
@@ -409,8 +418,8 @@ status posting_pay_late(struct posting *posting, const struct late_balance *bala
 
 /* ---- proof ---------------------------------------------------------------------------------- */
 
-/* The canonical encoding of a row: u16 cell, u32 incarnation, the number columns as i64 in their order, then the texts and the
- * attempts, each with a u16 length; all little-endian. */
+/* The canonical encoding of a row: u16 cell, u32 incarnation, the number columns as i64 in their
+ * order, then the texts and the attempts, each with a u16 length; all little-endian. */
 static void encode_row(const struct posting *posting, size_t row, struct buffer *out)
 {
     codec_put_u16(out, &posting->cell);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One batch of journal records as the rows and sums that one transaction will write. Pure: what is written where is decided here,
- * store_posting.c carries it out. */
+/* One batch of journal records as the rows and sums that one transaction will write. Pure: what is
+ * written where is decided here, store_posting.c carries it out. */
 #pragma once
 
 #include "services/ledger/records.h"
@@ -19,27 +19,63 @@ enum account_kind {
     ACCOUNT_ABSORBED_EXPENSE = 133,
 };
 
-/* The number columns of a generation row, in the order of the statement generations_add and of the canonical encoding. */
-#define GENERATION_NUMBERS(X)                                                                      \
-    X(org) X(day) X(hold) X(part) X(seq) X(workspace) X(member) X(key) X(created_ns) X(state)      \
-    X(reason) X(price) X(prompt) X(cache_read) X(cache_write) X(cache_write_1h) X(audio_in)        \
-    X(image_in) X(completion) X(reasoning) X(audio_out) X(image_out) X(request) X(web_search)      \
-    X(held) X(charge) X(charge_told) X(provider_cost) X(flags) X(finish) X(model) X(endpoint)      \
-    X(provider) X(first_byte_ms) X(total_ms)
-#define GENERATION_TEXTS(X)                                                                        \
-    X(native_finish) X(upstream_id) X(referer) X(title) X(user_agent) X(session)
+/* The number columns of a generation row, in the order of the statement generations_add and of the
+ * canonical encoding. */
+#define GENERATION_NUMBERS(X) \
+    X(org)                    \
+    X(day)                    \
+    X(hold)                   \
+    X(part)                   \
+    X(seq)                    \
+    X(workspace)              \
+    X(member)                 \
+    X(key)                    \
+    X(created_ns)             \
+    X(state)                  \
+    X(reason)                 \
+    X(price)                  \
+    X(prompt)                 \
+    X(cache_read)             \
+    X(cache_write)            \
+    X(cache_write_1h)         \
+    X(audio_in)               \
+    X(image_in)               \
+    X(completion)             \
+    X(reasoning)              \
+    X(audio_out)              \
+    X(image_out)              \
+    X(request)                \
+    X(web_search)             \
+    X(held)                   \
+    X(charge)                 \
+    X(charge_told)            \
+    X(provider_cost)          \
+    X(flags)                  \
+    X(finish)                 \
+    X(model)                  \
+    X(endpoint)               \
+    X(provider)               \
+    X(first_byte_ms)          \
+    X(total_ms)
+#define GENERATION_TEXTS(X) \
+    X(native_finish)        \
+    X(upstream_id)          \
+    X(referer)              \
+    X(title)                \
+    X(user_agent)           \
+    X(session)
 
 enum generation_number {
 #define X(name) GENERATION_##name,
     GENERATION_NUMBERS(X)
 #undef X
-    GENERATION_NUMBER_COUNT
+        GENERATION_NUMBER_COUNT
 };
 enum generation_text {
 #define X(name) GENERATION_##name,
     GENERATION_TEXTS(X)
 #undef X
-    GENERATION_TEXT_COUNT
+        GENERATION_TEXT_COUNT
 };
 
 #define HASH_SIZE 32
@@ -106,8 +142,8 @@ void posting_begin(struct posting *posting, struct arena *arena, size_t count_ma
 status posting_add(struct posting *posting, const struct record *record);
 /* Rows and sums. OVERFLOW when a sum leaves int64: post fewer at once. */
 status posting_finish(struct posting *posting);
-/* Splits what no lease covered over what the customer still has and the receivable, given the locked balances. Adds the account
- * moves and transfers of it. */
+/* Splits what no lease covered over what the customer still has and the receivable, given the
+ * locked balances. Adds the account moves and transfers of it. */
 struct late_balance {
     int64_t org;
     money promo;

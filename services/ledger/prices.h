@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All price rows in memory, for the core to charge with. A set is built once, never changed, and replaced as a whole; rows
- * in PostgreSQL are never changed either, so an old set only lacks newer ids. */
+/* All price rows in memory, for the core to charge with. A set is built once, never changed, and
+ * replaced as a whole; rows in PostgreSQL are never changed either, so an old set only lacks newer
+ * ids. */
 #pragma once
 
 #include "shared/billing.h"

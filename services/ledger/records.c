@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Encoding and checking of journal records and segment heads. A record is appended with an empty head first, because its
- * length and checksum are known only when its payload stands. */
+/* Encoding and checking of journal records and segment heads. A record is appended with an empty
+ * head first, because its length and checksum are known only when its payload stands. */
 #include "services/ledger/records.h"
 
 #include <assert.h>
@@ -11,34 +11,36 @@
 #define CHECKED_FROM 8 /* the checksum covers the length and everything from here */
 
 static const char segment_magic[8] = {'B', 'O', 'U', 'R', 'S', 'E', 'J', '1'};
-#define SEGMENT_PREFIX_SIZE 16 /* magic, u32 length of the whole head, u32 CRC32C of what follows */
+#define SEGMENT_PREFIX_SIZE \
+    16 /* magic, u32 length of the whole head, u32 CRC32C of what follows
+                                * \ */
 
 static size_t begin_record(struct buffer *out, struct record_place place, uint16_t type);
 static void end_record(struct buffer *out, size_t start);
 static uint32_t checksum(const char *start, size_t len);
 
-#define RECORD(name, number)                                                                       \
-    void record_append_##name(struct buffer *out, struct record_place place,                       \
-                              const struct record_##name *record)                                  \
-    {                                                                                              \
+#define RECORD(name, number)                                                 \
+    void record_append_##name(struct buffer *out, struct record_place place, \
+                              const struct record_##name *record)            \
+    {                                                                        \
         size_t start = begin_record(out, place, number);
 #define FIELD(kind, name) codec_put_##kind(out, &record->name);
-#define END(name)                                                                                  \
-        end_record(out, start);                                                                    \
+#define END(name)           \
+    end_record(out, start); \
     }
 #include "services/ledger/records.def"
 #undef RECORD
 #undef FIELD
 #undef END
 
-#define RECORD(name, number)                                                                       \
-    status record_decode_##name(slice payload, struct record_##name *record)                       \
-    {                                                                                              \
-        struct codec_reader in = {.at = (const uint8_t *)payload.data,                             \
+#define RECORD(name, number)                                                 \
+    status record_decode_##name(slice payload, struct record_##name *record) \
+    {                                                                        \
+        struct codec_reader in = {.at = (const uint8_t *)payload.data,       \
                                   .end = (const uint8_t *)payload.data + payload.len};
 #define FIELD(kind, name) codec_get_##kind(&in, &record->name);
-#define END(name)                                                                                  \
-        return in.bad ? FAIL(MALFORMED) : OK;                                                      \
+#define END(name)                         \
+    return in.bad ? FAIL(MALFORMED) : OK; \
     }
 #include "services/ledger/records.def"
 #undef RECORD

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The start. What the journal holds is read and synced, replayed into the core, and posted; only then do all leases of earlier runs
- * end, in one transaction that leaves to open holds what they use. Because HOLD records are in this journal, nothing has to wait for
- * the edge: what it does not name when it comes back is released then.
+/* The start. What the journal holds is read and synced, replayed into the core, and posted; only
+ * then do all leases of earlier runs end, in one transaction that leaves to open holds what they
+ * use. Because HOLD records are in this journal, nothing has to wait for the edge: what it does not
+ * name when it comes back is released then.
  *
- * A new incarnation begins when the journal is new, when PostgreSQL is ahead of it (it is an old copy), or when the machine was
- * restarted: hold records are not synced, so their numbers may have been given out and be gone. */
+ * A new incarnation begins when the journal is new, when PostgreSQL is ahead of it (it is an old
+ * copy), or when the machine was restarted: hold records are not synced, so their numbers may have
+ * been given out and be gone. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,12 +21,20 @@
 #include "shared/clock.h"
 #include "shared/log.h"
 
-#define LOCK_FILE        JOURNAL_DIRECTORY "/lock"
-#define WAIT_MS          500
-#define WAITING_MAX      4096
-#define STREAMS_MAX      4096
-#define QUESTIONS_MAX    16384
-#define INBOX_SIZE       32768
+#define LOCK_FILE     JOURNAL_DIRECTORY "/lock"
+#define WAIT_MS       500
+#define WAITING_MAX   4096
+#define STREAMS_MAX   4096
+#define QUESTIONS_MAX 16384
+#define INBOX_SIZE    32768
+
+/* What an operator can do; also in docs/OPERATIONS.md. */
+#define ADVICE_OTHER_DATABASE                                                                     \
+    "the database does not know this journal's stream; restore the database that belongs to it, " \
+    "or move the journal directory away if its records are lost for good"
+#define ADVICE_DAMAGED                                                                  \
+    "records that were synced are unreadable; restore the journal from a copy of this " \
+    "disk, or move the directory away and accept that what it held is lost"
 
 /* What was found. */
 struct start {
@@ -47,12 +57,12 @@ static void wait_for_database(const char *what, status why)
 }
 
 /* Repeats a call as long as the database is not there. */
-#define WITH_DATABASE(call)                                                                        \
-    for (;;) {                                                                                     \
-        status with_done_ = (call);                                                                \
-        if (status_ok(with_done_)) break;                                                          \
-        if (with_done_.code != ERROR_DATABASE) return with_done_;                                  \
-        wait_for_database(#call, with_done_);                                                      \
+#define WITH_DATABASE(call)                                       \
+    for (;;) {                                                    \
+        status with_done_ = (call);                               \
+        if (status_ok(with_done_)) break;                         \
+        if (with_done_.code != ERROR_DATABASE) return with_done_; \
+        wait_for_database(#call, with_done_);                     \
     }
 
 /* Held until the process ends: two ledgers of one journal would be the end of both. */
@@ -62,13 +72,15 @@ static status lock_journal(void)
     int fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) return FAIL(IO);
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) return OK;
-    log_error("journal_locked", F(reason, SLICE("another ledger uses this journal; stop it first")));
+    log_error("journal_locked",
+              F(reason, SLICE("another ledger uses this journal; stop it first")));
     return FAIL(CONFIGURATION);
 }
 
 /* ---- which journal -------------------------------------------------------------------------- */
 
-/* The segments of the newest incarnation that has any in use; the others are wholly posted leftovers. */
+/* The segments of the newest incarnation that has any in use; the others are wholly posted
+ * leftovers. */
 static void find_newest(struct start *start)
 {
     for (size_t i = 0; i < start->files.count; i++) {
@@ -102,13 +114,12 @@ static status read_cursor(struct start *start)
 {
     status done;
     do {
-        done = store_read_stream(start->db, start->ledger->cell, start->ledger->incarnation, &start->stream);
+        done = store_read_stream(start->db, start->ledger->cell, start->ledger->incarnation,
+                                 &start->stream);
         if (done.code == ERROR_DATABASE) wait_for_database("read_cursor", done);
     } while (done.code == ERROR_DATABASE);
     if (done.code != ERROR_NOT_FOUND) return done;
-    log_error("journal_of_another_database",
-              F(reason, SLICE("the database does not know this journal's stream; restore the database that belongs to "
-                              "it, or move the journal directory away if its records are lost for good")));
+    log_error("journal_of_another_database", F(reason, SLICE(ADVICE_OTHER_DATABASE)));
     return FAIL(CONFIGURATION);
 }
 
@@ -132,8 +143,7 @@ static status sync_files(const struct start *start)
 static status damaged(uint64_t seq, status why)
 {
     log_error("journal_damaged", FN(number, seq, seq), F(error, why),
-              F(reason, SLICE("records that were synced are unreadable; restore the journal from a copy of this disk, or "
-                              "move the directory away and accept that what it held is lost")));
+              F(reason, SLICE(ADVICE_DAMAGED)));
     return FAIL(CONFIGURATION);
 }
 
@@ -141,7 +151,8 @@ static uint64_t last_number(const struct start *start)
 {
     uint64_t number = 0;
     for (size_t i = start->files_first; i < start->files.count; i++) {
-        if (start->files.items[i].incarnation == start->ledger->incarnation) number = start->files.items[i].number;
+        if (start->files.items[i].incarnation == start->ledger->incarnation)
+            number = start->files.items[i].number;
     }
     return number;
 }
@@ -167,7 +178,8 @@ static status replay(struct start *start, struct core_now now)
     return status_ok(done) ? OK : damaged(seq, done);
 }
 
-/* Prepared segments that were never used, and those behind a torn tail, whose records nobody was told about. */
+/* Prepared segments that were never used, and those behind a torn tail, whose records nobody was
+ * told about. */
 static status delete_unused(const struct start *start)
 {
     for (size_t i = 0; i < start->files.count; i++) {
@@ -323,7 +335,8 @@ static void deliver_nothing(void *context, const struct core_action *action)
     (void)action;
 }
 
-/* No edge survived the restart of the machine, so nobody will end these holds: they end here, in the old incarnation. */
+/* No edge survived the restart of the machine, so nobody will end these holds: they end here, in
+ * the old incarnation. */
 static status end_old_incarnation(struct start *start, struct core_now now)
 {
     struct ledger *ledger = start->ledger;
@@ -331,7 +344,8 @@ static status end_old_incarnation(struct start *start, struct core_now now)
     TRY(open_journal(start));
     while (core_release_all(ledger->core, now, &out) > 0) {
         struct core_view view = core_view(ledger->core);
-        struct journal_written written = {view.seq_last, view.seq_ending_last, view.seq_oldest_open};
+        struct journal_written written = {view.seq_last, view.seq_ending_last,
+                                          view.seq_oldest_open};
         journal_write(ledger->journal, buffer_slice(&ledger->records), &written);
         buffer_clear(&ledger->records);
     }
@@ -357,7 +371,8 @@ static status take_over(struct start *start, struct core_now now)
     TRY(replay(start, now));
     uint64_t seq = core_view(ledger->core).seq_last;
     if (seq < start->stream.last_seq) {
-        log_warning("journal_is_old", FN(number, seq, seq), FN(number, cursor, start->stream.last_seq));
+        log_warning("journal_is_old", FN(number, seq, seq),
+                    FN(number, cursor, start->stream.last_seq));
         TRY(journal_files_set_aside(JOURNAL_DIRECTORY, &start->files, ledger->incarnation));
         journal_files_free(&start->files);
         TRY(journal_files_list(JOURNAL_DIRECTORY, ledger->cell, &start->files));
@@ -402,8 +417,10 @@ static status recover(struct start *start)
     struct core_actions out = {.deliver = deliver_nothing, .journal = &ledger->records};
     struct core_event loaded = {.type = EVENT_PRICES, .prices = ledger->prices};
     core_step(ledger->core, &loaded, now, &out);
-    log_info("recovered", FN(number, epoch, ledger->epoch), FN(number, incarnation, ledger->incarnation),
-             FN(count, holds, core_view(ledger->core).holds_open), FN(count, prices, ledger->prices->count));
+    log_info("recovered", FN(number, epoch, ledger->epoch),
+             FN(number, incarnation, ledger->incarnation),
+             FN(count, holds, core_view(ledger->core).holds_open),
+             FN(count, prices, ledger->prices->count));
     return OK;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fixed tables without allocation: an index from hashes to slot numbers (open addressing, backward-shift deletion) and lists of
- * slots linked by number. The slots themselves are arrays of their owners, who compare keys. */
+/* Fixed tables without allocation: an index from hashes to slot numbers (open addressing,
+ * backward-shift deletion) and lists of slots linked by number. The slots themselves are arrays of
+ * their owners, who compare keys. */
 #pragma once
 
 #include <assert.h>
@@ -30,7 +31,8 @@ static inline void slot_index_init(struct slot_index *index, uint32_t slots_max)
     if (index->cells == NULL) abort();
 }
 
-/* Walks the slots whose hash has this tag: for (at = slot_index_home(…); (slot = slot_index_next(…, &at)) != SLOT_NONE;) … */
+/* Walks the slots whose hash has this tag: for (at = slot_index_home(…); (slot = slot_index_next(…,
+ * &at)) != SLOT_NONE;) … */
 static inline uint32_t slot_index_home(const struct slot_index *index, uint32_t tag)
 {
     return tag & index->mask;
@@ -99,6 +101,19 @@ static inline void slot_list_append(struct slot_list *list, struct slot_link *li
     else
         links[list->last].after = slot;
     list->last = slot;
+    list->count++;
+}
+
+/* A free slot is put in front: the next to take it finds it in the processor's cache, and a table
+ * never touches more memory than was in use at once. */
+static inline void slot_list_prepend(struct slot_list *list, struct slot_link *links, uint32_t slot)
+{
+    links[slot] = (struct slot_link){SLOT_NONE, list->first};
+    if (list->first == SLOT_NONE)
+        list->last = slot;
+    else
+        links[list->first].before = slot;
+    list->first = slot;
     list->count++;
 }
 

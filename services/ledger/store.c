@@ -44,7 +44,8 @@ status store_new_stream(struct db *db, uint16_t cell, uint32_t *incarnation)
     return OK;
 }
 
-status store_read_stream(struct db *db, uint16_t cell, uint32_t incarnation, struct store_stream *stream)
+status store_read_stream(struct db *db, uint16_t cell, uint32_t incarnation,
+                         struct store_stream *stream)
 {
     SCOPED(db_result_free) struct db_result *result = NULL;
     const struct db_param params[] = {DB_P_I64(cell), DB_P_I64(incarnation)};
@@ -87,7 +88,8 @@ status store_load_caller(struct db *db, const struct key_hash *stored, struct ca
 
 #define PRICE_COLUMN 2 /* of the first class in prices_load */
 
-/* Rows come ordered by price and tier. A row with more tiers than we know how to charge is left out: unknown, not wrong. */
+/* Rows come ordered by price and tier. A row with more tiers than we know how to charge is left
+ * out: unknown, not wrong. */
 static uint32_t read_price_rows(const struct db_result *result, struct price_row *rows)
 {
     uint32_t count = 0;
@@ -102,7 +104,7 @@ static uint32_t read_price_rows(const struct db_result *result, struct price_row
         }
         struct price_tier *tier = &row->tiers[row->tier_count++];
         tier->above_prompt_tokens = (uint32_t)db_i64(result, i, 1);
-        for (size_t class = 0; class < BILLING_CLASS_COUNT; class++)
+        for (size_t class = 0; class < BILLING_CLASS_COUNT; class ++)
             tier->prices[class].nano_per_million = db_i64(result, i, PRICE_COLUMN + class);
     }
     return count;

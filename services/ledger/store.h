@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ledger's SQL, as calls. Each function is one statement or one transaction; every row of money is locked in the one order before
- * it is read for a decision. Used on the poster's and the lender's thread, each with its own connection. */
+/* The ledger's SQL, as calls. Each function is one statement or one transaction; every row of money
+ * is locked in the one order before it is read for a decision. Used on the poster's and the
+ * lender's thread, each with its own connection. */
 #pragma once
 
 #include "services/ledger/core.h"
@@ -22,9 +23,11 @@ struct store_stream {
 };
 status store_new_stream(struct db *db, uint16_t cell, uint32_t *incarnation);
 /* NOT_FOUND: this database has never heard of the stream. */
-status store_read_stream(struct db *db, uint16_t cell, uint32_t incarnation, struct store_stream *stream);
+status store_read_stream(struct db *db, uint16_t cell, uint32_t incarnation,
+                         struct store_stream *stream);
 
-/* Ends all leases of older epochs. What open holds use moves to this epoch; `kept` is called for each with what could be kept. */
+/* Ends all leases of older epochs. What open holds use moves to this epoch; `kept` is called for
+ * each with what could be kept. */
 struct store_move {
     uint16_t cell;
     uint64_t epoch;
@@ -37,7 +40,8 @@ status store_move_leases(struct db *db, const struct store_move *move);
 
 /* ---- while running ---- */
 
-status store_load_caller(struct db *db, const struct key_hash *stored, struct caller_answer *answer);
+status store_load_caller(struct db *db, const struct key_hash *stored,
+                         struct caller_answer *answer);
 status store_load_prices(struct db *db, struct prices **prices);
 status store_listen(struct db *db);
 
@@ -46,11 +50,12 @@ struct store_cell {
     uint16_t cell;
     uint64_t epoch;
 };
-status store_lease(struct db *db, const struct store_cell *cell, const struct lease_request *request,
-                   struct lease_answer *answer);
+status store_lease(struct db *db, const struct store_cell *cell,
+                   const struct lease_request *request, struct lease_answer *answer);
 
-/* One batch, whole. CONFLICT: the cursor does not stand at posting->lo. Other failures leave nothing behind, unless the connection was
- * lost while committing (DATABASE): then only the cursor tells. */
+/* One batch, whole. CONFLICT: the cursor does not stand at posting->lo. Other failures leave
+ * nothing behind, unless the connection was lost while committing (DATABASE): then only the cursor
+ * tells. */
 status store_post(struct db *db, struct posting *posting);
 /* The same step of the cursor for a record that no path could post. */
 status store_suspend(struct db *db, struct posting *posting, const char *sqlstate);

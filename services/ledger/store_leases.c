@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Granting and returning authority to spend: one transaction for an account and some of its meters, and at start the move of all
- * leases to a new epoch. The lease's totals are what is answered, so a question may be repeated when its outcome is not known. */
+/* Granting and returning authority to spend: one transaction for an account and some of its meters,
+ * and at start the move of all leases to a new epoch. The lease's totals are what is answered, so a
+ * question may be repeated when its outcome is not known. */
 #include "services/ledger/store.h"
 
 #include <assert.h>
 
 #include "shared/log.h"
 
-#define ACCOUNTS 3 /* paid, promotional, escrow */
-#define REFERENCE_SIZE 48
+#define ACCOUNTS        3 /* paid, promotional, escrow */
+#define REFERENCE_SIZE  48
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 struct leased {
@@ -21,16 +22,17 @@ struct lease_work {
     const struct store_cell *cell;
     const struct lease_request *request;
     struct lease_answer *answer;
-    int64_t orgs[LEASE_ITEMS_MAX], meters[LEASE_ITEMS_MAX], periods[LEASE_ITEMS_MAX], epochs[LEASE_ITEMS_MAX];
+    int64_t orgs[LEASE_ITEMS_MAX], meters[LEASE_ITEMS_MAX], periods[LEASE_ITEMS_MAX],
+        epochs[LEASE_ITEMS_MAX];
     struct leased leased[LEASE_ITEMS_MAX];
-    money paid, promo;                       /* balances */
+    money paid, promo;                            /* balances */
     money paid_in, paid_out, promo_in, promo_out; /* moves */
 };
 
 static status lease_body(struct db *db, void *context);
 
-status store_lease(struct db *db, const struct store_cell *cell, const struct lease_request *request,
-                   struct lease_answer *answer)
+status store_lease(struct db *db, const struct store_cell *cell,
+                   const struct lease_request *request, struct lease_answer *answer)
 {
     struct lease_work work = {.cell = cell, .request = request, .answer = answer};
     assert(request->count >= 1 && request->items[0].meter == 0);
@@ -70,8 +72,9 @@ static status lock_accounts(struct db *db, struct lease_work *work)
     const int64_t kinds[ACCOUNTS] = {ACCOUNT_CREDIT_PAID, ACCOUNT_CREDIT_PROMO, ACCOUNT_ESCROW};
     const int64_t cells[ACCOUNTS] = {0, 0, work->cell->cell};
     const int64_t details[ACCOUNTS] = {0};
-    const struct db_param params[] = {DB_P_I64_ARRAY(orgs, ACCOUNTS), DB_P_I64_ARRAY(kinds, ACCOUNTS),
-                                      DB_P_I64_ARRAY(cells, ACCOUNTS), DB_P_I64_ARRAY(details, ACCOUNTS)};
+    const struct db_param params[] = {
+        DB_P_I64_ARRAY(orgs, ACCOUNTS), DB_P_I64_ARRAY(kinds, ACCOUNTS),
+        DB_P_I64_ARRAY(cells, ACCOUNTS), DB_P_I64_ARRAY(details, ACCOUNTS)};
     TRY(db_run(db, "accounts_make", params, COUNT_OF(params), NULL));
     SCOPED(db_result_free) struct db_result *result = NULL;
     TRY(db_run(db, "accounts_lock", params, COUNT_OF(params), &result));
@@ -94,13 +97,15 @@ static size_t item_of(const struct lease_work *work, int64_t meter, int64_t peri
 static status lock_leases(struct db *db, struct lease_work *work)
 {
     size_t count = work->request->count;
-    const struct db_param make[] = {DB_P_I64_ARRAY(work->orgs, count), DB_P_I64_ARRAY(work->meters, count),
-                                    DB_P_I64_ARRAY(work->periods, count), DB_P_I64(work->cell->cell),
-                                    DB_P_I64(work->cell->epoch)};
+    const struct db_param make[] = {DB_P_I64_ARRAY(work->orgs, count),
+                                    DB_P_I64_ARRAY(work->meters, count),
+                                    DB_P_I64_ARRAY(work->periods, count),
+                                    DB_P_I64(work->cell->cell), DB_P_I64(work->cell->epoch)};
     TRY(db_run(db, "leases_make", make, COUNT_OF(make), NULL));
-    const struct db_param lock[] = {DB_P_I64_ARRAY(work->orgs, count), DB_P_I64_ARRAY(work->meters, count),
-                                    DB_P_I64_ARRAY(work->periods, count), DB_P_I64_ARRAY(work->epochs, count),
-                                    DB_P_I64(work->cell->cell)};
+    const struct db_param lock[] = {
+        DB_P_I64_ARRAY(work->orgs, count), DB_P_I64_ARRAY(work->meters, count),
+        DB_P_I64_ARRAY(work->periods, count), DB_P_I64_ARRAY(work->epochs, count),
+        DB_P_I64(work->cell->cell)};
     SCOPED(db_result_free) struct db_result *result = NULL;
     TRY(db_run(db, "leases_lock", lock, COUNT_OF(lock), &result));
     for (size_t row = 0; row < db_row_count(result); row++) {
@@ -144,7 +149,8 @@ static status lock_periods(struct db *db, struct lease_work *work)
 
 /* ---- deciding ------------------------------------------------------------------------------- */
 
-/* Raises the total given back to what the core says. Promotional money was spent first and goes back last. */
+/* Raises the total given back to what the core says. Promotional money was spent first and goes
+ * back last. */
 static void give_back(struct lease_work *work, size_t i)
 {
     struct leased *leased = &work->leased[i];
@@ -154,7 +160,8 @@ static void give_back(struct lease_work *work, size_t i)
     leased->returned = money_plus(leased->returned, back);
     if (i > 0) {
         leased->period_leased = money_minus(leased->period_leased, back);
-        if (leased->available.nano != INT64_MAX) leased->available = money_plus(leased->available, back);
+        if (leased->available.nano != INT64_MAX)
+            leased->available = money_plus(leased->available, back);
         return;
     }
     money promo_rest = money_max(money_minus(leased->granted_promo, leased->settled), MONEY_ZERO);
@@ -178,9 +185,11 @@ static void grant(struct lease_work *work, size_t i)
 {
     struct leased *leased = &work->leased[i];
     if (i == 0) leased->available = money_plus(work->paid, work->promo);
-    money chunk = work->answer->frozen ? MONEY_ZERO : chunk_of(&work->request->items[i], leased->available);
+    money chunk =
+        work->answer->frozen ? MONEY_ZERO : chunk_of(&work->request->items[i], leased->available);
     leased->granted = money_plus(leased->granted, chunk);
-    if (leased->available.nano != INT64_MAX) leased->available = money_minus(leased->available, chunk);
+    if (leased->available.nano != INT64_MAX)
+        leased->available = money_minus(leased->available, chunk);
     if (i > 0) {
         leased->period_leased = money_plus(leased->period_leased, chunk);
         return;
@@ -228,11 +237,15 @@ static status write_transfers(struct db *db, const struct lease_work *work)
     char memory[REFERENCE_SIZE];
     struct buffer reference;
     buffer_init_fixed(&reference, memory, sizeof(memory));
-    const struct db_param params[] = {
-        DB_P_I64_ARRAY(orgs, count),   DB_P_I64_ARRAY(debits, count), DB_P_I64_ARRAY(zeros, count),
-        DB_P_I64_ARRAY(credits, count), DB_P_I64_ARRAY(zeros, count),  DB_P_I64_ARRAY(amounts, count),
-        DB_P_TEXT_ARRAY(codes, count), DB_P_I64(work->cell->cell),
-        DB_P_TEXT(append_reference(&reference, work->cell))};
+    const struct db_param params[] = {DB_P_I64_ARRAY(orgs, count),
+                                      DB_P_I64_ARRAY(debits, count),
+                                      DB_P_I64_ARRAY(zeros, count),
+                                      DB_P_I64_ARRAY(credits, count),
+                                      DB_P_I64_ARRAY(zeros, count),
+                                      DB_P_I64_ARRAY(amounts, count),
+                                      DB_P_TEXT_ARRAY(codes, count),
+                                      DB_P_I64(work->cell->cell),
+                                      DB_P_TEXT(append_reference(&reference, work->cell))};
     return db_run(db, "transfers_add", params, COUNT_OF(params), NULL);
 }
 
@@ -248,15 +261,17 @@ static status write_accounts(struct db *db, const struct lease_work *work)
     const int64_t debits[ACCOUNTS] = {work->paid_out.nano, work->promo_out.nano, in.nano};
     const int64_t credits[ACCOUNTS] = {work->paid_in.nano, work->promo_in.nano, out.nano};
     if (money_is_zero(in) && money_is_zero(out)) return OK;
-    const struct db_param params[] = {DB_P_I64_ARRAY(orgs, ACCOUNTS),    DB_P_I64_ARRAY(kinds, ACCOUNTS),
-                                      DB_P_I64_ARRAY(cells, ACCOUNTS),   DB_P_I64_ARRAY(details, ACCOUNTS),
-                                      DB_P_I64_ARRAY(debits, ACCOUNTS),  DB_P_I64_ARRAY(credits, ACCOUNTS)};
+    const struct db_param params[] = {
+        DB_P_I64_ARRAY(orgs, ACCOUNTS),   DB_P_I64_ARRAY(kinds, ACCOUNTS),
+        DB_P_I64_ARRAY(cells, ACCOUNTS),  DB_P_I64_ARRAY(details, ACCOUNTS),
+        DB_P_I64_ARRAY(debits, ACCOUNTS), DB_P_I64_ARRAY(credits, ACCOUNTS)};
     return db_run(db, "accounts_add", params, COUNT_OF(params), NULL);
 }
 
 static status write_leases(struct db *db, const struct lease_work *work)
 {
-    int64_t granted[LEASE_ITEMS_MAX], promo[LEASE_ITEMS_MAX], returned[LEASE_ITEMS_MAX], leased[LEASE_ITEMS_MAX];
+    int64_t granted[LEASE_ITEMS_MAX], promo[LEASE_ITEMS_MAX], returned[LEASE_ITEMS_MAX],
+        leased[LEASE_ITEMS_MAX];
     size_t count = work->request->count;
     for (size_t i = 0; i < count; i++) {
         granted[i] = work->leased[i].granted.nano;
@@ -264,23 +279,24 @@ static status write_leases(struct db *db, const struct lease_work *work)
         returned[i] = work->leased[i].returned.nano;
         leased[i] = work->leased[i].period_leased.nano;
     }
-    const struct db_param set[] = {DB_P_I64_ARRAY(work->orgs, count),    DB_P_I64_ARRAY(work->meters, count),
-                                   DB_P_I64_ARRAY(work->periods, count), DB_P_I64_ARRAY(granted, count),
-                                   DB_P_I64_ARRAY(promo, count),         DB_P_I64_ARRAY(returned, count),
-                                   DB_P_I64(work->cell->cell),           DB_P_I64(work->cell->epoch)};
+    const struct db_param set[] = {
+        DB_P_I64_ARRAY(work->orgs, count),    DB_P_I64_ARRAY(work->meters, count),
+        DB_P_I64_ARRAY(work->periods, count), DB_P_I64_ARRAY(granted, count),
+        DB_P_I64_ARRAY(promo, count),         DB_P_I64_ARRAY(returned, count),
+        DB_P_I64(work->cell->cell),           DB_P_I64(work->cell->epoch)};
     TRY(db_run(db, "leases_set", set, COUNT_OF(set), NULL));
     if (count == 1) return OK;
-    const struct db_param lease[] = {DB_P_I64_ARRAY(work->orgs + 1, count - 1),
-                                     DB_P_I64_ARRAY(work->meters + 1, count - 1),
-                                     DB_P_I64_ARRAY(work->periods + 1, count - 1),
-                                     DB_P_I64_ARRAY(leased + 1, count - 1)};
+    const struct db_param lease[] = {
+        DB_P_I64_ARRAY(work->orgs + 1, count - 1), DB_P_I64_ARRAY(work->meters + 1, count - 1),
+        DB_P_I64_ARRAY(work->periods + 1, count - 1), DB_P_I64_ARRAY(leased + 1, count - 1)};
     return db_run(db, "periods_lease", lease, COUNT_OF(lease), NULL);
 }
 
 static status lease_body(struct db *db, void *context)
 {
     struct lease_work *work = context;
-    work->paid_in = work->paid_out = work->promo_in = work->promo_out = MONEY_ZERO; /* a repetition begins anew */
+    work->paid_in = work->paid_out = work->promo_in = work->promo_out =
+        MONEY_ZERO; /* a repetition begins anew */
     TRY(check_epoch(db, work->cell));
     TRY(read_frozen(db, work));
     TRY(lock_accounts(db, work));
@@ -322,9 +338,12 @@ static status move_body(struct db *db, void *context)
     }
     const struct db_param lock[] = {DB_P_I64(move->cell), DB_P_I64(move->epoch)};
     TRY(db_run(db, "move_lock", lock, COUNT_OF(lock), NULL));
-    const struct db_param params[] = {
-        DB_P_I64(move->cell),           DB_P_I64(move->epoch),          DB_P_I64_ARRAY(columns[0], count),
-        DB_P_I64_ARRAY(columns[1], count), DB_P_I64_ARRAY(columns[2], count), DB_P_I64_ARRAY(columns[3], count)};
+    const struct db_param params[] = {DB_P_I64(move->cell),
+                                      DB_P_I64(move->epoch),
+                                      DB_P_I64_ARRAY(columns[0], count),
+                                      DB_P_I64_ARRAY(columns[1], count),
+                                      DB_P_I64_ARRAY(columns[2], count),
+                                      DB_P_I64_ARRAY(columns[3], count)};
     SCOPED(db_result_free) struct db_result *result = NULL;
     TRY(db_run(db, "move_leases", params, COUNT_OF(params), &result));
     for (size_t row = 0; row < db_row_count(result); row++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One posting transaction: the cursor first, which makes a repeat harmless, then rows, then sums under locks in the one order. */
+/* One posting transaction: the cursor first, which makes a repeat harmless, then rows, then sums
+ * under locks in the one order. */
 #include "services/ledger/store.h"
 
 #include "shared/daemon.h"
@@ -84,17 +85,23 @@ static status insert_rows(struct db *db, const struct posting *posting)
 
 static status insert_batch(struct db *db, const struct posting *posting, size_t rows, money charge)
 {
-    const struct db_param params[] = {
-        DB_P_I64(posting->cell), DB_P_I64(posting->incarnation), DB_P_I64(posting->lo),
-        DB_P_I64(posting->hi),   DB_P_I64(rows),                 DB_P_MONEY(charge),
-        DB_P_I64(posting->hold_first), DB_P_I64(posting->hold_floor), DB_P_BYTES(bytes_of(posting->root)),
-        DB_P_BYTES(bytes_of(posting->link))};
+    const struct db_param params[] = {DB_P_I64(posting->cell),
+                                      DB_P_I64(posting->incarnation),
+                                      DB_P_I64(posting->lo),
+                                      DB_P_I64(posting->hi),
+                                      DB_P_I64(rows),
+                                      DB_P_MONEY(charge),
+                                      DB_P_I64(posting->hold_first),
+                                      DB_P_I64(posting->hold_floor),
+                                      DB_P_BYTES(bytes_of(posting->root)),
+                                      DB_P_BYTES(bytes_of(posting->link))};
     return db_run(db, "batch_add", params, COUNT_OF(params), NULL);
 }
 
 /* ---- sums ----------------------------------------------------------------------------------- */
 
-/* Late charges are paid from accounts whose balance has to be known first: they are locked with the rest. */
+/* Late charges are paid from accounts whose balance has to be known first: they are locked with the
+ * rest. */
 static status lock_accounts(struct db *db, struct posting *posting)
 {
     static const int64_t late_kinds[LATE_ACCOUNTS] = {ACCOUNT_CREDIT_PAID, ACCOUNT_CREDIT_PROMO,
@@ -112,7 +119,8 @@ static status lock_accounts(struct db *db, struct posting *posting)
         keys.numbers[0][posting->account_count + i] = posting->late[i / LATE_ACCOUNTS].org;
         keys.numbers[1][posting->account_count + i] = late_kinds[i % LATE_ACCOUNTS];
     }
-    const struct db_param params[] = {column(&keys, 0), column(&keys, 1), column(&keys, 2), column(&keys, 3)};
+    const struct db_param params[] = {column(&keys, 0), column(&keys, 1), column(&keys, 2),
+                                      column(&keys, 3)};
     TRY(db_run(db, "accounts_make", params, COUNT_OF(params), NULL));
     SCOPED(db_result_free) struct db_result *result = NULL;
     TRY(db_run(db, "accounts_lock", params, COUNT_OF(params), &result));
@@ -155,17 +163,20 @@ static status settle_leases(struct db *db, struct posting *posting)
     TRY(columns_new(&moves, posting->arena, posting->lease_count, 5));
     for (size_t i = 0; i < posting->lease_count; i++) {
         const struct lease_move *move = &posting->leases[i];
-        const int64_t values[5] = {move->org, move->meter, move->period, move->epoch, move->settled.nano};
+        const int64_t values[5] = {move->org, move->meter, move->period, move->epoch,
+                                   move->settled.nano};
         for (size_t j = 0; j < COUNT_OF(values); j++)
             moves.numbers[j][i] = values[j];
     }
-    const struct db_param params[] = {column(&moves, 0), column(&moves, 1), column(&moves, 2),
-                                      column(&moves, 3), column(&moves, 4), DB_P_I64(posting->cell)};
+    const struct db_param params[] = {column(&moves, 0), column(&moves, 1),
+                                      column(&moves, 2), column(&moves, 3),
+                                      column(&moves, 4), DB_P_I64(posting->cell)};
     const struct db_param lock[] = {params[0], params[1], params[2], params[3], params[5]};
     TRY(db_run(db, "leases_lock", lock, COUNT_OF(lock), NULL));
     SCOPED(db_result_free) struct db_result *result = NULL;
     TRY(db_run(db, "leases_settle", params, COUNT_OF(params), &result));
-    /* A lease that is not there cannot be settled from; the escrow would not fit the leases any more. */
+    /* A lease that is not there cannot be settled from; the escrow would not fit the leases any
+     * more. */
     return db_affected(result) == (int64_t)posting->lease_count ? OK : FAIL(DATABASE_CHECK);
 }
 
@@ -217,9 +228,14 @@ static status insert_transfers(struct db *db, struct posting *posting)
     char memory[REFERENCE_SIZE];
     struct buffer reference;
     buffer_init_fixed(&reference, memory, sizeof(memory));
-    const struct db_param params[] = {column(&rows, 0), column(&rows, 1), column(&rows, 2), column(&rows, 3),
-                                      column(&rows, 4), column(&rows, 5),
-                                      DB_P_TEXT_ARRAY(codes, posting->transfer_count), DB_P_I64(posting->cell),
+    const struct db_param params[] = {column(&rows, 0),
+                                      column(&rows, 1),
+                                      column(&rows, 2),
+                                      column(&rows, 3),
+                                      column(&rows, 4),
+                                      column(&rows, 5),
+                                      DB_P_TEXT_ARRAY(codes, posting->transfer_count),
+                                      DB_P_I64(posting->cell),
                                       DB_P_TEXT(append_reference(&reference, posting))};
     return db_run(db, "transfers_add", params, COUNT_OF(params), NULL);
 }
@@ -254,8 +270,9 @@ static status suspend_body(struct db *db, void *context)
     posting->count = count;
     TRY(done);
     TRY(advance(db, posting));
-    const struct db_param params[] = {DB_P_I64(posting->cell), DB_P_I64(posting->incarnation), DB_P_I64(seq),
-                                      DB_P_TEXT(suspension->sqlstate), DB_P_BYTES(payload)};
+    const struct db_param params[] = {DB_P_I64(posting->cell), DB_P_I64(posting->incarnation),
+                                      DB_P_I64(seq), DB_P_TEXT(suspension->sqlstate),
+                                      DB_P_BYTES(payload)};
     TRY(db_run(db, "suspense_add", params, COUNT_OF(params), NULL));
     return insert_batch(db, posting, 0, MONEY_ZERO);
 }

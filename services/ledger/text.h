@@ -4,6 +4,7 @@
 
 #include "shared/arena.h"
 
-/* A copy in which every byte that is not part of valid UTF-8, and every NUL, is a '?': PostgreSQL refuses such texts, and a record
- * must not fail for a client's odd header. {NULL, 0} when the arena is full. */
+/* A copy in which every byte that is not part of valid UTF-8, and every NUL, is a '?': PostgreSQL
+ * refuses such texts, and a record must not fail for a client's odd header. {NULL, 0} when the
+ * arena is full. */
 slice text_clean(struct arena *arena, slice text);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A checker that never fails proves nothing: with this fault built into the core the simulator must find a seed that fails. The core's
- * file is compiled here with the fault and takes the place of the one in the archive. */
+/* A checker that never fails proves nothing: with this fault built into the core the simulator must
+ * find a seed that fails. The core's file is compiled here with the fault and takes the place of
+ * the one in the archive. */
 #include "tests/unit/test.h"
 
 #define BUG_ONE_NUMBER
@@ -19,5 +20,6 @@ TEST(the_simulator_finds_one_number)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(the_simulator_finds_one_number)};
-    return cmocka_run_group_tests_name("planted: a ledger that does not know the edge's numbers", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("planted: a ledger that does not know the edge's numbers",
+                                       tests, NULL, NULL);
 }

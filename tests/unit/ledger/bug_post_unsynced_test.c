@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A checker that never fails proves nothing: a poster that reads records before they are synced must be found by the simulator. */
+/* A checker that never fails proves nothing: a poster that reads records before they are synced
+ * must be found by the simulator. */
 #include "tests/unit/test.h"
 
 #include "tests/unit/ledger/simulator.h"
@@ -14,6 +15,7 @@ TEST(the_simulator_finds_a_poster_that_reads_unsynced_records)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(the_simulator_finds_a_poster_that_reads_unsynced_records)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_simulator_finds_a_poster_that_reads_unsynced_records)};
     return cmocka_run_group_tests_name("planted: posting before the sync", tests, NULL, NULL);
 }

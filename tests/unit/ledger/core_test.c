@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The core event by event, where a table line cannot say it: order of answers and syncs, numbers, capacity. */
+/* The core event by event, where a table line cannot say it: order of answers and syncs, numbers,
+ * capacity. */
 #include "tests/unit/test.h"
 
 #include "tests/unit/ledger/world.h"
 
-#define CENT ((int64_t)10000000)
+#define CENT   ((int64_t)10000000)
 #define DOLLAR ((int64_t)1000000000)
 
 static void with_credit(struct world *world, int64_t nano)
@@ -16,7 +17,8 @@ static void with_credit(struct world *world, int64_t nano)
 
 static struct message_hold hold_of(int64_t nano)
 {
-    return (struct message_hold){.caller_version = 1, .fixed = {nano}, .price_ids = {1, {WORLD_PRICE}}};
+    return (struct message_hold){
+        .caller_version = 1, .fixed = {nano}, .price_ids = {1, {WORLD_PRICE}}};
 }
 
 static struct message_held take(struct world *world, int64_t nano)
@@ -30,10 +32,15 @@ TEST(a_settle_is_acknowledged_only_after_the_sync_that_covers_it)
     struct world world;
     with_credit(&world, DOLLAR);
     struct message_held held = take(&world, 10 * CENT);
-    struct message_settle settle = {.n = 1, .hold = held.hold, .price_id = WORLD_PRICE,
-                                    .usage = world_usage(3 * CENT), .charge = {3 * CENT}};
-    struct core_event event = {.type = EVENT_SETTLE, .link = world.link,
-                               .settle = {.message = &settle, .place = world_place(&world, held.hold)}};
+    struct message_settle settle = {.n = 1,
+                                    .hold = held.hold,
+                                    .price_id = WORLD_PRICE,
+                                    .usage = world_usage(3 * CENT),
+                                    .charge = {3 * CENT}};
+    struct core_event event = {
+        .type = EVENT_SETTLE,
+        .link = world.link,
+        .settle = {.message = &settle, .place = world_place(&world, held.hold)}};
     world.answered = false;
     world_step_only(&world, &event);
     assert_false(world.answered);
@@ -55,10 +62,15 @@ TEST(a_settle_is_acknowledged_at_once_where_durability_is_fast)
     model_org(&world.model, 1)->paid = DOLLAR;
     (void)model_add_key(&world.model, 1, 1);
     struct message_held held = take(&world, CENT);
-    struct message_settle settle = {.n = 1, .hold = held.hold, .price_id = WORLD_PRICE,
-                                    .usage = world_usage(CENT), .charge = {CENT}};
-    struct core_event event = {.type = EVENT_SETTLE, .link = world.link,
-                               .settle = {.message = &settle, .place = world_place(&world, held.hold)}};
+    struct message_settle settle = {.n = 1,
+                                    .hold = held.hold,
+                                    .price_id = WORLD_PRICE,
+                                    .usage = world_usage(CENT),
+                                    .charge = {CENT}};
+    struct core_event event = {
+        .type = EVENT_SETTLE,
+        .link = world.link,
+        .settle = {.message = &settle, .place = world_place(&world, held.hold)}};
     world.answered = false;
     world_step_only(&world, &event);
     assert_true(world.answered);
@@ -95,12 +107,18 @@ TEST(another_thread_of_the_edge_cannot_settle_a_hold)
     struct world world;
     with_credit(&world, DOLLAR);
     struct message_held held = take(&world, 10 * CENT);
-    struct message_hello hello = {.version = MESSAGE_VERSION, .incarnation = WORLD_EDGE, .thread = 1};
+    struct message_hello hello = {
+        .version = MESSAGE_VERSION, .incarnation = WORLD_EDGE, .thread = 1};
     world_step(&world, &(struct core_event){.type = EVENT_HELLO, .link = 99, .hello = &hello});
-    struct message_settle settle = {.n = 1, .hold = held.hold, .price_id = WORLD_PRICE,
-                                    .usage = world_usage(CENT), .charge = {CENT}};
-    struct core_event event = {.type = EVENT_SETTLE, .link = 99,
-                               .settle = {.message = &settle, .place = world_place(&world, held.hold)}};
+    struct message_settle settle = {.n = 1,
+                                    .hold = held.hold,
+                                    .price_id = WORLD_PRICE,
+                                    .usage = world_usage(CENT),
+                                    .charge = {CENT}};
+    struct core_event event = {
+        .type = EVENT_SETTLE,
+        .link = 99,
+        .settle = {.message = &settle, .place = world_place(&world, held.hold)}};
     world_step(&world, &event);
     assert_int_equal(world.last.settled.charge.nano, 0);
     assert_int_equal(core_view(world.core).holds_open, 1);
@@ -112,11 +130,15 @@ TEST(a_hold_of_another_incarnation_is_not_settled)
     struct world world;
     with_credit(&world, DOLLAR);
     struct message_held held = take(&world, 10 * CENT);
-    struct message_settle settle = {.n = 1, .hold = held.hold, .price_id = WORLD_PRICE,
-                                    .usage = world_usage(CENT), .charge = {CENT}};
+    struct message_settle settle = {.n = 1,
+                                    .hold = held.hold,
+                                    .price_id = WORLD_PRICE,
+                                    .usage = world_usage(CENT),
+                                    .charge = {CENT}};
     struct generation_place place = world_place(&world, held.hold);
     place.incarnation++;
-    world_step(&world, &(struct core_event){.type = EVENT_SETTLE, .link = world.link,
+    world_step(&world, &(struct core_event){.type = EVENT_SETTLE,
+                                            .link = world.link,
                                             .settle = {.message = &settle, .place = place}});
     assert_int_equal(world.last.settled.charge.nano, 0);
     assert_int_equal(core_view(world.core).holds_open, 1);
@@ -128,10 +150,15 @@ TEST(a_charge_that_the_edge_computed_differently_is_booked_as_the_ledger_compute
     struct world world;
     with_credit(&world, DOLLAR);
     struct message_held held = take(&world, 10 * CENT);
-    struct message_settle settle = {.n = 1, .hold = held.hold, .price_id = WORLD_PRICE,
-                                    .usage = world_usage(3 * CENT), .charge = {1}};
-    world_step(&world, &(struct core_event){.type = EVENT_SETTLE, .link = world.link,
-                                            .settle = {.message = &settle, .place = world_place(&world, held.hold)}});
+    struct message_settle settle = {.n = 1,
+                                    .hold = held.hold,
+                                    .price_id = WORLD_PRICE,
+                                    .usage = world_usage(3 * CENT),
+                                    .charge = {1}};
+    world_step(&world, &(struct core_event){.type = EVENT_SETTLE,
+                                            .link = world.link,
+                                            .settle = {.message = &settle,
+                                                       .place = world_place(&world, held.hold)}});
     assert_int_equal(world.last.settled.charge.nano, 3 * CENT);
     world_post(&world);
     assert_int_equal(world.model.rows[0].charge, 3 * CENT);
@@ -170,9 +197,11 @@ TEST(no_hold_is_admitted_without_room_in_the_journal_for_its_ending)
     struct world world;
     with_credit(&world, DOLLAR);
     assert_int_equal(take(&world, CENT).error, ERROR_NONE);
-    world_step_only(&world, &(struct core_event){.type = EVENT_JOURNAL, .journal = {.room = 2 * RECORD_SIZE_MAX}});
+    world_step_only(&world, &(struct core_event){.type = EVENT_JOURNAL,
+                                                 .journal = {.room = 2 * RECORD_SIZE_MAX}});
     struct message_hold message = hold_of(CENT);
-    struct core_event event = {.type = EVENT_HOLD, .link = world.link, .hold = {model_hash(1), &message}};
+    struct core_event event = {
+        .type = EVENT_HOLD, .link = world.link, .hold = {model_hash(1), &message}};
     world_step_only(&world, &event);
     assert_int_equal(world.last.held.error, ERROR_LEDGER_FULL);
     world_free(&world);
@@ -210,7 +239,8 @@ TEST(slots_of_idle_accounts_are_used_again)
     for (int64_t i = 1; i <= 20; i++) {
         struct message_hold message = hold_of(CENT);
         struct message_held held = world_hold(&world, i, &message);
-        if (held.error == ERROR_LEDGER_FULL) { /* leases on their way back: the next try finds a slot */
+        if (held.error ==
+            ERROR_LEDGER_FULL) { /* leases on their way back: the next try finds a slot */
             world_post(&world);
             world_wait(&world, 1000000000);
             held = world_hold(&world, i, &message);
@@ -247,7 +277,8 @@ TEST(a_lease_slot_that_is_used_again_knows_what_was_settled_before)
     (void)world_settle(&world, 0, held.hold, CENT);
     world_post(&world);
     world_wait(&world, 61000000000); /* org 2's lease is idle and comes back */
-    /* Org 1 has 40 cents left. A slot that forgot the 60 it had settled would lend them once more. */
+    /* Org 1 has 40 cents left. A slot that forgot the 60 it had settled would lend them once
+     * more. */
     assert_int_equal(take(&world, 41 * CENT).error, ERROR_NO_CREDIT);
     assert_int_equal(take(&world, 40 * CENT).error, ERROR_NONE);
     world_free(&world);
@@ -285,10 +316,13 @@ TEST(room_given_back_while_a_question_is_in_flight_reaches_the_database_later)
     assert_int_equal(held.error, ERROR_NONE);
     (void)world_settle(&world, 0, held.hold, 0);
     struct message_hold message = hold_of(3 * DOLLAR);
-    world_step_only(&world, &(struct core_event){.type = EVENT_HOLD, .link = world.link,
-                                                 .hold = {model_hash(1), &message}}); /* asks for more */
+    world_step_only(&world,
+                    &(struct core_event){.type = EVENT_HOLD,
+                                         .link = world.link,
+                                         .hold = {model_hash(1), &message}}); /* asks for more */
     assert_int_equal(world.question_count, 1);
-    world_step_only(&world, &(struct core_event){.type = EVENT_KEY_CHANGED, .stored = model_hash(1)});
+    world_step_only(&world,
+                    &(struct core_event){.type = EVENT_KEY_CHANGED, .stored = model_hash(1)});
     world_pump(&world);
     world_wait(&world, 2000000000);
     world_sync(&world);
@@ -312,14 +346,16 @@ int main(void)
         cmocka_unit_test(a_gap_in_the_numbers_closes_the_connection_and_books_nothing),
         cmocka_unit_test(another_thread_of_the_edge_cannot_settle_a_hold),
         cmocka_unit_test(a_hold_of_another_incarnation_is_not_settled),
-        cmocka_unit_test(a_charge_that_the_edge_computed_differently_is_booked_as_the_ledger_computes_it),
+        cmocka_unit_test(
+            a_charge_that_the_edge_computed_differently_is_booked_as_the_ledger_computes_it),
         cmocka_unit_test(holds_wait_while_the_database_is_down_and_are_refused_as_down_not_as_poor),
         cmocka_unit_test(what_is_leased_serves_while_the_database_is_down),
         cmocka_unit_test(no_hold_is_admitted_without_room_in_the_journal_for_its_ending),
         cmocka_unit_test(more_holds_than_slots_are_refused_and_a_freed_slot_serves_again),
         cmocka_unit_test(slots_of_idle_accounts_are_used_again),
         cmocka_unit_test(a_lease_slot_that_is_used_again_knows_what_was_settled_before),
-        cmocka_unit_test(a_settle_after_the_ledgers_own_release_becomes_a_correction_that_charges_nothing),
+        cmocka_unit_test(
+            a_settle_after_the_ledgers_own_release_becomes_a_correction_that_charges_nothing),
         cmocka_unit_test(room_given_back_while_a_question_is_in_flight_reaches_the_database_later),
     };
     return cmocka_run_group_tests_name("ledger core", tests, NULL, NULL);

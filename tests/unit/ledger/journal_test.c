@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The journal on a real disk: what was written is read back, a torn tail is an end, and damage to what was synced is an alarm. */
+/* The journal on a real disk: what was written is read back, a torn tail is an end, and damage to
+ * what was synced is an alarm. */
 #include "tests/unit/test.h"
 
 #include <fcntl.h>
@@ -47,10 +48,18 @@ static void was_synced(void *context)
 
 static void open_journal(struct place *place, uint64_t number)
 {
-    struct journal_settings settings = {.directory = place->directory, .cell = 1, .incarnation = 1,
-                                        .segment_size = SEGMENT_SIZE, .segments_ready = 2, .sync_interval_ms = 5,
-                                        .strict = true, .number_next = number, .seq_last = place->seq,
-                                        .synced = was_synced, .describe = describe, .context = place};
+    struct journal_settings settings = {.directory = place->directory,
+                                        .cell = 1,
+                                        .incarnation = 1,
+                                        .segment_size = SEGMENT_SIZE,
+                                        .segments_ready = 2,
+                                        .sync_interval_ms = 5,
+                                        .strict = true,
+                                        .number_next = number,
+                                        .seq_last = place->seq,
+                                        .synced = was_synced,
+                                        .describe = describe,
+                                        .context = place};
     assert_ok(journal_open(&settings, &place->journal));
 }
 
@@ -75,8 +84,11 @@ static void end(struct place *place)
 /* One ending record; the title says which, and is long enough that a few dozen fill a segment. */
 static void append(struct place *place, struct buffer *records)
 {
-    static const char filling[64] = "sixty-four bytes of a title that nobody reads but the checksum..";
-    struct record_ending ending = {.hold = ++place->hold, .state = ENDING_SETTLED, .charge = {(int64_t)place->hold},
+    static const char filling[64] =
+        "sixty-four bytes of a title that nobody reads but the checksum..";
+    struct record_ending ending = {.hold = ++place->hold,
+                                   .state = ENDING_SETTLED,
+                                   .charge = {(int64_t)place->hold},
                                    .facts = {.title = {filling, sizeof(filling)}}};
     struct record_place at = {.seq = ++place->seq, .synced = journal_synced(place->journal)};
     record_append_ending(records, at, &ending);
@@ -351,7 +363,8 @@ int main(void)
         cmocka_unit_test(what_was_written_is_read_back_over_the_ends_of_segments),
         cmocka_unit_test(a_record_that_the_power_tore_is_the_end),
         cmocka_unit_test(a_damaged_record_is_the_end_when_nothing_says_that_it_had_been_synced),
-        cmocka_unit_test(a_damaged_record_is_an_alarm_when_a_later_one_says_that_it_had_been_synced),
+        cmocka_unit_test(
+            a_damaged_record_is_an_alarm_when_a_later_one_says_that_it_had_been_synced),
         cmocka_unit_test(a_damaged_length_hides_nothing),
         cmocka_unit_test(a_missing_segment_is_an_alarm),
         cmocka_unit_test(a_prepared_segment_that_was_never_used_is_no_segment_to_read),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Everything is looked up by walking arrays, and every amount is a plain integer: slow and easy to see through. */
+/* Everything is looked up by walking arrays, and every amount is a plain integer: slow and easy to
+ * see through. */
 #include "tests/unit/ledger/model_database.h"
 
 #include <assert.h>
@@ -66,7 +67,8 @@ struct model_key *model_add_key(struct model_database *model, int64_t org, int64
     return added;
 }
 
-struct model_period *model_period(struct model_database *model, int64_t org, int64_t meter, int64_t period)
+struct model_period *model_period(struct model_database *model, int64_t org, int64_t meter,
+                                  int64_t period)
 {
     for (size_t i = 0; i < model->period_count; i++) {
         struct model_period *found = &model->periods[i];
@@ -105,7 +107,8 @@ void model_answer_caller(const struct model_database *model, const struct key_ha
     }
 }
 
-/* ---- leases ----------------------------------------------------------------------------------- */
+/* ---- leases
+ * ----------------------------------------------------------------------------------- */
 
 static int64_t smaller(int64_t a, int64_t b)
 {
@@ -117,7 +120,8 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* Promotional money was spent first, so what is left of it is granted_promo - settled; it goes back last. */
+/* Promotional money was spent first, so what is left of it is granted_promo - settled; it goes back
+ * last. */
 static void give_back(struct model_org *org, struct model_lease *lease, int64_t back)
 {
     int64_t rest = lease->granted - lease->settled - lease->returned;
@@ -131,14 +135,15 @@ static void give_back(struct model_org *org, struct model_lease *lease, int64_t 
     org->promo += back - paid_back;
 }
 
-static void lease_credit(struct model_org *org, struct model_lease *lease, const struct lease_item *item,
-                         struct lease_total *total)
+static void lease_credit(struct model_org *org, struct model_lease *lease,
+                         const struct lease_item *item, struct lease_total *total)
 {
     int64_t rest = lease->granted - lease->settled - lease->returned;
     int64_t back = larger(0, item->returned.nano - lease->returned);
     give_back(org, lease, smaller(back, rest));
     int64_t available = org->paid + org->promo;
-    int64_t chunk = smaller(available, larger(item->need.nano, smaller(item->want.nano, available / 2)));
+    int64_t chunk =
+        smaller(available, larger(item->need.nano, smaller(item->want.nano, available / 2)));
     if (org->frozen) chunk = 0;
     int64_t promo = smaller(chunk, org->promo);
     org->promo -= promo;
@@ -149,8 +154,8 @@ static void lease_credit(struct model_org *org, struct model_lease *lease, const
     total->available.nano = available - chunk;
 }
 
-static void lease_room(struct model_database *model, struct model_lease *lease, const struct lease_item *item,
-                       struct lease_total *total, bool frozen)
+static void lease_room(struct model_database *model, struct model_lease *lease,
+                       const struct lease_item *item, struct lease_total *total, bool frozen)
 {
     struct model_period *period = model_period(model, lease->org, lease->meter, lease->period);
     const struct model_key *key = model_key(model, lease->meter / CADENCE_COUNT);
@@ -158,28 +163,36 @@ static void lease_room(struct model_database *model, struct model_lease *lease, 
     int64_t back = smaller(rest, larger(0, item->returned.nano - lease->returned));
     lease->returned += back;
     period->leased -= back;
-    bool limited = key != NULL && key->has_limit && meter_of_key(key->caller.key, key->cadence) == lease->meter;
-    int64_t available = limited ? larger(0, key->limit - period->spent - period->leased) : INT64_MAX;
-    int64_t chunk = smaller(available, larger(item->need.nano, smaller(item->want.nano, available / 2)));
+    bool limited = key != NULL && key->has_limit &&
+                   meter_of_key(key->caller.key, key->cadence) == lease->meter;
+    int64_t available =
+        limited ? larger(0, key->limit - period->spent - period->leased) : INT64_MAX;
+    int64_t chunk =
+        smaller(available, larger(item->need.nano, smaller(item->want.nano, available / 2)));
     if (frozen) chunk = 0;
     lease->granted += chunk;
     period->leased += chunk;
     total->available.nano = limited ? available - chunk : INT64_MAX;
 }
 
-void model_answer_lease(struct model_database *model, uint64_t epoch, const struct lease_request *request,
-                        struct lease_answer *answer)
+void model_answer_lease(struct model_database *model, uint64_t epoch,
+                        const struct lease_request *request, struct lease_answer *answer)
 {
     struct model_org *org = model_org(model, request->org);
-    *answer = (struct lease_answer){.org = request->org, .frozen = org->frozen, .count = request->count};
+    *answer =
+        (struct lease_answer){.org = request->org, .frozen = org->frozen, .count = request->count};
     for (uint8_t i = 0; i < request->count; i++) {
         const struct lease_item *item = &request->items[i];
         struct lease_total *total = &answer->items[i];
-        struct model_lease key = {.org = request->org, .meter = item->meter, .period = item->period,
+        struct model_lease key = {.org = request->org,
+                                  .meter = item->meter,
+                                  .period = item->period,
                                   .epoch = (int64_t)epoch};
         struct model_lease *lease = find_lease(model, &key);
-        if (item->meter == 0) lease_credit(org, lease, item, total);
-        else lease_room(model, lease, item, total, org->frozen);
+        if (item->meter == 0)
+            lease_credit(org, lease, item, total);
+        else
+            lease_room(model, lease, item, total, org->frozen);
         total->meter = item->meter;
         total->period = item->period;
         total->granted.nano = lease->granted;
@@ -200,23 +213,32 @@ void model_move(struct model_database *model, struct core *core)
         if (rest == 0 || old->epoch == (int64_t)model->epoch) continue;
         int64_t keep = 0;
         for (uint32_t j = 0; j < held_count; j++) {
-            bool same = held[j].org == old->org && held[j].meter == old->meter && held[j].period == old->period;
+            bool same = held[j].org == old->org && held[j].meter == old->meter &&
+                        held[j].period == old->period;
             if (same) keep = smaller(rest, held[j].held.nano);
         }
-        if (old->meter == 0) give_back(model_org(model, old->org), old, rest - keep);
-        else model_period(model, old->org, old->meter, old->period)->leased -= rest - keep;
+        if (old->meter == 0)
+            give_back(model_org(model, old->org), old, rest - keep);
+        else
+            model_period(model, old->org, old->meter, old->period)->leased -= rest - keep;
         int64_t promo = larger(0, old->granted_promo - old->settled);
         old->returned = old->granted - old->settled;
         if (keep == 0) continue;
-        struct model_lease key = {.org = old->org, .meter = old->meter, .period = old->period,
-                                  .epoch = (int64_t)model->epoch, .granted = keep, .granted_promo = promo};
+        struct model_lease key = {.org = old->org,
+                                  .meter = old->meter,
+                                  .period = old->period,
+                                  .epoch = (int64_t)model->epoch,
+                                  .granted = keep,
+                                  .granted_promo = promo};
         (void)find_lease(model, &key);
-        struct lease_held kept = {.org = key.org, .meter = key.meter, .period = (int32_t)key.period};
+        struct lease_held kept = {
+            .org = key.org, .meter = key.meter, .period = (int32_t)key.period};
         core_set_granted(core, &kept, (money){keep});
     }
 }
 
-/* ---- posting ---------------------------------------------------------------------------------- */
+/* ---- posting
+ * ---------------------------------------------------------------------------------- */
 
 static void post_charge(struct model_database *model, const struct record_ending *ending)
 {
@@ -248,8 +270,8 @@ static void post_periods(struct model_database *model, const struct record_endin
         period->spent += ending->charge.nano;
         period->requests += ending->state == ENDING_SETTLED;
         if (meter != ending->meter || number != ending->meter_period) continue;
-        struct model_lease key = {.org = ending->org, .meter = meter, .period = number,
-                                  .epoch = (int64_t)ending->epoch};
+        struct model_lease key = {
+            .org = ending->org, .meter = meter, .period = number, .epoch = (int64_t)ending->epoch};
         if (ending->meter_leased.nano == 0) continue;
         struct model_lease *lease = find_lease(model, &key);
         lease->settled += ending->meter_leased.nano;
@@ -267,10 +289,16 @@ void model_post(struct model_database *model, const struct record *record)
     status done = record_decode_ending(record->payload, &ending);
     assert(status_ok(done));
     assert(model->row_count < MODEL_ROWS_MAX);
-    model->rows[model->row_count++] = (struct model_row){
-        .incarnation = model->incarnation, .seq = record->seq, .hold = ending.hold, .part = ending.part, .state = ending.state,
-        .org = ending.org, .key = ending.key, .held = ending.held.nano, .charge = ending.charge.nano,
-        .told = ending.charge_told.nano};
+    model->rows[model->row_count++] = (struct model_row){.incarnation = model->incarnation,
+                                                         .seq = record->seq,
+                                                         .hold = ending.hold,
+                                                         .part = ending.part,
+                                                         .state = ending.state,
+                                                         .org = ending.org,
+                                                         .key = ending.key,
+                                                         .held = ending.held.nano,
+                                                         .charge = ending.charge.nano,
+                                                         .told = ending.charge_told.nano};
     post_charge(model, &ending);
     post_periods(model, &ending);
 }

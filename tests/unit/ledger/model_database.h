@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A naive PostgreSQL for tests of the core: accounts, leases, limits, keys and posted rows as plain arrays, changed one call at a time.
- * It follows the rules of docs/MONEY.md, not the code of the ledger. */
+/* A naive PostgreSQL for tests of the core: accounts, leases, limits, keys and posted rows as plain
+ * arrays, changed one call at a time. It follows the rules of docs/MONEY.md, not the code of the
+ * ledger. */
 #pragma once
 
 #include "services/ledger/core.h"
@@ -60,12 +61,13 @@ void model_free(struct model_database *model);
 struct model_org *model_org(struct model_database *model, int64_t org); /* made when absent */
 struct model_key *model_key(struct model_database *model, int64_t key); /* NULL when absent */
 struct model_key *model_add_key(struct model_database *model, int64_t org, int64_t key);
-struct model_period *model_period(struct model_database *model, int64_t org, int64_t meter, int64_t period);
+struct model_period *model_period(struct model_database *model, int64_t org, int64_t meter,
+                                  int64_t period);
 
 void model_answer_caller(const struct model_database *model, const struct key_hash *stored,
                          struct caller_answer *answer);
-void model_answer_lease(struct model_database *model, uint64_t epoch, const struct lease_request *request,
-                        struct lease_answer *answer);
+void model_answer_lease(struct model_database *model, uint64_t epoch,
+                        const struct lease_request *request, struct lease_answer *answer);
 /* The next record of the journal; asserts that the cursor stands right before it. */
 void model_post(struct model_database *model, const struct record *record);
 /* A new epoch: leases go back but for what is held. */

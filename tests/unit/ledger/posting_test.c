@@ -7,7 +7,8 @@
 #include "services/ledger/posting.h"
 #include "services/ledger/text.h"
 
-#define CREATED_NS ((int64_t)1795219199000000000) /* 2026-11-20T23:59:59Z: day 20777, week 2968, month 24322 */
+#define CREATED_NS \
+    ((int64_t)1795219199000000000) /* 2026-11-20T23:59:59Z: day 20777, week 2968, month 24322 */
 
 struct batch {
     struct arena arena;
@@ -35,12 +36,22 @@ static void add(struct batch *batch, const struct record_ending *ending)
 
 static struct record_ending settled(int64_t org, int64_t key, int64_t charge)
 {
-    return (struct record_ending){.hold = 1, .state = ENDING_SETTLED, .created_ns = CREATED_NS, .org = org, .key = key,
-                                  .held = {charge}, .charge = {charge}, .charge_told = {charge}, .provider_cost = {charge},
-                                  .epoch = 3, .leased = {charge}, .facts = {.provider = 5}};
+    return (struct record_ending){.hold = 1,
+                                  .state = ENDING_SETTLED,
+                                  .created_ns = CREATED_NS,
+                                  .org = org,
+                                  .key = key,
+                                  .held = {charge},
+                                  .charge = {charge},
+                                  .charge_told = {charge},
+                                  .provider_cost = {charge},
+                                  .epoch = 3,
+                                  .leased = {charge},
+                                  .facts = {.provider = 5}};
 }
 
-static const struct account_move *account(const struct batch *batch, int64_t org, int64_t kind, int64_t detail)
+static const struct account_move *account(const struct batch *batch, int64_t org, int64_t kind,
+                                          int64_t detail)
 {
     for (size_t i = 0; i < batch->posting.account_count; i++) {
         const struct account_move *move = &batch->posting.accounts[i];
@@ -64,7 +75,8 @@ TEST(a_batch_moves_one_sum_per_account_and_one_transfer_per_organization)
 {
     struct batch batch;
     begin(&batch);
-    const struct record_ending endings[] = {settled(7, 70, 100), settled(8, 80, 30), settled(7, 71, 5)};
+    const struct record_ending endings[] = {settled(7, 70, 100), settled(8, 80, 30),
+                                            settled(7, 71, 5)};
     for (size_t i = 0; i < 3; i++)
         add(&batch, &endings[i]);
     assert_ok(posting_finish(&batch.posting));
@@ -88,14 +100,16 @@ TEST(accounts_come_in_the_order_in_which_they_are_locked)
 {
     struct batch batch;
     begin(&batch);
-    const struct record_ending endings[] = {settled(9, 90, 1), settled(3, 30, 1), settled(5, 50, 1)};
+    const struct record_ending endings[] = {settled(9, 90, 1), settled(3, 30, 1),
+                                            settled(5, 50, 1)};
     for (size_t i = 0; i < 3; i++)
         add(&batch, &endings[i]);
     assert_ok(posting_finish(&batch.posting));
     for (size_t i = 1; i < batch.posting.account_count; i++) {
         const struct account_move *before = &batch.posting.accounts[i - 1];
         const struct account_move *after = &batch.posting.accounts[i];
-        assert_true(before->org < after->org || (before->org == after->org && before->kind < after->kind));
+        assert_true(before->org < after->org ||
+                    (before->org == after->org && before->kind < after->kind));
     }
     arena_free(&batch.arena);
 }
@@ -180,9 +194,16 @@ TEST(a_record_out_of_order_is_refused)
     arena_free(&batch.arena);
 }
 
-/* ---- hashes ----------------------------------------------------------------------------------- */
+/* ---- hashes
+ * ----------------------------------------------------------------------------------- */
 
-static const char *const inputs[] = {"", "00", "10", "2021", "3031", "40414243", "5051525354555657",
+static const char *const inputs[] = {"",
+                                     "00",
+                                     "10",
+                                     "2021",
+                                     "3031",
+                                     "40414243",
+                                     "5051525354555657",
                                      "606162636465666768696a6b6c6d6e6f"};
 static const char *const roots[] = {
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
@@ -236,8 +257,8 @@ TEST(texts_are_made_fit_for_the_database)
     assert_slice(text_clean(&arena, SLICE("plain, é, €, 𝄞")), "plain, é, €, 𝄞");
     assert_slice(text_clean(&arena, SLICE("a\0b")), "a?b");
     assert_slice(text_clean(&arena, SLICE("\xff\xfe")), "??");
-    assert_slice(text_clean(&arena, SLICE("\xc0\xaf")), "??");         /* an overlong slash */
-    assert_slice(text_clean(&arena, SLICE("\xed\xa0\x80")), "???");    /* a surrogate */
+    assert_slice(text_clean(&arena, SLICE("\xc0\xaf")), "??");           /* an overlong slash */
+    assert_slice(text_clean(&arena, SLICE("\xed\xa0\x80")), "???");      /* a surrogate */
     assert_slice(text_clean(&arena, SLICE("\xf4\x90\x80\x80")), "????"); /* beyond U+10FFFF */
     assert_slice(text_clean(&arena, SLICE("cut \xe2\x82")), "cut ??");
     arena_free(&arena);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The simulation: one random act after the other, each small. The ledger's threads are here what they promise to be: records are
- * written before answers leave, the poster reads synced records in order, a start replays, posts and moves leases. */
+/* The simulation: one random act after the other, each small. The ledger's threads are here what
+ * they promise to be: records are written before answers leave, the poster reads synced records in
+ * order, a start replays, posts and moves leases. */
 #include "tests/unit/ledger/simulator.h"
 
 #include <assert.h>
@@ -15,7 +16,8 @@
 #define NANO_MAX   2000000000 /* of the cheapest hold's price range */
 #define CENT       ((int64_t)10000000)
 
-/* ---- randomness ------------------------------------------------------------------------------- */
+/* ---- randomness
+ * ------------------------------------------------------------------------------- */
 
 static uint64_t draw(struct simulator *sim)
 {
@@ -36,7 +38,8 @@ static bool chance(struct simulator *sim, uint32_t per_cent)
     return below(sim, 100) < per_cent;
 }
 
-/* ---- the ledger's surroundings ---------------------------------------------------------------- */
+/* ---- the ledger's surroundings
+ * ---------------------------------------------------------------- */
 
 static struct sim_stream *stream_of(struct simulator *sim, uint32_t link)
 {
@@ -60,12 +63,15 @@ static void cut(struct simulator *sim, struct sim_stream *stream)
 static void deliver(void *context, const struct core_action *action)
 {
     struct simulator *sim = context;
-    if (action->type == ACTION_LOAD_CALLER || action->type == ACTION_LOAD_PRICES || action->type == ACTION_LEASE) {
+    if (action->type == ACTION_LOAD_CALLER || action->type == ACTION_LOAD_PRICES ||
+        action->type == ACTION_LEASE) {
         assert(sim->question_count < SIM_QUEUE);
         struct sim_question *question = &sim->questions[sim->question_count++];
         question->type = action->type;
-        if (action->type == ACTION_LEASE) question->lease = action->lease;
-        else question->stored = action->stored;
+        if (action->type == ACTION_LEASE)
+            question->lease = action->lease;
+        else
+            question->stored = action->stored;
         return;
     }
     struct sim_stream *stream = stream_of(sim, action->link);
@@ -73,7 +79,8 @@ static void deliver(void *context, const struct core_action *action)
     stream->down.items[(stream->down.first + stream->down.count++) % SIM_QUEUE] = *action;
 }
 
-/* Records first; the answers stand in queues until they are delivered, so this order is the ledger's. */
+/* Records first; the answers stand in queues until they are delivered, so this order is the
+ * ledger's. */
 static void step(struct simulator *sim, const struct core_event *event)
 {
     core_step(sim->core, event, sim->now, &sim->out);
@@ -86,8 +93,9 @@ static void sync_disk(struct simulator *sim)
 {
     sim->synced_len = sim->disk.len;
     sim->synced_seq = core_view(sim->core).seq_last;
-    struct core_event event = {.type = EVENT_JOURNAL,
-                               .journal = {.synced = sim->synced_seq, .posted = sim->model.cursor, .room = UINT64_MAX}};
+    struct core_event event = {
+        .type = EVENT_JOURNAL,
+        .journal = {.synced = sim->synced_seq, .posted = sim->model.cursor, .room = UINT64_MAX}};
     step(sim, &event);
 }
 
@@ -97,7 +105,8 @@ static void post_some(struct simulator *sim, uint32_t records)
     while (records-- > 0 && sim->posted_len < end) {
         struct record record;
         size_t taken;
-        status done = record_next(slice_from(buffer_slice(&sim->disk), sim->posted_len), &record, &taken);
+        status done =
+            record_next(slice_from(buffer_slice(&sim->disk), sim->posted_len), &record, &taken);
         assert(status_ok(done));
         model_post(&sim->model, &record);
         sim->posted_len += taken;
@@ -111,7 +120,8 @@ static void answer_one(struct simulator *sim)
     struct sim_question question = sim->questions[at];
     memmove(sim->questions, sim->questions + 1, --sim->question_count * sizeof(question));
     bool fails = chance(sim, sim->database_fails);
-    bool applied = !fails || chance(sim, 50); /* a failure that was none: the commit's answer got lost */
+    bool applied =
+        !fails || chance(sim, 50); /* a failure that was none: the commit's answer got lost */
     struct caller_answer caller;
     struct lease_answer lease;
     struct core_event event = {.type = EVENT_PRICES};
@@ -127,7 +137,8 @@ static void answer_one(struct simulator *sim)
     step(sim, &event);
 }
 
-/* ---- the edges -------------------------------------------------------------------------------- */
+/* ---- the edges
+ * -------------------------------------------------------------------------------- */
 
 static void send(struct sim_stream *stream, const struct sim_frame *frame)
 {
@@ -135,7 +146,8 @@ static void send(struct sim_stream *stream, const struct sim_frame *frame)
     stream->up.items[(stream->up.first + stream->up.count++) % SIM_QUEUE] = *frame;
 }
 
-static void log_entry(struct sim_entry *entries, size_t *count, struct generation_place place, int64_t amount)
+static void log_entry(struct sim_entry *entries, size_t *count, struct generation_place place,
+                      int64_t amount)
 {
     assert(*count < SIM_LOG_MAX);
     entries[(*count)++] = (struct sim_entry){place.incarnation, place.hold, amount};
@@ -146,8 +158,9 @@ static void connect_stream(struct simulator *sim, struct sim_stream *stream)
     if (stream->link != 0) return;
     stream->link = ++sim->next_link;
     stream->up.count = stream->down.count = 0;
-    struct sim_frame frame = {.type = MESSAGE_hello,
-                              .hello = {.version = 1, .incarnation = stream->edge, .thread = stream->thread}};
+    struct sim_frame frame = {
+        .type = MESSAGE_hello,
+        .hello = {.version = 1, .incarnation = stream->edge, .thread = stream->thread}};
     send(stream, &frame);
 }
 
@@ -158,7 +171,9 @@ static void ask_hold(struct simulator *sim, struct sim_stream *stream)
         return;
     int64_t key = 1 + below(sim, SIM_KEYS);
     struct model_key *model = model_key(&sim->model, key);
-    struct sim_frame frame = {.type = MESSAGE_hold, .request = (uint64_t)key, .key = key,
+    struct sim_frame frame = {.type = MESSAGE_hold,
+                              .request = (uint64_t)key,
+                              .key = key,
                               .hold = {.caller_version = model->caller.version,
                                        .fixed = {1 + below(sim, 20) * CENT},
                                        .price_ids = {1, {1}}}};
@@ -195,8 +210,11 @@ static void end_hold(struct simulator *sim, struct sim_stream *stream)
         int64_t most = sim->log.overshoots && chance(sim, 20) ? 2 * hold.amount : hold.amount;
         kept->charge = (int64_t)(draw(sim) % (uint64_t)(most + 1));
         kept->frame.type = MESSAGE_settle;
-        kept->frame.settle = (struct message_settle){.n = ++stream->n, .hold = hold.place.hold, .price_id = 1,
-                                                     .usage = usage_of(kept->charge), .charge = {kept->charge}};
+        kept->frame.settle = (struct message_settle){.n = ++stream->n,
+                                                     .hold = hold.place.hold,
+                                                     .price_id = 1,
+                                                     .usage = usage_of(kept->charge),
+                                                     .charge = {kept->charge}};
         log_entry(sim->log.sent, &sim->log.sent_count, hold.place, kept->charge);
     }
     if (stream->welcomed) send(stream, &kept->frame);
@@ -207,8 +225,10 @@ static uint64_t number_of(const struct sim_frame *frame)
     return frame->type == MESSAGE_settle ? frame->settle.n : frame->release.n;
 }
 
-/* What the client sees: a settled request's cost. `booked` is NULL when only the mark told that it was. */
-static void acknowledged(struct simulator *sim, struct sim_stream *stream, uint64_t n, const int64_t *booked)
+/* What the client sees: a settled request's cost. `booked` is NULL when only the mark told that it
+ * was. */
+static void acknowledged(struct simulator *sim, struct sim_stream *stream, uint64_t n,
+                         const int64_t *booked)
 {
     for (size_t i = 0; i < stream->unacknowledged_count; i++) {
         struct sim_unacknowledged *kept = &stream->unacknowledged[i];
@@ -224,17 +244,20 @@ static void acknowledged(struct simulator *sim, struct sim_stream *stream, uint6
     }
 }
 
-static void welcome(struct simulator *sim, struct sim_stream *stream, const struct message_welcome *message)
+static void welcome(struct simulator *sim, struct sim_stream *stream,
+                    const struct message_welcome *message)
 {
     stream->welcomed = true;
-    while (stream->unacknowledged_count > 0 && number_of(&stream->unacknowledged[0].frame) <= message->mark)
+    while (stream->unacknowledged_count > 0 &&
+           number_of(&stream->unacknowledged[0].frame) <= message->mark)
         acknowledged(sim, stream, number_of(&stream->unacknowledged[0].frame), NULL);
     struct sim_frame frame = {.type = MESSAGE_holds_open};
     frame.holds_open.last = 1;
     for (size_t i = 0; i < stream->open_count; i++)
         frame.holds_open.holds.items[frame.holds_open.holds.count++] = stream->open[i].place.hold;
     for (size_t i = 0; i < stream->unacknowledged_count; i++)
-        frame.holds_open.holds.items[frame.holds_open.holds.count++] = stream->unacknowledged[i].frame.place.hold;
+        frame.holds_open.holds.items[frame.holds_open.holds.count++] =
+            stream->unacknowledged[i].frame.place.hold;
     send(stream, &frame);
     for (size_t i = 0; i < stream->unacknowledged_count; i++)
         send(stream, &stream->unacknowledged[i].frame);
@@ -246,7 +269,8 @@ static void deliver_down(struct simulator *sim, struct sim_stream *stream)
     struct core_action action = stream->down.items[stream->down.first++ % SIM_QUEUE];
     stream->down.count--;
     if (action.type == ACTION_WELCOME) welcome(sim, stream, &action.welcome);
-    if (action.type == ACTION_SETTLED) acknowledged(sim, stream, action.settled.n, &action.settled.charge.nano);
+    if (action.type == ACTION_SETTLED)
+        acknowledged(sim, stream, action.settled.n, &action.settled.charge.nano);
     if (action.type == ACTION_CLOSE) {
         sim->violation = "the ledger refused an honest edge";
         cut(sim, stream);
@@ -255,8 +279,10 @@ static void deliver_down(struct simulator *sim, struct sim_stream *stream)
     if (stream->asked > 0) stream->asked--;
     if (action.held.error != ERROR_NONE) return;
     struct sim_hold *hold = &stream->open[stream->open_count++];
-    *hold = (struct sim_hold){.place = {.cell = 1, .incarnation = sim->settings.incarnation, .hold = action.held.hold},
-                              .key = (int64_t)action.request, .amount = action.held.amount.nano};
+    *hold = (struct sim_hold){
+        .place = {.cell = 1, .incarnation = sim->settings.incarnation, .hold = action.held.hold},
+        .key = (int64_t)action.request,
+        .amount = action.held.amount.nano};
     log_entry(sim->log.held, &sim->log.held_count, hold->place, hold->amount);
 }
 
@@ -268,7 +294,9 @@ static void deliver_up(struct simulator *sim, struct sim_stream *stream)
     struct core_event event = {.link = stream->link, .request = frame.request};
     switch (frame.type) {
     case MESSAGE_hello: event.type = EVENT_HELLO, event.hello = &frame.hello; break;
-    case MESSAGE_holds_open: event.type = EVENT_HOLDS_OPEN, event.holds_open = &frame.holds_open; break;
+    case MESSAGE_holds_open:
+        event.type = EVENT_HOLDS_OPEN, event.holds_open = &frame.holds_open;
+        break;
     case MESSAGE_hold:
         event.type = EVENT_HOLD;
         event.hold.stored = model_hash(frame.key);
@@ -301,7 +329,8 @@ static void kill_edge(struct simulator *sim, size_t edge)
     }
 }
 
-/* ---- the ledger's deaths ---------------------------------------------------------------------- */
+/* ---- the ledger's deaths
+ * ---------------------------------------------------------------------- */
 
 static void load_prices(struct simulator *sim)
 {
@@ -315,16 +344,19 @@ static void replay(struct simulator *sim)
         struct record record;
         size_t taken;
         if (!status_ok(record_next(bytes, &record, &taken))) break;
-        if (!status_ok(core_replay_record(sim->core, &record))) sim->violation = "the journal contradicts itself";
+        if (!status_ok(core_replay_record(sim->core, &record)))
+            sim->violation = "the journal contradicts itself";
         bytes = slice_from(bytes, taken);
     }
     sim->disk.len -= bytes.len;
     sim->synced_len = sim->disk.len;
     if (!status_ok(core_replay_end(sim->core, sim->now))) sim->violation = "records are missing";
-    if (core_view(sim->core).seq_last < sim->model.cursor) sim->violation = "the database is ahead of the journal";
+    if (core_view(sim->core).seq_last < sim->model.cursor)
+        sim->violation = "the database is ahead of the journal";
 }
 
-/* Hold records are not waited for: the power took some with it, and the edges that had been given those holds. */
+/* Hold records are not waited for: the power took some with it, and the edges that had been given
+ * those holds. */
 static void forget_lost_holds(struct simulator *sim)
 {
     struct segment_head head;
@@ -381,7 +413,8 @@ static void start_ledger(struct simulator *sim, bool power)
     sync_disk(sim);
 }
 
-/* What was not synced is torn off anywhere, also amid a record. The edges ran on the same machine. */
+/* What was not synced is torn off anywhere, also amid a record. The edges ran on the same
+ * machine. */
 static void cut_power(struct simulator *sim)
 {
     size_t unsynced = sim->disk.len - sim->synced_len;
@@ -393,14 +426,17 @@ static void cut_power(struct simulator *sim)
     start_ledger(sim, true);
 }
 
-/* ---- what people do --------------------------------------------------------------------------- */
+/* ---- what people do
+ * --------------------------------------------------------------------------- */
 
 static void buy_credit(struct simulator *sim)
 {
     int64_t org = 1 + below(sim, SIM_ORGS);
     int64_t amount = (int64_t)(1 + below(sim, 300)) * CENT;
-    if (chance(sim, 30)) model_org(&sim->model, org)->promo += amount;
-    else model_org(&sim->model, org)->paid += amount;
+    if (chance(sim, 30))
+        model_org(&sim->model, org)->promo += amount;
+    else
+        model_org(&sim->model, org)->paid += amount;
     sim->log.bought[org] += amount;
     step(sim, &(struct core_event){.type = EVENT_CREDIT_CHANGED, .org = org});
 }
@@ -421,7 +457,8 @@ static void advance(struct simulator *sim, uint64_t ns)
     step(sim, &(struct core_event){.type = EVENT_TICK});
 }
 
-/* ---- a run ------------------------------------------------------------------------------------ */
+/* ---- a run
+ * ------------------------------------------------------------------------------------ */
 
 static void act(struct simulator *sim, enum sim_act what)
 {
@@ -450,9 +487,10 @@ static void act(struct simulator *sim, enum sim_act what)
 static void draw_weights(struct simulator *sim)
 {
     static const uint32_t usual[ACT_COUNT] = {
-        [ACT_HOLD] = 200, [ACT_END] = 200, [ACT_UP] = 600, [ACT_DOWN] = 600, [ACT_ANSWER] = 300, [ACT_SYNC] = 60,
-        [ACT_POST] = 60, [ACT_TICK] = 60, [ACT_CUT] = 6, [ACT_CONNECT] = 60, [ACT_KILL_LEDGER] = 4, [ACT_POWER] = 3,
-        [ACT_KILL_EDGE] = 2, [ACT_CREDIT] = 10, [ACT_KEY] = 4, [ACT_JUMP] = 2,
+        [ACT_HOLD] = 200,    [ACT_END] = 200,    [ACT_UP] = 600,        [ACT_DOWN] = 600,
+        [ACT_ANSWER] = 300,  [ACT_SYNC] = 60,    [ACT_POST] = 60,       [ACT_TICK] = 60,
+        [ACT_CUT] = 6,       [ACT_CONNECT] = 60, [ACT_KILL_LEDGER] = 4, [ACT_POWER] = 3,
+        [ACT_KILL_EDGE] = 2, [ACT_CREDIT] = 10,  [ACT_KEY] = 4,         [ACT_JUMP] = 2,
     };
     for (size_t i = 0; i < ACT_COUNT; i++) {
         sim->weights[i] = usual[i];
@@ -478,10 +516,17 @@ static enum sim_act draw_act(struct simulator *sim)
 static void begin(struct simulator *sim)
 {
     sim->now = (struct core_now){.wall = {START_NS}, .boot_ns = 1000000000};
-    sim->settings = (struct core_settings){
-        .leases_max = 6 + below(sim, 12), .callers_max = 4 + below(sim, 8), .holds_max = 24 + below(sim, 24), .waiting_max = 32, .streams_max = 48,
-        .cell = 1, .incarnation = 1, .epoch = 1, .strict = true,
-        .lease_window_ns = 5000000000, .lease_idle_ns = 60000000000};
+    sim->settings = (struct core_settings){.leases_max = 6 + below(sim, 12),
+                                           .callers_max = 4 + below(sim, 8),
+                                           .holds_max = 24 + below(sim, 24),
+                                           .waiting_max = 32,
+                                           .streams_max = 48,
+                                           .cell = 1,
+                                           .incarnation = 1,
+                                           .epoch = 1,
+                                           .strict = true,
+                                           .lease_window_ns = 5000000000,
+                                           .lease_idle_ns = 60000000000};
     model_init(&sim->model);
     sim->model.incarnation = 1;
     buffer_init(&sim->records, DISK_MAX);
@@ -540,7 +585,8 @@ static void check_liveness(struct simulator *sim)
     struct core_view view = core_view(sim->core);
     if (view.holds_open != 0) sim->violation = "a hold stays open for ever";
     for (size_t i = 0; i < SIM_STREAMS; i++) {
-        if (sim->streams[i].unacknowledged_count > 0) sim->violation = "a frame is never acknowledged";
+        if (sim->streams[i].unacknowledged_count > 0)
+            sim->violation = "a frame is never acknowledged";
     }
 }
 
@@ -565,7 +611,8 @@ const char *simulate(uint64_t seed, uint32_t steps, bool post_unsynced)
     begin(sim);
     for (uint32_t i = 0; i < steps && sim->violation == NULL; i++) {
         act(sim, draw_act(sim));
-        if (i % AUDIT_EACH == 0 && sim->violation == NULL) sim->violation = audit_now(&sim->model, &sim->log);
+        if (i % AUDIT_EACH == 0 && sim->violation == NULL)
+            sim->violation = audit_now(&sim->model, &sim->log);
     }
     if (sim->violation == NULL) heal(sim);
     if (sim->violation == NULL) check_liveness(sim);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The core among faults, from one seed: edges that die, connections that break, answers that are lost, a ledger that is killed, power
- * that goes and takes what was not synced, a database that fails and does not say whether it did. At the end everything heals, and an
- * auditor that was written apart compares what clients were told with what the database holds. */
+/* The core among faults, from one seed: edges that die, connections that break, answers that are
+ * lost, a ledger that is killed, power that goes and takes what was not synced, a database that
+ * fails and does not say whether it did. At the end everything heals, and an auditor that was
+ * written apart compares what clients were told with what the database holds. */
 #pragma once
 
 #include "tests/unit/ledger/model_database.h"
@@ -76,14 +77,29 @@ struct sim_log {
     struct sim_entry *held; /* a HELD of this amount arrived */
     size_t told_count, sent_count, held_count;
     int64_t bought[SIM_ORGS + 1];
-    bool overshoots;      /* settles above their hold were sent */
+    bool overshoots; /* settles above their hold were sent */
     bool limits_lowered;
 };
 
 /* How often each thing happens, drawn anew for each seed: some faults do not happen at all. */
 enum sim_act {
-    ACT_HOLD, ACT_END, ACT_UP, ACT_DOWN, ACT_ANSWER, ACT_SYNC, ACT_POST, ACT_TICK, ACT_CUT, ACT_CONNECT, ACT_KILL_LEDGER,
-    ACT_POWER, ACT_KILL_EDGE, ACT_CREDIT, ACT_KEY, ACT_JUMP, ACT_COUNT
+    ACT_HOLD,
+    ACT_END,
+    ACT_UP,
+    ACT_DOWN,
+    ACT_ANSWER,
+    ACT_SYNC,
+    ACT_POST,
+    ACT_TICK,
+    ACT_CUT,
+    ACT_CONNECT,
+    ACT_KILL_LEDGER,
+    ACT_POWER,
+    ACT_KILL_EDGE,
+    ACT_CREDIT,
+    ACT_KEY,
+    ACT_JUMP,
+    ACT_COUNT
 };
 
 struct simulator {
@@ -116,7 +132,8 @@ struct simulator {
 
 /* NULL: every check held. Otherwise what did not, a constant text. */
 const char *simulate(uint64_t seed, uint32_t steps, bool post_unsynced);
-/* Runs seeds from `first` until the time is over; prints and answers the first seed that fails, 0 when none does. */
+/* Runs seeds from `first` until the time is over; prints and answers the first seed that fails, 0
+ * when none does. */
 uint64_t simulate_many(uint64_t first, uint32_t time_ms, bool post_unsynced, uint32_t *seeds_run);
 
 /* simulator_audit.c: written without looking at the ledger. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The auditor: naive walks over what clients were told, what customers bought, and the rows and balances in the database. */
+/* The auditor: naive walks over what clients were told, what customers bought, and the rows and
+ * balances in the database. */
 #include "tests/unit/ledger/simulator.h"
 
-static size_t count_rows(const struct model_database *model, uint32_t incarnation, uint64_t hold, int64_t *charge)
+static size_t count_rows(const struct model_database *model, uint32_t incarnation, uint64_t hold,
+                         int64_t *charge)
 {
     size_t found = 0;
     for (size_t i = 0; i < model->row_count; i++) {
@@ -20,9 +22,11 @@ const char *audit_now(const struct model_database *model, const struct sim_log *
     for (size_t i = 0; i < model->org_count; i++) {
         const struct model_org *org = &model->orgs[i];
         if (org->paid < 0 || org->promo < 0 || org->escrow < 0) return "a balance is negative";
-        if (org->paid + org->promo + org->escrow + org->income - org->receivable != log->bought[org->org])
+        if (org->paid + org->promo + org->escrow + org->income - org->receivable !=
+            log->bought[org->org])
             return "money was made or lost";
-        if (org->receivable > 0 && !log->overshoots) return "a customer owes though no answer exceeded its hold";
+        if (org->receivable > 0 && !log->overshoots)
+            return "a customer owes though no answer exceeded its hold";
         int64_t leased = 0;
         for (size_t j = 0; j < model->lease_count; j++) {
             const struct model_lease *lease = &model->leases[j];
@@ -37,7 +41,8 @@ const char *audit_now(const struct model_database *model, const struct sim_log *
         int64_t meter = key->caller.key * CADENCE_COUNT + (int64_t)key->cadence;
         for (size_t j = 0; j < model->period_count; j++) {
             const struct model_period *period = &model->periods[j];
-            if (period->meter == meter && period->spent + period->leased > key->limit) return "a limit is exceeded";
+            if (period->meter == meter && period->spent + period->leased > key->limit)
+                return "a limit is exceeded";
         }
     }
     return NULL;
@@ -63,7 +68,8 @@ static const char *check_rows(const struct model_database *model, const struct s
         bool sent = row->charge == 0;
         for (size_t j = 0; !sent && j < log->sent_count; j++) {
             const struct sim_entry *entry = &log->sent[j];
-            sent = entry->incarnation == row->incarnation && entry->hold == row->hold && entry->amount == row->charge;
+            sent = entry->incarnation == row->incarnation && entry->hold == row->hold &&
+                   entry->amount == row->charge;
         }
         if (!sent) return "a charge was booked that nobody sent";
         int64_t charge;

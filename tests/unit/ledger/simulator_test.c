@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Seeds for a few seconds; BOURSE_SIMULATE_SEED runs one seed, BOURSE_SIMULATE_MS runs for longer. A failure prints its seed. */
+/* Seeds for a few seconds; BOURSE_SIMULATE_SEED runs one seed, BOURSE_SIMULATE_MS runs for longer.
+ * A failure prints its seed. */
 #include "tests/unit/test.h"
 
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs every *.table of this directory: the rules of money as lines an accountant can read, one world per file, each line of it a
- * statement or a check. The lines speak of organizations, keys and holds by name and know nothing of the core, so that the same files can
- * be run against another implementation: see struct statement. */
+/* Runs every *.table of this directory: the rules of money as lines an accountant can read, one
+ * world per file, each line of it a statement or a check. The lines speak of organizations, keys
+ * and holds by name and know nothing of the core, so that the same files can be run against another
+ * implementation: see struct statement. */
 #include "tests/unit/test.h"
 
 #include <glob.h>
@@ -32,7 +33,8 @@ struct run {
     char result[160];
 };
 
-/* ---- words ------------------------------------------------------------------------------------ */
+/* ---- words
+ * ------------------------------------------------------------------------------------ */
 
 static slice word(const struct run *run, size_t i)
 {
@@ -80,7 +82,8 @@ static int64_t number_in(struct run *run, slice name)
     size_t at = 0;
     while (at < name.len && (name.data[at] < '0' || name.data[at] > '9'))
         at++;
-    if (!status_ok(slice_to_i64(slice_from(name, at), &value))) complain(run, "a name ends in a number", name);
+    if (!status_ok(slice_to_i64(slice_from(name, at), &value)))
+        complain(run, "a name ends in a number", name);
     return value;
 }
 
@@ -99,13 +102,15 @@ static uint64_t duration_ns(struct run *run, slice text)
 {
     int64_t value = 0;
     slice digits = slice_first(text, text.len - 1);
-    if (text.len < 2 || !status_ok(slice_to_i64(digits, &value))) complain(run, "not a duration", text);
+    if (text.len < 2 || !status_ok(slice_to_i64(digits, &value)))
+        complain(run, "not a duration", text);
     char unit = text.len > 0 ? text.data[text.len - 1] : 's';
     int64_t seconds = unit == 'd' ? 86400 : unit == 'h' ? 3600 : unit == 'm' ? 60 : 1;
     return (uint64_t)(value * seconds) * 1000000000;
 }
 
-/* ---- results ---------------------------------------------------------------------------------- */
+/* ---- results
+ * ---------------------------------------------------------------------------------- */
 
 static void say(struct run *run, const char *text)
 {
@@ -145,7 +150,8 @@ static void say_time(struct run *run, int64_t ns)
     say(run, text);
 }
 
-/* ---- statements: what happens ------------------------------------------------------------------- */
+/* ---- statements: what happens
+ * ------------------------------------------------------------------- */
 
 /* Nothing of the model may be read before the records so far are posted. */
 static void settle_down(struct run *run)
@@ -161,7 +167,8 @@ static void changed_credit(struct run *run, int64_t org)
 
 static void changed_key(struct run *run, int64_t key)
 {
-    world_step(&run->world, &(struct core_event){.type = EVENT_KEY_CHANGED, .stored = model_hash(key)});
+    world_step(&run->world,
+               &(struct core_event){.type = EVENT_KEY_CHANGED, .stored = model_hash(key)});
 }
 
 static void run_credit(struct run *run)
@@ -169,8 +176,10 @@ static void run_credit(struct run *run)
     int64_t org = number_in(run, word(run, 1));
     int64_t amount = dollars(run, word(run, 2));
     settle_down(run);
-    if (is(word(run, 0), "promo")) model_org(&run->world.model, org)->promo += amount;
-    else model_org(&run->world.model, org)->paid += amount;
+    if (is(word(run, 0), "promo"))
+        model_org(&run->world.model, org)->promo += amount;
+    else
+        model_org(&run->world.model, org)->paid += amount;
     changed_credit(run, org);
 }
 
@@ -186,7 +195,8 @@ static void run_key(struct run *run)
 {
     int64_t key = number_in(run, word(run, 1));
     struct model_key *model = model_key(&run->world.model, key);
-    if (model == NULL) model = model_add_key(&run->world.model, number_in(run, after(run, "of")), key);
+    if (model == NULL)
+        model = model_add_key(&run->world.model, number_in(run, after(run, "of")), key);
     slice limit = after(run, "limit");
     settle_down(run);
     model->has_limit = limit.len > 0 && !is(limit, "none");
@@ -216,12 +226,14 @@ static void run_hold(struct run *run)
     if (has(run, "old")) message.caller_version--; /* what the edge knew before the key changed */
     if (is(word(run, 4), "+")) {
         int64_t tokens = 0;
-        if (!status_ok(slice_to_i64(word(run, 5), &tokens))) complain(run, "not a number", word(run, 5));
+        if (!status_ok(slice_to_i64(word(run, 5), &tokens)))
+            complain(run, "not a number", word(run, 5));
         message.output_want = (uint32_t)tokens;
         message.output_price.nano_per_million = dollars(run, after(run, "at"));
         slice least = after(run, "least");
         message.may_shrink = least.len > 0;
-        if (least.len > 0 && status_ok(slice_to_i64(least, &tokens))) message.output_min = (uint32_t)tokens;
+        if (least.len > 0 && status_ok(slice_to_i64(least, &tokens)))
+            message.output_min = (uint32_t)tokens;
     }
     struct message_held held = world_hold(&run->world, key, &message);
     run->holds.hold[hold] = held.hold;
@@ -249,12 +261,15 @@ static void run_settle(struct run *run)
 {
     size_t hold = hold_named(run, word(run, 1));
     uint64_t n = has(run, "again") ? run->holds.n[hold] : 0;
-    int64_t told = is(word(run, 0), "release")
-                       ? world_release(&run->world, n, run->holds.hold[hold])
-                       : world_settle(&run->world, n, run->holds.hold[hold], dollars(run, word(run, 2)));
+    int64_t told =
+        is(word(run, 0), "release")
+            ? world_release(&run->world, n, run->holds.hold[hold])
+            : world_settle(&run->world, n, run->holds.hold[hold], dollars(run, word(run, 2)));
     if (n == 0) run->holds.n[hold] = run->world.n;
-    if (told < 0) say(run, "no answer");
-    else say_amount(run, told);
+    if (told < 0)
+        say(run, "no answer");
+    else
+        say_amount(run, told);
 }
 
 static void run_wait(struct run *run)
@@ -272,7 +287,8 @@ static void run_at(struct run *run)
     world_step(&run->world, &(struct core_event){.type = EVENT_TICK});
 }
 
-/* crash: the ledger is killed. crash unsynced: so is the machine, and what was not synced is gone. */
+/* crash: the ledger is killed. crash unsynced: so is the machine, and what was not synced is
+ * gone. */
 static void run_crash(struct run *run)
 {
     world_crash(&run->world, has(run, "unsynced") ? run->world.synced_len : run->world.disk.len);
@@ -282,7 +298,8 @@ static void run_crash(struct run *run)
 static void run_edge(struct run *run)
 {
     if (is(word(run, 1), "lost")) {
-        world_step(&run->world, &(struct core_event){.type = EVENT_LINK_GONE, .link = run->world.link});
+        world_step(&run->world,
+                   &(struct core_event){.type = EVENT_LINK_GONE, .link = run->world.link});
         return;
     }
     uint64_t holds[WORDS_MAX];
@@ -292,16 +309,21 @@ static void run_edge(struct run *run)
     world_connect(&run->world, holds, count);
 }
 
-/* ---- statements: what is checked ---------------------------------------------------------------- */
+/* ---- statements: what is checked
+ * ---------------------------------------------------------------- */
 
 static void run_balance(struct run *run)
 {
     settle_down(run);
     const struct model_org *org = model_org(&run->world.model, number_in(run, word(run, 1)));
-    if (is(word(run, 0), "escrow")) say_amount(run, org->escrow);
-    else if (is(word(run, 0), "owes")) say_amount(run, org->receivable);
-    else if (is(word(run, 0), "promo_left")) say_amount(run, org->promo);
-    else say_amount(run, org->paid + org->promo + org->escrow);
+    if (is(word(run, 0), "escrow"))
+        say_amount(run, org->escrow);
+    else if (is(word(run, 0), "owes"))
+        say_amount(run, org->receivable);
+    else if (is(word(run, 0), "promo_left"))
+        say_amount(run, org->promo);
+    else
+        say_amount(run, org->paid + org->promo + org->escrow);
 }
 
 static void run_held(struct run *run)
@@ -320,10 +342,12 @@ static void run_spent(struct run *run)
     if (time.len > 0 && !status_ok(clock_parse_iso(time, &at))) complain(run, "not a time", time);
     const struct model_key *model = model_key(&run->world.model, key);
     say_amount(run, model_period(&run->world.model, model->caller.org, meter_of_key(key, cadence),
-                                 clock_period(cadence, at))->spent);
+                                 clock_period(cadence, at))
+                        ->spent);
 }
 
-/* ---- lines -------------------------------------------------------------------------------------- */
+/* ---- lines
+ * -------------------------------------------------------------------------------------- */
 
 /* One verb of the tables. A check says its result itself; its last word is what is expected. */
 struct statement {
@@ -332,12 +356,15 @@ struct statement {
     bool check;
 };
 static const struct statement statements[] = {
-    {"credit", run_credit, false}, {"promo", run_credit, false},    {"key", run_key, false},
-    {"freeze", run_freeze, false}, {"unfreeze", run_freeze, false}, {"hold", run_hold, false},
-    {"settle", run_settle, false}, {"release", run_settle, false},  {"wait", run_wait, false},
-    {"at", run_at, false},         {"crash", run_crash, false},     {"edge", run_edge, false},
-    {"balance", run_balance, true}, {"escrow", run_balance, true},  {"owes", run_balance, true},
-    {"promo_left", run_balance, true}, {"held", run_held, true},    {"spent", run_spent, true},
+    {"credit", run_credit, false},   {"promo", run_credit, false},
+    {"key", run_key, false},         {"freeze", run_freeze, false},
+    {"unfreeze", run_freeze, false}, {"hold", run_hold, false},
+    {"settle", run_settle, false},   {"release", run_settle, false},
+    {"wait", run_wait, false},       {"at", run_at, false},
+    {"crash", run_crash, false},     {"edge", run_edge, false},
+    {"balance", run_balance, true},  {"escrow", run_balance, true},
+    {"owes", run_balance, true},     {"promo_left", run_balance, true},
+    {"held", run_held, true},        {"spent", run_spent, true},
 };
 
 static void split(struct run *run, slice line)
@@ -358,8 +385,8 @@ static bool same_word(slice a, slice b)
 {
     money left, right;
     if (slice_equal(a, b)) return true;
-    return status_ok(money_parse_dollars(a, true, &left)) && status_ok(money_parse_dollars(b, true, &right)) &&
-           left.nano == right.nano;
+    return status_ok(money_parse_dollars(a, true, &left)) &&
+           status_ok(money_parse_dollars(b, true, &right)) && left.nano == right.nano;
 }
 
 static void compare(struct run *run, slice expected)
@@ -372,8 +399,8 @@ static void compare(struct run *run, slice expected)
         (void)slice_split(right, ' ', &b, &right);
         left = slice_trim(left);
         if (same_word(a, b)) continue;
-        print_error("%s:%d: expected %.*s, got %s\n", run->file, run->line, (int)expected.len, expected.data,
-                    run->result);
+        print_error("%s:%d: expected %.*s, got %s\n", run->file, run->line, (int)expected.len,
+                    expected.data, run->result);
         run->failures++;
         return;
     }

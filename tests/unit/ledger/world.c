@@ -5,9 +5,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define START_NS    ((int64_t)1795176000000000000) /* 2026-11-20T12:00:00Z */
-#define DISK_MAX    ((size_t)256 << 20)
-#define TICK_NS     ((uint64_t)50000000)
+#define START_NS        ((int64_t)1795176000000000000) /* 2026-11-20T12:00:00Z */
+#define DISK_MAX        ((size_t)256 << 20)
+#define TICK_NS         ((uint64_t)50000000)
 #define COMPLETION_NANO 1000000
 
 static void deliver(void *context, const struct core_action *action)
@@ -19,8 +19,10 @@ static void deliver(void *context, const struct core_action *action)
     case ACTION_LEASE:
         assert(world->question_count < WORLD_QUESTIONS_MAX);
         world->questions[world->question_count] = (struct world_question){.type = action->type};
-        if (action->type == ACTION_LEASE) world->questions[world->question_count].lease = action->lease;
-        else world->questions[world->question_count].stored = action->stored;
+        if (action->type == ACTION_LEASE)
+            world->questions[world->question_count].lease = action->lease;
+        else
+            world->questions[world->question_count].stored = action->stored;
         world->question_count++;
         return;
     case ACTION_CLOSE: world->closed = true; return;
@@ -37,7 +39,8 @@ static struct prices *new_prices(void)
     assert(rows != NULL);
     rows[0] = (struct price_row){.id = WORLD_PRICE, .tier_count = 1};
     rows[0].tiers[0].prices[BILLING_prompt].nano_per_million = 1000000;
-    rows[0].tiers[0].prices[BILLING_completion].nano_per_million = (int64_t)COMPLETION_NANO * 1000000;
+    rows[0].tiers[0].prices[BILLING_completion].nano_per_million =
+        (int64_t)COMPLETION_NANO * 1000000;
     return prices_new(rows, 1);
 }
 
@@ -51,14 +54,23 @@ void world_init(struct world *world)
 {
     *world = (struct world){.now = {.wall = {START_NS}, .boot_ns = (uint64_t)1000000000}};
     world->settings = (struct core_settings){
-        .leases_max = 256, .callers_max = 128, .holds_max = 256, .waiting_max = 64, .streams_max = 16,
-        .cell = 1, .incarnation = 1, .epoch = 1, .strict = true,
-        .lease_window_ns = 5000000000, .lease_idle_ns = 60000000000,
+        .leases_max = 256,
+        .callers_max = 128,
+        .holds_max = 256,
+        .waiting_max = 64,
+        .streams_max = 16,
+        .cell = 1,
+        .incarnation = 1,
+        .epoch = 1,
+        .strict = true,
+        .lease_window_ns = 5000000000,
+        .lease_idle_ns = 60000000000,
     };
     model_init(&world->model);
     buffer_init(&world->records, DISK_MAX);
     buffer_init(&world->disk, DISK_MAX);
-    world->out = (struct core_actions){.deliver = deliver, .context = world, .journal = &world->records};
+    world->out =
+        (struct core_actions){.deliver = deliver, .context = world, .journal = &world->records};
     world->core = core_new(&world->settings);
     world->prices = new_prices();
     load_prices(world);
@@ -74,7 +86,8 @@ void world_free(struct world *world)
     buffer_free(&world->disk);
 }
 
-/* ---- steps ------------------------------------------------------------------------------------ */
+/* ---- steps
+ * ------------------------------------------------------------------------------------ */
 
 void world_step_only(struct world *world, const struct core_event *event)
 {
@@ -93,7 +106,8 @@ void world_sync(struct world *world)
     world->synced_len = world->disk.len;
     world->synced_seq = core_view(world->core).seq_last;
     struct core_event event = {.type = EVENT_JOURNAL,
-                               .journal = {.synced = world->synced_seq, .posted = world->model.cursor,
+                               .journal = {.synced = world->synced_seq,
+                                           .posted = world->model.cursor,
                                            .room = UINT64_MAX}};
     world_step_only(world, &event);
 }
@@ -111,7 +125,8 @@ static void answer(struct world *world, const struct world_question *question)
         break;
     case ACTION_LEASE:
         lease = (struct lease_answer){.org = question->lease.org, .failed = true};
-        if (!world->database_down) model_answer_lease(&world->model, world->settings.epoch, &question->lease, &lease);
+        if (!world->database_down)
+            model_answer_lease(&world->model, world->settings.epoch, &question->lease, &lease);
         event = (struct core_event){.type = EVENT_LEASE, .lease = &lease};
         break;
     default: event = (struct core_event){.type = EVENT_PRICES}; break;
@@ -162,11 +177,14 @@ void world_post(struct world *world)
     }
 }
 
-/* ---- the edge --------------------------------------------------------------------------------- */
+/* ---- the edge
+ * --------------------------------------------------------------------------------- */
 
 struct message_held world_hold(struct world *world, int64_t key, const struct message_hold *message)
 {
-    struct core_event event = {.type = EVENT_HOLD, .link = world->link, .request = 1,
+    struct core_event event = {.type = EVENT_HOLD,
+                               .link = world->link,
+                               .request = 1,
                                .hold = {.stored = model_hash(key), .message = message}};
     world_step(world, &event);
     assert(world->answered && world->last.type == ACTION_HELD);
@@ -175,8 +193,8 @@ struct message_held world_hold(struct world *world, int64_t key, const struct me
 
 struct generation_place world_place(const struct world *world, uint64_t hold)
 {
-    return (struct generation_place){.cell = world->settings.cell, .incarnation = world->settings.incarnation,
-                                     .hold = hold};
+    return (struct generation_place){
+        .cell = world->settings.cell, .incarnation = world->settings.incarnation, .hold = hold};
 }
 
 struct usage_vector world_usage(int64_t nano)
@@ -195,9 +213,13 @@ static int64_t told(const struct world *world)
 
 int64_t world_settle(struct world *world, uint64_t n, uint64_t hold, int64_t nano)
 {
-    struct message_settle message = {.n = n == 0 ? ++world->n : n, .hold = hold, .price_id = WORLD_PRICE,
-                                     .usage = world_usage(nano), .charge = {nano}};
-    struct core_event event = {.type = EVENT_SETTLE, .link = world->link,
+    struct message_settle message = {.n = n == 0 ? ++world->n : n,
+                                     .hold = hold,
+                                     .price_id = WORLD_PRICE,
+                                     .usage = world_usage(nano),
+                                     .charge = {nano}};
+    struct core_event event = {.type = EVENT_SETTLE,
+                               .link = world->link,
                                .settle = {.message = &message, .place = world_place(world, hold)}};
     world_step(world, &event);
     return told(world);
@@ -206,7 +228,8 @@ int64_t world_settle(struct world *world, uint64_t n, uint64_t hold, int64_t nan
 int64_t world_release(struct world *world, uint64_t n, uint64_t hold)
 {
     struct message_release message = {.n = n == 0 ? ++world->n : n, .hold = hold};
-    struct core_event event = {.type = EVENT_RELEASE, .link = world->link,
+    struct core_event event = {.type = EVENT_RELEASE,
+                               .link = world->link,
                                .release = {.message = &message, .place = world_place(world, hold)}};
     world_step(world, &event);
     return told(world);
@@ -217,15 +240,18 @@ void world_connect(struct world *world, const uint64_t *holds, size_t count)
     struct message_hello hello = {.version = MESSAGE_VERSION, .incarnation = WORLD_EDGE};
     world->link++;
     world->closed = false;
-    world_step(world, &(struct core_event){.type = EVENT_HELLO, .link = world->link, .hello = &hello});
+    world_step(world,
+               &(struct core_event){.type = EVENT_HELLO, .link = world->link, .hello = &hello});
     struct message_holds_open open = {.last = 1};
     assert(count <= CODEC_LIST_MAX);
     for (size_t i = 0; i < count; i++)
         open.holds.items[open.holds.count++] = holds[i];
-    world_step(world, &(struct core_event){.type = EVENT_HOLDS_OPEN, .link = world->link, .holds_open = &open});
+    world_step(world, &(struct core_event){
+                          .type = EVENT_HOLDS_OPEN, .link = world->link, .holds_open = &open});
 }
 
-/* ---- crashes ---------------------------------------------------------------------------------- */
+/* ---- crashes
+ * ---------------------------------------------------------------------------------- */
 
 static void replay(struct world *world)
 {

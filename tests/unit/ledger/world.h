@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The core with everything around it made of plain memory: one edge thread, a journal of bytes, the model database, a clock that only
- * moves when told. Questions are answered at once; nothing is lost unless a test loses it. */
+/* The core with everything around it made of plain memory: one edge thread, a journal of bytes, the
+ * model database, a clock that only moves when told. Questions are answered at once; nothing is
+ * lost unless a test loses it. */
 #pragma once
 
 #include "tests/unit/ledger/model_database.h"
@@ -8,9 +9,9 @@
 #define WORLD_QUESTIONS_MAX 256
 #define WORLD_EDGE          7001
 
-/* Prices of the world. 1: a nano-dollar per prompt token, a tenth of a cent per completion token, so that any amount can be
- * settled exactly. */
-#define WORLD_PRICE 1
+/* Prices of the world. 1: a nano-dollar per prompt token, a tenth of a cent per completion token,
+ * so that any amount can be settled exactly. */
+#define WORLD_PRICE         1
 
 struct world_question {
     enum core_action_type type;
@@ -33,7 +34,7 @@ struct world {
     uint64_t n;
     struct world_question questions[WORLD_QUESTIONS_MAX];
     size_t question_count;
-    bool database_down; /* questions fail */
+    bool database_down;      /* questions fail */
     struct core_action last; /* answer of the last question the edge asked */
     bool answered;
     bool closed; /* the core closed the connection */
@@ -53,7 +54,8 @@ void world_pump(struct world *world); /* answers all questions */
 void world_post(struct world *world); /* synced records into the model */
 void world_wait(struct world *world, uint64_t ns);
 
-struct message_held world_hold(struct world *world, int64_t key, const struct message_hold *message);
+struct message_held world_hold(struct world *world, int64_t key,
+                               const struct message_hold *message);
 struct generation_place world_place(const struct world *world, uint64_t hold);
 /* A usage that costs exactly this at WORLD_PRICE. */
 struct usage_vector world_usage(int64_t nano);
@@ -61,7 +63,7 @@ struct usage_vector world_usage(int64_t nano);
 int64_t world_settle(struct world *world, uint64_t n, uint64_t hold, int64_t nano);
 int64_t world_release(struct world *world, uint64_t n, uint64_t hold);
 
-/* kill -9 of the ledger: the next run replays what is on the disk; `keep` bytes of it when the power went. The edge connects again
- * when told. */
+/* kill -9 of the ledger: the next run replays what is on the disk; `keep` bytes of it when the
+ * power went. The edge connects again when told. */
 void world_crash(struct world *world, size_t keep);
 void world_connect(struct world *world, const uint64_t *holds, size_t count);
