@@ -74,9 +74,7 @@ static bool make_room(struct step *step)
     uint32_t slot = core->leases_by_age.first;
     for (int i = 0; i < EVICTION_LOOK && slot != SLOT_NONE; i++) {
         uint32_t next = core->lease_links[slot].after;
-        /* What this very step has touched is about to be used, though the list may not know. */
-        bool at_hand = step->out != NULL && core->leases[slot].touched_boot_ns == step->now.boot_ns;
-        if (!at_hand && is_idle(core, &core->leases[slot])) {
+        if (slot != step->lease_at_hand && is_idle(core, &core->leases[slot])) {
             forget(core, slot);
             return true;
         }
@@ -97,8 +95,8 @@ static uint32_t new_lease(struct step *step, struct lease_key key)
                                         .account = slot,
                                         .in_use = true,
                                         .fresh = true,
-                                        .touched_boot_ns = step->now.boot_ns,
-                                        .listed_boot_ns = step->now.boot_ns,
+                                        .listed_grain = age_grain(step->now.boot_ns),
+                                        .used_boot_ns = step->now.boot_ns,
                                         .must_ask = true,
                                         .waiting = SLOT_LIST_EMPTY};
     slot_index_add(&core->lease_index, tag_of(key), slot);
@@ -111,9 +109,9 @@ static void note_age(struct step *step, uint32_t slot)
 {
     struct core *core = step->core;
     struct lease *lease = &core->leases[slot];
-    lease->touched_boot_ns = step->now.boot_ns;
-    if (step->out != NULL && step->now.boot_ns - lease->listed_boot_ns < AGE_GRAIN_NS) return;
-    lease->listed_boot_ns = step->now.boot_ns;
+    uint32_t grain = age_grain(step->now.boot_ns);
+    if (step->out != NULL && lease->listed_grain == grain) return;
+    lease->listed_grain = grain;
     slot_list_remove(&core->leases_by_age, core->lease_links, slot);
     slot_list_append(&core->leases_by_age, core->lease_links, slot);
 }
@@ -132,9 +130,10 @@ uint32_t lease_touch(struct step *step, struct lease_key key, uint32_t *hint)
 {
     if (is_it(step->core, *hint, key)) {
         note_age(step, *hint);
-        return *hint;
+    } else {
+        *hint = touch(step, key);
     }
-    *hint = touch(step, key);
+    step->lease_at_hand = *hint;
     return *hint;
 }
 
@@ -314,10 +313,10 @@ void lease_prefetch(struct step *step, uint32_t slot)
     struct core *core = step->core;
     struct lease *lease = &core->leases[slot];
     struct lease *account = &core->leases[lease->account];
-    if (account->asking || core->stopping || step->now.boot_ns < lease->prefetch_boot_ns) return;
-    if (core->asking >= ASKING_AHEAD_MAX) return;
     money traffic = money_max(lease->window, lease->window_before);
     if (!money_less(lease_free_room(lease), money_half(traffic))) return;
+    if (account->asking || core->stopping || step->now.boot_ns < lease->prefetch_boot_ns) return;
+    if (core->asking >= ASKING_AHEAD_MAX) return;
     struct lease_request request = {.org = account->org};
     (void)item_of(&request, account);
     (void)item_of(&request, lease);
@@ -439,16 +438,14 @@ void leases_tick(struct step *step)
 {
     struct core *core = step->core;
     repeat_unconfirmed(step);
-    /* Ordered by the last hold as far as the list knows, so the walk ends at the first young
-     * one. */
+    /* Ordered by the last hold, to a grain, so the walk ends at the first that is surely young. */
     uint64_t idle_ns = core->stopping ? 0 : (uint64_t)core->settings.lease_idle_ns;
     uint32_t slot = core->leases_by_age.first;
     while (slot != SLOT_NONE) {
         uint32_t next = core->lease_links[slot].after;
         const struct lease *lease = &core->leases[slot];
-        if (step->now.boot_ns - lease->listed_boot_ns < idle_ns) break;
-        bool unused = lease->holds == 0 && step->now.boot_ns - lease->touched_boot_ns >= idle_ns &&
-                      step->now.boot_ns - lease->used_boot_ns >= idle_ns;
+        if (step->now.boot_ns - lease->listed_grain * AGE_GRAIN_NS < idle_ns) break;
+        bool unused = lease->holds == 0 && step->now.boot_ns - lease->used_boot_ns >= idle_ns;
         bool busy = core->leases[lease->account].asking;
         if (unused && !busy && !money_is_zero(lease_free_room(lease))) lease_give_back(step, slot);
         slot = next;

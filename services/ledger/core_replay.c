@@ -188,7 +188,7 @@ void core_set_granted(struct core *core, const struct lease_held *held, money gr
 
 uint32_t core_release_all(struct core *core, struct core_now now, struct core_actions *out)
 {
-    struct step step = {.core = core, .now = now, .out = out};
+    struct step step = {.core = core, .now = now, .out = out, .lease_at_hand = SLOT_NONE};
     uint32_t released = 0;
     while (core->holds_open.first != SLOT_NONE && released < CORE_RELEASES_PER_STEP) {
         hold_release_by_ledger(&step, core->holds_open.first);

@@ -27,7 +27,11 @@
 #define LEASE_PREFETCH_NS (20 * (uint64_t)1000000)
 /* Moving a slot in its list costs as much memory traffic as all else that is done with it, so the
  * lists by age are exact to this. */
-#define AGE_GRAIN_NS      (5 * (uint64_t)1000000000)
+#define AGE_GRAIN_NS (5 * (uint64_t)1000000000)
+static inline uint32_t age_grain(uint64_t boot_ns)
+{
+    return (uint32_t)(boot_ns / AGE_GRAIN_NS);
+}
 
 /* ---- callers ---- */
 

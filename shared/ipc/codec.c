@@ -15,7 +15,6 @@
 #define USER_AGENT_MAX    128
 #define SESSION_MAX       128
 
-static void put_integer(struct buffer *out, uint64_t value, size_t size);
 static uint64_t get_integer(struct codec_reader *in, size_t size);
 static void get_bytes(struct codec_reader *in, uint8_t *bytes, size_t size);
 static void put_attempt(struct buffer *out, const struct attempt_fact *attempt);
@@ -23,10 +22,6 @@ static void get_attempt(struct codec_reader *in, struct attempt_fact *attempt);
 
 /* The plain integers differ in nothing but their type. */
 #define CODEC_INTEGER(kind)                                             \
-    void codec_put_##kind(struct buffer *out, const kind_##kind *value) \
-    {                                                                   \
-        put_integer(out, (uint64_t)*value, sizeof(*value));             \
-    }                                                                   \
     void codec_get_##kind(struct codec_reader *in, kind_##kind *value)  \
     {                                                                   \
         *value = (kind_##kind)get_integer(in, sizeof(*value));          \
@@ -38,19 +33,9 @@ CODEC_INTEGER(u64)
 CODEC_INTEGER(i64)
 #undef CODEC_INTEGER
 
-void codec_put_money(struct buffer *out, const kind_money *value)
-{
-    codec_put_i64(out, &value->nano);
-}
-
 void codec_get_money(struct codec_reader *in, kind_money *value)
 {
     codec_get_i64(in, &value->nano);
-}
-
-void codec_put_price(struct buffer *out, const kind_price *value)
-{
-    codec_put_i64(out, &value->nano_per_million);
 }
 
 /* Nothing has a negative price; a peer that says so would turn a hold into a gift. */
@@ -154,7 +139,7 @@ void codec_put_usage(struct buffer *out, const kind_usage *value)
 {
     for (size_t i = 0; i < BILLING_CLASS_COUNT; i++) {
         uint32_t units = value->units[i];
-        put_integer(out, units > BILLING_UNITS_MAX ? BILLING_UNITS_MAX : units, sizeof(units));
+        codec_put_integer(out, units > BILLING_UNITS_MAX ? BILLING_UNITS_MAX : units, sizeof(units));
     }
 }
 
@@ -257,8 +242,11 @@ void codec_get_price_row(struct codec_reader *in, kind_price_row *value)
 void codec_put_text(struct buffer *out, slice text, size_t max)
 {
     size_t len = text.len > max ? max : text.len;
-    put_integer(out, len, sizeof(uint16_t));
-    if (len > 0) buffer_append_bytes(out, text.data, len);
+    char *room = buffer_reserve(out, sizeof(uint16_t) + len);
+    if (room == NULL) return;
+    codec_put_integer(out, len, sizeof(uint16_t));
+    if (len > 0) memcpy(room + sizeof(uint16_t), text.data, len);
+    out->len += len;
 }
 
 void codec_get_text(struct codec_reader *in, slice *text, size_t max)
@@ -290,14 +278,6 @@ static void get_attempt(struct codec_reader *in, struct attempt_fact *attempt)
     codec_get_u16(in, &attempt->http_status);
     codec_get_u8(in, &attempt->result);
     codec_get_u32(in, &attempt->latency_ms);
-}
-
-static void put_integer(struct buffer *out, uint64_t value, size_t size)
-{
-    uint8_t bytes[8];
-    for (size_t i = 0; i < size; i++)
-        bytes[i] = (uint8_t)(value >> (8 * i));
-    buffer_append_bytes(out, bytes, size);
 }
 
 static uint64_t get_integer(struct codec_reader *in, size_t size)
