@@ -2,13 +2,12 @@
 // What can happen to an instance, and how a test is made of it: load runs, faults strike, all comes to rest, the three logs are
 // compared. A fault counts only if it was seen: another process, or a program that stands still.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { readFileSync, readdirSync } from 'node:fs';
-import { promisify } from 'node:util';
 import { execFile } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
+import { promisify } from 'node:util';
 
-import { ROOT, eventually } from '../integration/harness.mjs';
+import { BUILD, ROOT, eventually } from '../integration/harness.mjs';
 import { check, readLogs } from './checker.mjs';
 import { Load, makeCustomers } from './load.mjs';
 
@@ -19,10 +18,17 @@ const REST_MAX_MS = 30_000; // holds of a lost edge are kept for ten seconds; le
 
 const run = promisify(execFile);
 
-/** Load on a fresh set of customers while `during(load)` does its worst; then the checker must have nothing to object to. */
+/** Load on a fresh set of customers while `during(load)` does its worst; then the checker must have nothing to object to. What
+ *  `during` answers is the simulator's log from before it died, if it did. */
 export async function underLoad(bourse, during, rules = {}) {
-  const start = performance.now();
-  const load = new Load(bourse, await makeCustomers(bourse));
+  const { objections, ...logs } = await objectionsUnderLoad(bourse, during, { rules });
+  const { load, requests } = logs;
+  assert.deepEqual(objections.slice(0, 20), [], `${objections.length} objections, seed ${load.seed}, ${requests.length} requests`);
+  return logs;
+}
+
+export async function objectionsUnderLoad(bourse, during, { rules, ...manner } = {}) {
+  const load = new Load(bourse, await makeCustomers(bourse), manner);
   let served;
   try {
     await load.more(20);
@@ -31,26 +37,34 @@ export async function underLoad(bourse, during, rules = {}) {
   } finally {
     await load.stop();
   }
-  const t0 = performance.now();
-  const logs = await settled(bourse, load, served);
-  if (process.env.FAULT_VERBOSE) {
-    const count = (test) => logs.requests.filter(test).length;
-    console.log(`${logs.requests.length} requests: ${count((r) => r.complete)} complete, ${count((r) => r.left)} left, ${count((r) => r.status === 402)} 402, ${count((r) => r.status === 503)} 503, ${count((r) => !r.complete && !r.left && !(r.status >= 400))} broken, ${count((r) => r.hit)} hit; settled in ${(performance.now() - t0).toFixed()} ms; took ${(t0 - start).toFixed()}`);
-    console.log([...new Set(logs.requests.map((r) => `${r.status} ${r.error} ${r.code}`))].join(' | '), logs.rows.length, logs.served.length, logs.streams);
+  await rests(bourse);
+  const logs = await readLogs(bourse, load, served);
+  if (process.env.FAULT_VERBOSE) tell(logs);
+  return { load, ...logs, objections: check(logs, rules) };
+}
+
+/** How the requests of a run ended, for a person to look at. */
+function tell({ requests, rows }) {
+  const counts = {};
+  for (const { complete, left, status, error } of requests) {
+    const end = complete ? 'complete' : left ? 'left' : status >= 400 ? `answered ${status}` : (error ?? 'broken');
+    counts[end] = (counts[end] ?? 0) + 1;
   }
-  const objections = check(logs, rules);
-  assert.deepEqual(objections.slice(0, 20), [], `${objections.length} objections, seed ${load.seed}, ${logs.requests.length} requests`);
-  return { load, ...logs };
+  console.log(`${requests.length} requests, ${rows.length} rows:`, counts);
 }
 
 /** Everything posted, every hold ended, every lease given back. */
-async function settled(bourse, load, served) {
+async function rests(bourse) {
   await bourse.quiet(REST_MAX_MS);
   await eventually(async () => {
     const leases = await bourse.sql('select * from lease where granted > settled + returned');
     assert.deepEqual(leases, [], 'leases that nobody uses have not come back');
   }, { deadline_ms: REST_MAX_MS });
-  return readLogs(bourse, load, served);
+}
+
+/** What the provider served so far, before it dies with the others. */
+export async function servedSoFar(bourse) {
+  return (await bourse.simulator.served()).filter((entry) => entry.closed_by !== 'open');
 }
 
 /** A fault and the way back from it: answers under way in between may be hit. */
@@ -81,10 +95,13 @@ export async function killBackend(bourse, random) {
   assert.ok(backends.length > 0);
   const { pid } = backends[Math.floor(random() * backends.length)];
   process.kill(pid, 'SIGKILL');
-  await eventually(async () => {
-    const left = await bourse.sqlValue('select count(*) from pg_stat_activity where pid = $1', [pid]);
-    assert.equal(left, 0n, 'the backend still lives');
-  }, { deadline_ms: 20_000 });
+  await eventually(() => assert.ok(!lives(pid)));
+  await postgresServes(bourse);
+}
+
+/** Until PostgreSQL takes statements again. */
+export async function postgresServes(bourse) {
+  await eventually(() => bourse.sql('select 1'), { deadline_ms: 20_000 });
 }
 
 /** A process and all that descend from it. */
@@ -132,13 +149,14 @@ function lives(pid) {
   }
 }
 
-/** `make down` and `make up`; `environment` reaches every program of the instance. */
 export async function stopInstance(bourse) {
   await run('make', ['--no-print-directory', 'down'], { cwd: ROOT, env: bourse.environment() });
 }
 
-export async function startInstanceAgain(bourse, environment = {}) {
-  await run('make', ['--no-print-directory', 'up'], { cwd: ROOT, env: { ...bourse.environment(), ...environment } });
+/** `environment` reaches every program of the instance; `build` is the directory of the programs. */
+export async function startInstanceAgain(bourse, { environment, build = BUILD } = {}) {
+  const env = { ...bourse.environment(), ...environment, BOURSE_BUILD: build };
+  await run(path.join(ROOT, 'tools/run/instance'), ['up'], { cwd: ROOT, env });
   for (const program of Object.keys(bourse.pids)) bourse.pids[program] = bourse.pid(program);
 }
 
@@ -146,5 +164,3 @@ export async function startInstanceAgain(bourse, environment = {}) {
 export function deathsOf(bourse, program) {
   return bourse.log('supervise').split('\n').filter((line) => line.includes('event=died') && line.includes(` name=${program} `));
 }
-
-export { execFileSync };

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { startInstance } from '../integration/harness.mjs';
-import { QUICK, ROUNDS, kill, killBackend, strike, underLoad } from './faults.mjs';
+import { QUICK, ROUNDS, kill, killBackend, postgresServes, strike, underLoad } from './faults.mjs';
 import { randomOf } from './load.mjs';
 
 const bourse = startInstance({ options: QUICK });
@@ -36,7 +36,10 @@ test(`one of PostgreSQL’s backends may be killed ${ROUNDS} times under load, a
 test(`PostgreSQL may be killed as a whole ${ROUNDS} times under load, and the bill is right`, async () => {
   await underLoad(bourse, async (load) => {
     for (let round = 0; round < ROUNDS; round++) {
-      await strike(bourse, load, () => kill(bourse, 'postgres'));
+      await strike(bourse, load, async () => {
+        await kill(bourse, 'postgres');
+        await postgresServes(bourse);
+      });
       await load.more(BETWEEN);
     }
   });
@@ -52,3 +55,33 @@ for (const program of ['edge', 'ledger', 'catalog', 'usage', 'postgres']) {
     assert.ok(requests.some((request) => request.hit), 'nothing was under way');
   });
 }
+
+/** Kills a program twice: the second time while it recovers. */
+async function killTwice(program) {
+  await kill(bourse, program);
+  await kill(bourse, program);
+}
+
+const MISHAPS = {
+  edge: () => kill(bourse, 'edge'),
+  ledger: () => kill(bourse, 'ledger'),
+  'ledger twice': () => killTwice('ledger'),
+  'edge and ledger': () => Promise.all([kill(bourse, 'edge'), kill(bourse, 'ledger')]),
+  postgres: () => kill(bourse, 'postgres').then(() => postgresServes(bourse)),
+  backend: (random) => killBackend(bourse, random),
+  'ledger and postgres': () => Promise.all([kill(bourse, 'ledger'), kill(bourse, 'postgres')]).then(() => postgresServes(bourse)),
+  'everything but the provider': () => Promise.all(['edge', 'ledger', 'catalog', 'usage', 'postgres'].map((name) => kill(bourse, name)))
+    .then(() => postgresServes(bourse)),
+};
+
+test(`${ROUNDS} mishaps in a random order, several at once among them, and the bill is right`, async () => {
+  await underLoad(bourse, async (load) => {
+    const random = randomOf(load.seed);
+    for (let round = 0; round < ROUNDS; round++) {
+      const name = Object.keys(MISHAPS)[Math.floor(random() * Object.keys(MISHAPS).length)];
+      console.log(`mishap: ${name}`);
+      await strike(bourse, load, () => MISHAPS[name](random));
+      await load.more(BETWEEN);
+    }
+  }, { edgeStopped: true });
+});

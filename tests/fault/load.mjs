@@ -50,13 +50,14 @@ export class Load {
   faults = []; // {from, to}: what ran in between may have been hit
   completed = 0;
 
-  constructor(bourse, keys, { users = USERS, seed } = {}) {
+  constructor(bourse, keys, { users = USERS, seed, leaves_percent = LEAVES_PERCENT } = {}) {
     this.seed = seed ?? Number(process.env.FAULT_SEED ?? Math.floor(Math.random() * 2 ** 31));
     console.log(`seed ${this.seed}: FAULT_SEED=${this.seed} does the same again`);
     this.url = new URL(bourse.demo.BOURSE_BASE_URL);
     this.agent = new http.Agent({ keepAlive: true, maxSockets: users });
     this.dice = keys.flatMap((key) => Array(key.weight).fill(key));
     this.keys = keys;
+    this.leaves_percent = leaves_percent;
     this.running = true;
     this.users = Array.from({ length: users }, (_, i) => this.#use(randomOf(this.seed + i)));
   }
@@ -102,7 +103,7 @@ export class Load {
     const key = this.dice[Math.floor(random() * this.dice.length)];
     const stream = random() < 0.5;
     const tokens = 1 + Math.floor(random() * 24);
-    const leaves = stream && random() < LEAVES_PERCENT / 100 ? 1 + Math.floor(random() * tokens) : undefined;
+    const leaves = stream && random() < this.leaves_percent / 100 ? 1 + Math.floor(random() * tokens) : undefined;
     // Four bytes a token, as the estimate counts, so that it never meets the bound of max_tokens.
     const words = [`sim:tokens=${tokens}`, 'sim:bytes=4', `sim:chunk_ms=${Math.floor(random() * 6)}`];
     if (random() < 0.2) words.push('sim:cached=2');

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// The journal after an accident: a torn record at its end, the directory gone, an old copy in its place, a second ledger that wants it.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { closeSync, cpSync, ftruncateSync, openSync, readFileSync, readdirSync, rmSync, writeSync } from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+
+import { MODEL, user } from '../integration/api.mjs';
+import { BUILD, startInstance } from '../integration/harness.mjs';
+import { QUICK, killInstance, servedSoFar, startInstanceAgain, stopInstance, underLoad } from './faults.mjs';
+
+const bourse = startInstance({ options: QUICK });
+const directory = () => path.join(bourse.var, 'journal');
+const HEAD = 26; // {u32 length, u32 checksum, u64 sequence number, u64 synced, u16 type}
+const RECORD_MAX = 2048;
+
+const isRecord = (bytes, at) => {
+  const length = bytes.readUInt32LE(at);
+  return length >= HEAD && length <= RECORD_MAX && bytes.readBigUInt64LE(at + 8) > 0n;
+};
+
+/** Where the records of a segment end, and where the last one begins; undefined when it holds none. */
+function findEnd(file) {
+  const bytes = readFileSync(file);
+  const sequence = (at) => bytes.readBigUInt64LE(at + 8);
+  for (let first = 0; first < bytes.length - 2 * RECORD_MAX; first++) {
+    if (!isRecord(bytes, first)) continue;
+    let last = first;
+    let at = first + bytes.readUInt32LE(first);
+    while (isRecord(bytes, at) && sequence(at) === sequence(last) + 1n) {
+      last = at;
+      at += bytes.readUInt32LE(at);
+    }
+    if (last !== first) return { last: bytes.subarray(last, at), end: at };
+  }
+  return undefined;
+}
+
+/** The segment that was written last. */
+function newestSegment() {
+  const names = readdirSync(directory()).filter((name) => name.endsWith('.seg')).sort().reverse();
+  for (const name of names) {
+    const found = findEnd(path.join(directory(), name));
+    if (found) return { file: path.join(directory(), name), ...found };
+  }
+  throw new Error('the journal holds no records');
+}
+
+/** What a power cut can leave behind the last whole record. */
+const TAILS = {
+  'half of a record': ({ last }) => last.subarray(0, last.length / 2),
+  'a record with a wrong checksum': ({ last }) => Buffer.concat([last.subarray(0, 4), Buffer.alloc(4, 0xa5), last.subarray(8)]),
+  'bytes without meaning': () => Buffer.from(Array.from({ length: 3000 }, (_, i) => (i * 7 + 1) % 256)),
+};
+
+for (const [what, tail] of Object.entries(TAILS)) {
+  test(`a journal that ends in ${what} is read up to there, and nothing that was acknowledged is lost`, async () => {
+    await underLoad(bourse, async (load) => {
+      await load.more(50);
+      const served = await servedSoFar(bourse);
+      load.faultBegins();
+      await killInstance(bourse);
+      const segment = newestSegment();
+      const file = openSync(segment.file, 'r+');
+      writeSync(file, tail(segment), 0, undefined, segment.end);
+      if (what === 'half of a record') ftruncateSync(file, segment.end + Math.floor(segment.last.length / 2));
+      closeSync(file);
+      await startInstanceAgain(bourse);
+      load.faultEnds();
+      return served;
+    }, { edgeStopped: true, providerLogLost: true });
+    assert.doesNotMatch(bourse.log('ledger'), /journal_damaged/);
+  });
+}
+
+/** Stops in an orderly way, does something to the journal, starts again, all under load. */
+async function whileStopped(change) {
+  const before = await bourse.sqlValue('select max(incarnation) from stream');
+  await underLoad(bourse, async (load) => {
+    await load.more(50);
+    load.faultBegins();
+    const served = await servedSoFar(bourse);
+    await stopInstance(bourse);
+    change();
+    await startInstanceAgain(bourse);
+    load.faultEnds();
+    await load.more(50);
+    return served;
+  }, { edgeStopped: true, providerLogLost: true });
+  assert.equal(await bourse.sqlValue('select max(incarnation) from stream'), before + 1);
+}
+
+test('a journal that is gone begins anew under another number, and the books are right', async () => {
+  await whileStopped(() => rmSync(directory(), { recursive: true }));
+});
+
+test('an old copy of the journal is recognized and put aside, and the books are right', async () => {
+  const copy = path.join(bourse.directory, 'old journal');
+  await stopInstance(bourse);
+  cpSync(directory(), copy, { recursive: true });
+  await startInstanceAgain(bourse);
+  await whileStopped(() => {
+    rmSync(directory(), { recursive: true });
+    cpSync(copy, directory(), { recursive: true });
+  });
+  assert.match(bourse.log('ledger'), /event=journal_is_old/);
+});
+
+test('a second ledger refuses to start on the journal of a first, which does not notice', async () => {
+  const second = spawnSync(path.join(BUILD, 'ledger'), ['--config', 'bourse.conf'], { cwd: bourse.var, encoding: 'utf8', timeout: 10_000 });
+  assert.equal(second.signal, null, 'it was still running after ten seconds');
+  assert.notEqual(second.status, 0);
+  assert.match(second.stdout + second.stderr, /event=journal_locked/);
+  const { key } = await bourse.makeCustomer();
+  assert.equal((await bourse.api.chat(key, { model: MODEL, messages: user('Hello') })).status, 200);
+});
