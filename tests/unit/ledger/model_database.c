@@ -107,8 +107,7 @@ void model_answer_caller(const struct model_database *model, const struct key_ha
     }
 }
 
-/* ---- leases
- * ----------------------------------------------------------------------------------- */
+/* ---- leases ---------------------------------------------------------------------------------- */
 
 static int64_t smaller(int64_t a, int64_t b)
 {
@@ -237,8 +236,7 @@ void model_move(struct model_database *model, struct core *core)
     }
 }
 
-/* ---- posting
- * ---------------------------------------------------------------------------------- */
+/* ---- posting --------------------------------------------------------------------------------- */
 
 static void post_charge(struct model_database *model, const struct record_ending *ending)
 {

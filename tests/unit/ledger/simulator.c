@@ -16,8 +16,7 @@
 #define NANO_MAX   2000000000 /* of the cheapest hold's price range */
 #define CENT       ((int64_t)10000000)
 
-/* ---- randomness
- * ------------------------------------------------------------------------------- */
+/* ---- randomness ------------------------------------------------------------------------------ */
 
 static uint64_t draw(struct simulator *sim)
 {
@@ -38,8 +37,7 @@ static bool chance(struct simulator *sim, uint32_t per_cent)
     return below(sim, 100) < per_cent;
 }
 
-/* ---- the ledger's surroundings
- * ---------------------------------------------------------------- */
+/* ---- the ledger's surroundings --------------------------------------------------------------- */
 
 static struct sim_stream *stream_of(struct simulator *sim, uint32_t link)
 {
@@ -137,8 +135,7 @@ static void answer_one(struct simulator *sim)
     step(sim, &event);
 }
 
-/* ---- the edges
- * -------------------------------------------------------------------------------- */
+/* ---- the edges ------------------------------------------------------------------------------- */
 
 static void send(struct sim_stream *stream, const struct sim_frame *frame)
 {
@@ -329,8 +326,7 @@ static void kill_edge(struct simulator *sim, size_t edge)
     }
 }
 
-/* ---- the ledger's deaths
- * ---------------------------------------------------------------------- */
+/* ---- the ledger's deaths --------------------------------------------------------------------- */
 
 static void load_prices(struct simulator *sim)
 {
@@ -426,8 +422,7 @@ static void cut_power(struct simulator *sim)
     start_ledger(sim, true);
 }
 
-/* ---- what people do
- * --------------------------------------------------------------------------- */
+/* ---- what people do -------------------------------------------------------------------------- */
 
 static void buy_credit(struct simulator *sim)
 {
@@ -457,8 +452,7 @@ static void advance(struct simulator *sim, uint64_t ns)
     step(sim, &(struct core_event){.type = EVENT_TICK});
 }
 
-/* ---- a run
- * ------------------------------------------------------------------------------------ */
+/* ---- a run ----------------------------------------------------------------------------------- */
 
 static void act(struct simulator *sim, enum sim_act what)
 {

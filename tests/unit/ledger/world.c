@@ -52,7 +52,14 @@ static void load_prices(struct world *world)
 
 void world_init(struct world *world)
 {
-    *world = (struct world){.now = {.wall = {START_NS}, .boot_ns = (uint64_t)1000000000}};
+    world_init_with(world, &model_book, NULL);
+}
+
+void world_init_with(struct world *world, const struct book *book, void *context)
+{
+    *world = (struct world){.now = {.wall = {START_NS}, .boot_ns = (uint64_t)1000000000},
+                            .book = book,
+                            .book_context = context};
     world->settings = (struct core_settings){
         .leases_max = 256,
         .callers_max = 128,
@@ -61,12 +68,12 @@ void world_init(struct world *world)
         .streams_max = 16,
         .cell = 1,
         .incarnation = 1,
-        .epoch = 1,
         .strict = true,
         .lease_window_ns = 5000000000,
         .lease_idle_ns = 60000000000,
     };
     model_init(&world->model);
+    world->settings.epoch = book->begin_epoch(world);
     buffer_init(&world->records, DISK_MAX);
     buffer_init(&world->disk, DISK_MAX);
     world->out =
@@ -86,8 +93,7 @@ void world_free(struct world *world)
     buffer_free(&world->disk);
 }
 
-/* ---- steps
- * ------------------------------------------------------------------------------------ */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 void world_step_only(struct world *world, const struct core_event *event)
 {
@@ -107,7 +113,7 @@ void world_sync(struct world *world)
     world->synced_seq = core_view(world->core).seq_last;
     struct core_event event = {.type = EVENT_JOURNAL,
                                .journal = {.synced = world->synced_seq,
-                                           .posted = world->model.cursor,
+                                           .posted = world->book->cursor(world),
                                            .room = UINT64_MAX}};
     world_step_only(world, &event);
 }
@@ -119,14 +125,13 @@ static void answer(struct world *world, const struct world_question *question)
     struct core_event event = {0};
     switch (question->type) {
     case ACTION_LOAD_CALLER:
-        model_answer_caller(&world->model, &question->stored, &caller);
+        world->book->answer_caller(world, &question->stored, &caller);
         if (world->database_down) caller.error = ERROR_DATABASE;
         event = (struct core_event){.type = EVENT_CALLER, .caller = &caller};
         break;
     case ACTION_LEASE:
         lease = (struct lease_answer){.org = question->lease.org, .failed = true};
-        if (!world->database_down)
-            model_answer_lease(&world->model, world->settings.epoch, &question->lease, &lease);
+        if (!world->database_down) world->book->answer_lease(world, &question->lease, &lease);
         event = (struct core_event){.type = EVENT_LEASE, .lease = &lease};
         break;
     default: event = (struct core_event){.type = EVENT_PRICES}; break;
@@ -172,13 +177,13 @@ void world_post(struct world *world)
         size_t taken;
         status done = record_next(bytes, &record, &taken);
         assert(status_ok(done));
-        if (record.seq > world->model.cursor) model_post(&world->model, &record);
+        if (record.seq > world->book->cursor(world)) world->book->post(world, &record);
         bytes = slice_from(bytes, taken);
     }
+    world->book->posted(world);
 }
 
-/* ---- the edge
- * --------------------------------------------------------------------------------- */
+/* ---- the edge -------------------------------------------------------------------------------- */
 
 struct message_held world_hold(struct world *world, int64_t key, const struct message_hold *message)
 {
@@ -250,8 +255,7 @@ void world_connect(struct world *world, const uint64_t *holds, size_t count)
                           .type = EVENT_HOLDS_OPEN, .link = world->link, .holds_open = &open});
 }
 
-/* ---- crashes
- * ---------------------------------------------------------------------------------- */
+/* ---- crashes --------------------------------------------------------------------------------- */
 
 static void replay(struct world *world)
 {
@@ -276,12 +280,12 @@ void world_crash(struct world *world, size_t keep)
     if (keep < world->disk.len) world->disk.len = keep;
     world->question_count = 0;
     core_free(&world->core);
-    world->settings.epoch = ++world->model.epoch;
+    world->settings.epoch = world->book->begin_epoch(world);
     world->core = core_new(&world->settings);
     replay(world);
     world->synced_len = world->disk.len;
     world_post(world);
-    model_move(&world->model, world->core);
+    world->book->move(world);
     load_prices(world);
     world_sync(world);
 }

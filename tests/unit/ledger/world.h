@@ -13,6 +13,28 @@
  * so that any amount can be settled exactly. */
 #define WORLD_PRICE         1
 
+struct world;
+
+/* Who plays PostgreSQL: the model, or PostgreSQL itself. */
+enum book_figure { BOOK_PAID, BOOK_PROMO, BOOK_ESCROW, BOOK_OWED };
+struct book {
+    void (*answer_caller)(struct world *world, const struct key_hash *stored,
+                          struct caller_answer *answer);
+    void (*answer_lease)(struct world *world, const struct lease_request *request,
+                         struct lease_answer *answer);
+    uint64_t (*begin_epoch)(struct world *world);
+    void (*move)(struct world *world); /* leases of older epochs */
+    void (*post)(struct world *world, const struct record *record);
+    void (*posted)(struct world *world); /* after the last record of a run */
+    uint64_t (*cursor)(struct world *world);
+    void (*credit)(struct world *world, int64_t org, int64_t nano, bool promo);
+    void (*freeze)(struct world *world, int64_t org, bool frozen);
+    void (*key)(struct world *world, const struct model_key *key); /* is new, or changed */
+    int64_t (*figure)(struct world *world, int64_t org, enum book_figure figure);
+    int64_t (*spent)(struct world *world, int64_t org, int64_t meter, int64_t period);
+};
+extern const struct book model_book;
+
 struct world_question {
     enum core_action_type type;
     struct key_hash stored;
@@ -23,7 +45,9 @@ struct world {
     struct core_settings settings;
     struct core *core;
     struct prices *prices;
-    struct model_database model;
+    struct model_database model; /* keys always; the rest when the model is the book */
+    const struct book *book;
+    void *book_context;
     struct core_now now;
     struct buffer records; /* of the step */
     struct buffer disk;
@@ -42,6 +66,7 @@ struct world {
 };
 
 void world_init(struct world *world);
+void world_init_with(struct world *world, const struct book *book, void *context);
 void world_free(struct world *world);
 
 /* One event, everything that follows from it, and a sync. */

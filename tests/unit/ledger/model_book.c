@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The model database as the book of a world. */
+#include "tests/unit/ledger/world.h"
+
+static void answer_caller(struct world *world, const struct key_hash *stored,
+                          struct caller_answer *answer)
+{
+    model_answer_caller(&world->model, stored, answer);
+}
+
+static void answer_lease(struct world *world, const struct lease_request *request,
+                         struct lease_answer *answer)
+{
+    model_answer_lease(&world->model, world->settings.epoch, request, answer);
+}
+
+static uint64_t begin_epoch(struct world *world)
+{
+    return ++world->model.epoch;
+}
+
+static void move(struct world *world)
+{
+    model_move(&world->model, world->core);
+}
+
+static void post(struct world *world, const struct record *record)
+{
+    model_post(&world->model, record);
+}
+
+static void posted(struct world *world)
+{
+    (void)world;
+}
+
+static uint64_t cursor(struct world *world)
+{
+    return world->model.cursor;
+}
+
+static void credit(struct world *world, int64_t org, int64_t nano, bool promo)
+{
+    struct model_org *account = model_org(&world->model, org);
+    if (promo)
+        account->promo += nano;
+    else
+        account->paid += nano;
+}
+
+static void freeze(struct world *world, int64_t org, bool frozen)
+{
+    model_org(&world->model, org)->frozen = frozen;
+}
+
+/* The model's keys are the ones that tests change. */
+static void key(struct world *world, const struct model_key *changed)
+{
+    (void)world;
+    (void)changed;
+}
+
+static int64_t figure(struct world *world, int64_t org, enum book_figure figure)
+{
+    const struct model_org *account = model_org(&world->model, org);
+    switch (figure) {
+    case BOOK_PAID: return account->paid;
+    case BOOK_PROMO: return account->promo;
+    case BOOK_ESCROW: return account->escrow;
+    case BOOK_OWED: break;
+    }
+    return account->receivable;
+}
+
+static int64_t spent(struct world *world, int64_t org, int64_t meter, int64_t period)
+{
+    return model_period(&world->model, org, meter, period)->spent;
+}
+
+const struct book model_book = {
+    .answer_caller = answer_caller,
+    .answer_lease = answer_lease,
+    .begin_epoch = begin_epoch,
+    .move = move,
+    .post = post,
+    .posted = posted,
+    .cursor = cursor,
+    .credit = credit,
+    .freeze = freeze,
+    .key = key,
+    .figure = figure,
+    .spent = spent,
+};

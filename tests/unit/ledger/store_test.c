@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ledger's SQL against a real PostgreSQL with the real schema and grants: the same tables as in
+ * memory, and single calls that no table can say: repeats, fences, poison records. schema/audit.sql
+ * finds nothing after each. */
+#include "tests/unit/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "services/ledger/poster.h"
+#include "services/ledger/store.h"
+#include "shared/log.h"
+#include "tests/unit/ledger/sql_book.h"
+#include "tests/unit/ledger/tables.h"
+
+#define DOLLAR   ((int64_t)1000000000)
+#define CENT     ((int64_t)10000000)
+
+/* The tables' days need not be the server's; and one of them ends in a debt on purpose. */
+#define EXPECTED "default_partition_is_empty receivable_is_zero"
+
+static struct sql_book *sql;
+
+static int set_up(void **state)
+{
+    (void)state;
+    log_init("store_test", LOG_LEVEL_ERROR);
+    sql = sql_book_new();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    sql_book_free(&sql);
+    return 0;
+}
+
+static int run_one(const char *path)
+{
+    static struct run run;
+    run = (struct run){0};
+    sql_book_clear(sql);
+    world_init_with(&run.world, &sql_book, sql);
+    int failures = tables_run(&run, path);
+    world_sync(&run.world);
+    world_post(&run.world);
+    failures += sql_book_audit(sql, EXPECTED);
+    world_free(&run.world);
+    return failures;
+}
+
+TEST(every_table_holds_in_postgresql_too_and_the_audit_finds_nothing)
+{
+    assert_int_equal(tables_run_all(run_one), 0);
+}
+
+/* ---- leases ------------------------------------------------------------------------------------- */
+
+static void begin(struct world *world, int64_t nano)
+{
+    sql_book_clear(sql);
+    world_init_with(world, &sql_book, sql);
+    sql_book.credit(world, 1, nano, false);
+    sql_book.key(world, model_add_key(&world->model, 1, 1));
+}
+
+static struct lease_request request_of(int64_t need, int64_t want, int64_t returned)
+{
+    return (struct lease_request){
+        .org = 1, .count = 1, .items = {{.need = {need}, .want = {want}, .returned = {returned}}}};
+}
+
+TEST(a_return_that_is_repeated_gives_back_once)
+{
+    struct world world;
+    struct lease_answer answer;
+    begin(&world, DOLLAR);
+    struct store_cell cell = {1, world.settings.epoch};
+    struct lease_request grant = request_of(60 * CENT, 0, 0);
+    assert_ok(store_lease(sql_book_db(sql), &cell, &grant, &answer));
+    assert_int_equal(answer.items[0].granted.nano, 60 * CENT);
+    assert_int_equal(answer.items[0].available.nano, 40 * CENT);
+    struct lease_request back = request_of(0, 0, 25 * CENT);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(store_lease(sql_book_db(sql), &cell, &back, &answer));
+        assert_int_equal(answer.items[0].returned.nano, 25 * CENT);
+        assert_int_equal(answer.items[0].granted.nano, 60 * CENT);
+    }
+    assert_int_equal(sql_book.figure(&world, 1, BOOK_PAID), 65 * CENT);
+    assert_int_equal(sql_book.figure(&world, 1, BOOK_ESCROW), 35 * CENT);
+    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
+    world_free(&world);
+}
+
+TEST(more_than_there_is_is_never_granted)
+{
+    struct world world;
+    struct lease_answer answer;
+    begin(&world, DOLLAR);
+    struct store_cell cell = {1, world.settings.epoch};
+    struct lease_request grant = request_of(5 * DOLLAR, 0, 0);
+    assert_ok(store_lease(sql_book_db(sql), &cell, &grant, &answer));
+    assert_int_equal(answer.items[0].granted.nano, DOLLAR);
+    assert_int_equal(answer.items[0].available.nano, 0);
+    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
+    world_free(&world);
+}
+
+TEST(what_is_wanted_ahead_of_need_takes_at_most_half)
+{
+    struct world world;
+    struct lease_answer answer;
+    begin(&world, DOLLAR);
+    struct store_cell cell = {1, world.settings.epoch};
+    struct lease_request grant = request_of(0, 5 * DOLLAR, 0);
+    assert_ok(store_lease(sql_book_db(sql), &cell, &grant, &answer));
+    assert_int_equal(answer.items[0].granted.nano, 50 * CENT);
+    world_free(&world);
+}
+
+TEST(a_ledger_of_an_older_epoch_gets_no_more_to_spend)
+{
+    struct world world;
+    struct lease_answer answer;
+    uint64_t newer;
+    begin(&world, DOLLAR);
+    struct store_cell cell = {1, world.settings.epoch};
+    assert_ok(store_begin_cell(sql_book_db(sql), 1, &newer));
+    struct lease_request grant = request_of(CENT, 0, 0);
+    assert_fails(store_lease(sql_book_db(sql), &cell, &grant, &answer), CONFLICT);
+    assert_int_equal(sql_book.figure(&world, 1, BOOK_ESCROW), 0);
+    world_free(&world);
+}
+
+/* ---- posting ------------------------------------------------------------------------------------ */
+
+static struct message_hold hold_of(int64_t nano)
+{
+    return (struct message_hold){
+        .caller_version = 1, .fixed = {nano}, .price_ids = {1, {WORLD_PRICE}}};
+}
+
+/* Three settled requests of 10, 20 and 30 cents, synced and not posted. */
+static void settle_three(struct world *world)
+{
+    for (int64_t i = 1; i <= 3; i++) {
+        struct message_hold message = hold_of(40 * CENT);
+        struct message_held held = world_hold(world, 1, &message);
+        assert_int_equal(held.error, ERROR_NONE);
+        assert_int_equal(world_settle(world, 0, held.hold, i * 10 * CENT), i * 10 * CENT);
+    }
+}
+
+static void gather(struct world *world, struct posting *posting, struct arena *arena)
+{
+    *posting = (struct posting){
+        .cell = 1, .incarnation = sql_book_incarnation(sql), .hold_first = 1, .hold_floor = 1};
+    posting_begin(posting, arena, 16);
+    slice bytes = buffer_slice(&world->disk);
+    while (bytes.len > 0) {
+        struct record record;
+        size_t taken;
+        assert_ok(record_next(bytes, &record, &taken));
+        assert_ok(posting_add(posting, &record));
+        bytes = slice_from(bytes, taken);
+    }
+}
+
+TEST(a_batch_that_is_posted_twice_is_booked_once)
+{
+    struct world world;
+    struct posting posting;
+    struct arena arena;
+    arena_init(&arena, (size_t)16 << 20);
+    begin(&world, 10 * DOLLAR);
+    settle_three(&world);
+    gather(&world, &posting, &arena);
+    assert_ok(store_post(sql_book_db(sql), &posting));
+    gather(&world, &posting, &arena);
+    assert_fails(store_post(sql_book_db(sql), &posting), CONFLICT);
+    assert_int_equal(sql_book_number(sql, "select sum(charge) from generation"), 60 * CENT);
+    assert_int_equal(sql_book_number(sql, "select count(*) from generation"), 3);
+    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
+    arena_free(&arena);
+    world_free(&world);
+}
+
+TEST(the_link_of_a_batch_is_what_anybody_can_compute_from_its_rows)
+{
+    struct world world;
+    struct posting posting;
+    struct arena arena;
+    arena_init(&arena, (size_t)16 << 20);
+    begin(&world, 10 * DOLLAR);
+    settle_three(&world);
+    gather(&world, &posting, &arena);
+    assert_ok(store_post(sql_book_db(sql), &posting));
+    /* The audit recomputes the chain; a root that is touched must break it. */
+    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
+    sql_book_run(sql, "alter table batch disable trigger batch_is_final;"
+                      "update batch set root = sha256('x');"
+                      "alter table batch enable trigger batch_is_final");
+    assert_int_not_equal(sql_book_audit(sql, EXPECTED), 0);
+    arena_free(&arena);
+    world_free(&world);
+}
+
+/* ---- poison ------------------------------------------------------------------------------------- */
+
+static void nothing_posted(void *context, uint64_t seq)
+{
+    (void)context;
+    (void)seq;
+}
+
+/* Writes the world's records to a segment and lets the real poster post them. */
+static void post_from_disk(struct world *world)
+{
+    char directory[] = "/tmp/bourse-poison-XXXXXX";
+    char path[JOURNAL_PATH_MAX];
+    assert_non_null(mkdtemp(directory));
+    struct segment_head head = {.cell = 1,
+                                .incarnation = sql_book_incarnation(sql),
+                                .number = 1,
+                                .first_seq = 1,
+                                .next_hold = 1};
+    struct buffer bytes;
+    buffer_init(&bytes, (size_t)1 << 20);
+    segment_head_append(&bytes, &head);
+    buffer_append(&bytes, buffer_slice(&world->disk));
+    assert_ok(journal_file_path(directory, head.incarnation, 1, path));
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes.data, 1, bytes.len, file), bytes.len);
+    assert_int_equal(fclose(file), 0);
+    struct poster *poster = NULL;
+    struct poster_settings settings = {.directory = directory,
+                                       .database = sql_book_connection(sql),
+                                       .cell = 1,
+                                       .incarnation = head.incarnation,
+                                       .number = 1,
+                                       .stream = {.hold_floor = 1},
+                                       .batch_max = 16,
+                                       .interval_ms = 1,
+                                       .posted = nothing_posted};
+    assert_ok(poster_new(&settings, &poster));
+    assert_ok(poster_catch_up(poster, core_view(world->core).seq_last));
+    poster_free(&poster);
+    assert_int_equal(remove(path) | remove(directory), 0);
+    buffer_free(&bytes);
+}
+
+TEST(a_record_whose_lease_is_gone_is_paid_late_and_its_neighbours_as_usual)
+{
+    struct world world;
+    begin(&world, 10 * DOLLAR);
+    settle_three(&world);
+    /* As if somebody had taken back what the third settled from: granted just covers 10 + 20 cents. */
+    int64_t left = sql_book_number(sql, "select sum(granted - 300000000) from lease");
+    char text[512];
+    (void)snprintf(
+        text, sizeof(text),
+        "update lease set returned = %lld;"
+        "update account set debits = debits + %lld where kind = 3;"
+        "update account set credits = credits + %lld where kind = 1;"
+        "insert into transfer (org, debit_kind, credit_kind, cell, amount, code, reference) "
+        "values (1, 3, 1, 1, %lld, 'lease_return', 'test')",
+        (long long)left, (long long)left, (long long)left, (long long)left);
+    sql_book_run(sql, text);
+    post_from_disk(&world);
+    assert_int_equal(sql_book_number(sql, "select count(*) from generation"), 3);
+    assert_int_equal(
+        sql_book_number(sql, "select sum(amount) from transfer where code = 'settle_late'"),
+        30 * CENT);
+    assert_int_equal(sql_book_number(sql, "select sum(amount) from transfer where code = 'settle'"),
+                     30 * CENT);
+    assert_int_equal(sql_book.figure(&world, 1, BOOK_PAID), 940 * CENT);
+    assert_int_equal(sql_book_number(sql, "select count(*) from suspense"), 0);
+    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
+    world_free(&world);
+}
+
+TEST(a_record_that_no_path_can_post_waits_in_suspense_and_its_neighbours_do_not)
+{
+    struct world world;
+    begin(&world, 10 * DOLLAR);
+    settle_three(&world);
+    /* The row of the second is there already: a rule that neither way can get past. */
+    sql_book_run(sql,
+                 "alter table generation add constraint test_poison check (charge <> 200000000)");
+    post_from_disk(&world);
+    sql_book_run(sql, "alter table generation drop constraint test_poison");
+    assert_int_equal(sql_book_number(sql, "select count(*) from generation"), 2);
+    assert_int_equal(sql_book_number(sql, "select sum(charge) from generation"), 40 * CENT);
+    assert_int_equal(sql_book_number(sql, "select count(*) from suspense where sqlstate = '23514'"),
+                     1);
+    assert_int_equal(sql_book_number(sql, "select last_seq from stream"),
+                     (int64_t)core_view(world.core).seq_last);
+    /* The audit reports it, and nothing else. */
+    assert_int_equal(sql_book_audit(sql, EXPECTED " suspense_is_empty"), 0);
+    assert_int_equal(sql_book_audit(sql, EXPECTED), 1);
+    world_free(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_table_holds_in_postgresql_too_and_the_audit_finds_nothing),
+        cmocka_unit_test(a_return_that_is_repeated_gives_back_once),
+        cmocka_unit_test(more_than_there_is_is_never_granted),
+        cmocka_unit_test(what_is_wanted_ahead_of_need_takes_at_most_half),
+        cmocka_unit_test(a_ledger_of_an_older_epoch_gets_no_more_to_spend),
+        cmocka_unit_test(a_batch_that_is_posted_twice_is_booked_once),
+        cmocka_unit_test(the_link_of_a_batch_is_what_anybody_can_compute_from_its_rows),
+        cmocka_unit_test(a_record_whose_lease_is_gone_is_paid_late_and_its_neighbours_as_usual),
+        cmocka_unit_test(
+            a_record_that_no_path_can_post_waits_in_suspense_and_its_neighbours_do_not),
+    };
+    return cmocka_run_group_tests_name("ledger store", tests, set_up, tear_down);
+}
