@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Migrations are run as they lie in schema/, in order, by the superuser, so that what is tested is what
- * is shipped. */
+/* Migrations are run as they lie in schema/, in order, by the superuser, so that what is tested is
+ * what is shipped. */
 #include "tests/unit/ledger/sql_book.h"
 
 #include <assert.h>
@@ -31,7 +31,8 @@ struct sql_book {
     uint64_t hold_floor;
 };
 
-/* ---- plain SQL ---------------------------------------------------------------------------------- */
+/* ---- plain SQL
+ * ---------------------------------------------------------------------------------- */
 
 static PGresult *ask(PGconn *pg, const char *sql)
 {
@@ -82,7 +83,8 @@ static void run_file(struct sql_book *sql, const char *path)
     free(text);
 }
 
-/* ---- life --------------------------------------------------------------------------------------- */
+/* ---- life
+ * --------------------------------------------------------------------------------------- */
 
 static void apply_schema(struct sql_book *sql)
 {
@@ -123,7 +125,8 @@ void sql_book_free(struct sql_book **pointer)
     free(sql);
 }
 
-/* Price 1 is the world's: a nano-dollar per prompt token, a tenth of a cent per completion token. */
+/* Price 1 is the world's: a nano-dollar per prompt token, a tenth of a cent per completion
+ * token. */
 void sql_book_clear(struct sql_book *sql)
 {
     sql_book_run(sql, "truncate org, workspace, api_key, key_place, account, transfer, meter, "
@@ -162,7 +165,8 @@ const char *sql_book_connection(const struct sql_book *sql)
     return sql->database.connection;
 }
 
-/* ---- what the ledger does ----------------------------------------------------------------------- */
+/* ---- what the ledger does
+ * ----------------------------------------------------------------------- */
 
 static void answer_caller(struct world *world, const struct key_hash *stored,
                           struct caller_answer *answer)
@@ -216,7 +220,8 @@ static void move(struct world *world)
     assert(status_ok(done));
 }
 
-/* ---- posting ------------------------------------------------------------------------------------ */
+/* ---- posting
+ * ------------------------------------------------------------------------------------ */
 
 static void post_gathered(struct sql_book *sql)
 {
@@ -259,7 +264,8 @@ static uint64_t cursor(struct world *world)
     return sql->gathering ? sql->posting.hi : sql->cursor;
 }
 
-/* ---- what people do ----------------------------------------------------------------------------- */
+/* ---- what people do
+ * ----------------------------------------------------------------------------- */
 
 static void make_org(struct sql_book *sql, int64_t org)
 {
@@ -349,7 +355,8 @@ static void key(struct world *world, const struct model_key *model)
     sql_book_run(sql, text);
 }
 
-/* ---- what is looked at -------------------------------------------------------------------------- */
+/* ---- what is looked at
+ * -------------------------------------------------------------------------- */
 
 static int64_t figure(struct world *world, int64_t org, enum book_figure figure)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PostgreSQL as the book of a world: a private server with the real schema, roles and statements. What
- * the ledger does goes through its own store*.c as its own role; what people do, and every look at the
- * books, goes through plain SQL of the superuser. */
+/* PostgreSQL as the book of a world: a private server with the real schema, roles and statements.
+ * What the ledger does goes through its own store*.c as its own role; what people do, and every
+ * look at the books, goes through plain SQL of the superuser. */
 #pragma once
 
 #include "tests/unit/ledger/world.h"
@@ -14,8 +14,8 @@ void sql_book_free(struct sql_book **sql);
 void sql_book_clear(struct sql_book *sql);
 extern const struct book sql_book; /* with a struct sql_book as the context */
 
-/* Rows of schema/audit.sql that are no part of the story: printed, counted. Rules named in `expected`
- * (separated by spaces) are left out. */
+/* Rows of schema/audit.sql that are no part of the story: printed, counted. Rules named in
+ * `expected` (separated by spaces) are left out. */
 int sql_book_audit(struct sql_book *sql, const char *expected);
 /* One figure of a query. */
 int64_t sql_book_number(struct sql_book *sql, const char *query);

@@ -55,7 +55,8 @@ TEST(every_table_holds_in_postgresql_too_and_the_audit_finds_nothing)
     assert_int_equal(tables_run_all(run_one), 0);
 }
 
-/* ---- leases ------------------------------------------------------------------------------------- */
+/* ---- leases
+ * ------------------------------------------------------------------------------------- */
 
 static void begin(struct world *world, int64_t nano)
 {
@@ -133,7 +134,8 @@ TEST(a_ledger_of_an_older_epoch_gets_no_more_to_spend)
     world_free(&world);
 }
 
-/* ---- posting ------------------------------------------------------------------------------------ */
+/* ---- posting
+ * ------------------------------------------------------------------------------------ */
 
 static struct message_hold hold_of(int64_t nano)
 {
@@ -206,7 +208,8 @@ TEST(the_link_of_a_batch_is_what_anybody_can_compute_from_its_rows)
     world_free(&world);
 }
 
-/* ---- poison ------------------------------------------------------------------------------------- */
+/* ---- poison
+ * ------------------------------------------------------------------------------------- */
 
 static void nothing_posted(void *context, uint64_t seq)
 {
@@ -256,7 +259,8 @@ TEST(a_record_whose_lease_is_gone_is_paid_late_and_its_neighbours_as_usual)
     struct world world;
     begin(&world, 10 * DOLLAR);
     settle_three(&world);
-    /* As if somebody had taken back what the third settled from: granted just covers 10 + 20 cents. */
+    /* As if somebody had taken back what the third settled from: granted just covers 10 + 20
+     * cents. */
     int64_t left = sql_book_number(sql, "select sum(granted - 300000000) from lease");
     char text[512];
     (void)snprintf(

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The runner of *.table files: the rules of money as lines an accountant can read. One world per file;
- * each line is a statement or a check, and its result is compared with what stands behind the arrow, or
- * at the end of a check. */
+/* The runner of *.table files: the rules of money as lines an accountant can read. One world per
+ * file; each line is a statement or a check, and its result is compared with what stands behind the
+ * arrow, or at the end of a check. */
 #pragma once
 
 #include "tests/unit/ledger/world.h"
