@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The only place that includes libh2o's header. Without H2O_USE_LIBUV=0 its structures get another layout than the evloop
- * library was built with, and everything compiles, links and corrupts memory: hence the assertion. */
+/* The only place that includes libh2o's header. Without H2O_USE_LIBUV=0 its structures get another
+ * layout than the evloop library was built with, and everything compiles, links and corrupts
+ * memory: hence the assertion. */
 #pragma once
 
 #ifndef H2O_USE_LIBUV

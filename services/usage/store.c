@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See the header. A correction row adds its charge to the first row's; everything else is told by the first. */
+/* See the header. A correction row adds its charge to the first row's; everything else is told by
+ * the first. */
 #include "services/usage/store.h"
 
 /* Columns of the statement find_generation. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The usage service's reads: rows of generations as a struct. The only file of the service that knows SQL. */
+/* The usage service's reads: rows of generations as a struct. The only file of the service that
+ * knows SQL. */
 #pragma once
 
 #include "shared/arena.h"

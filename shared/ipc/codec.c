@@ -21,10 +21,10 @@ static void put_attempt(struct buffer *out, const struct attempt_fact *attempt);
 static void get_attempt(struct codec_reader *in, struct attempt_fact *attempt);
 
 /* The plain integers differ in nothing but their type. */
-#define CODEC_INTEGER(kind)                                             \
-    void codec_get_##kind(struct codec_reader *in, kind_##kind *value)  \
-    {                                                                   \
-        *value = (kind_##kind)get_integer(in, sizeof(*value));          \
+#define CODEC_INTEGER(kind)                                            \
+    void codec_get_##kind(struct codec_reader *in, kind_##kind *value) \
+    {                                                                  \
+        *value = (kind_##kind)get_integer(in, sizeof(*value));         \
     }
 CODEC_INTEGER(u8)
 CODEC_INTEGER(u16)
@@ -139,7 +139,8 @@ void codec_put_usage(struct buffer *out, const kind_usage *value)
 {
     for (size_t i = 0; i < BILLING_CLASS_COUNT; i++) {
         uint32_t units = value->units[i];
-        codec_put_integer(out, units > BILLING_UNITS_MAX ? BILLING_UNITS_MAX : units, sizeof(units));
+        codec_put_integer(out, units > BILLING_UNITS_MAX ? BILLING_UNITS_MAX : units,
+                          sizeof(units));
     }
 }
 

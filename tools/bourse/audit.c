@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bourse audit: runs the checks of schema/audit.sql as the reading role. Every row that comes back is a violation. */
+/* bourse audit: runs the checks of schema/audit.sql as the reading role. Every row that comes back
+ * is a violation. */
 #include <libpq-fe.h>
 #include <limits.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The operator's command line as a table: what `bourse NOUN VERB` takes, which control-plane route it calls, and how a person
- * sees the answer. commands.c holds the rows; run.c is the one way they are carried out. */
+/* The operator's command line as a table: what `bourse NOUN VERB` takes, which control-plane route
+ * it calls, and how a person sees the answer. commands.c holds the rows; run.c is the one way they
+ * are carried out. */
 #pragma once
 
 #include "shared/arena.h"
@@ -37,8 +38,8 @@ struct command {
     const char *columns[COLUMNS_MAX]; /* of a list, for people */
     bool body_is_file;                /* the positional argument's content is the body */
     bool moves_money;                 /* an Idempotency-Key is made */
-    const char *
-        lift; /* --json prints this object of the answer instead of the whole: "data", or "key" (see print.c) */
+    const char *lift; /* --json prints this object of the answer instead of the whole: "data", or
+                         "key" (see print.c) */
     int (*special)(const struct command *command, int argc, char **argv);
     struct option options[OPTIONS_MAX];
 };

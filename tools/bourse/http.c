@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* libcurl over a Unix socket. The working directory is the instance's, because a socket's path holds 107 bytes. */
+/* libcurl over a Unix socket. The working directory is the instance's, because a socket's path
+ * holds 107 bytes. */
 #include "tools/bourse/http.h"
 
 #include <curl/curl.h>
@@ -17,10 +18,10 @@ status http_enter_instance(void)
     const char *var = getenv("BOURSE_VAR");
     if (var == NULL || var[0] == '\0') var = "var";
     if (chdir(var) == 0 && access("run", X_OK) == 0) return OK;
-    fprintf(
-        stderr,
-        "bourse: there is no instance in %s. Start one with `make up`, or set BOURSE_VAR to its directory.\n",
-        var);
+    fprintf(stderr,
+            "bourse: there is no instance in %s. Start one with `make up`, or set BOURSE_VAR "
+            "to its directory.\n",
+            var);
     return FAIL(NOT_FOUND);
 }
 
@@ -73,8 +74,8 @@ status http_ask(const struct http_request *request, struct buffer *answer, long 
     if (result == CURLE_OK) return OK;
     fprintf(stderr, "bourse: the %s does not answer on its operator socket (%s).\n",
             request->service, curl_easy_strerror(result));
-    fprintf(
-        stderr,
-        "bourse: is the instance running (`make up`), and are you root or the user that started it?\n");
+    fprintf(stderr,
+            "bourse: is the instance running (`make up`), and are you root or the user that "
+            "started it?\n");
     return FAIL(IO);
 }

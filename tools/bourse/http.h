@@ -12,7 +12,8 @@ struct http_request {
     bool idempotent_key; /* send a fresh Idempotency-Key */
 };
 
-/* BOURSE_VAR or "var"; every command works from there. Prints what to do and fails when there is none. */
+/* BOURSE_VAR or "var"; every command works from there. Prints what to do and fails when there is
+ * none. */
 status http_enter_instance(void);
 /* answer is initialised by the caller. Prints what to do when nobody answers. */
 status http_ask(const struct http_request *request, struct buffer *answer, long *http_status);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bourse, the operator's command line. Changes things only through the services' operator sockets, never by SQL. */
+/* bourse, the operator's command line. Changes things only through the services' operator sockets,
+ * never by SQL. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -32,8 +33,8 @@ void command_help(const struct command *command)
         }
         return;
     }
-    printf(
-        "bourse: the operator's command line of a running instance (found by BOURSE_VAR, default var)\n\n");
+    printf("bourse: the operator's command line of a running instance (found by BOURSE_VAR, "
+           "default var)\n\n");
     for (size_t i = 0; i < command_count; i++) {
         printf("  ");
         print_usage(&commands[i]);

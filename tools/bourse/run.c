@@ -155,7 +155,8 @@ static status write_body(const struct command *command, const struct arguments *
     return buffer_finish(body);
 }
 
-/* Everything but unreserved characters is percent-encoded, so a value can never become another parameter or path. */
+/* Everything but unreserved characters is percent-encoded, so a value can never become another
+ * parameter or path. */
 static void append_encoded(struct buffer *out, slice text)
 {
     for (size_t i = 0; i < text.len; i++) {
@@ -252,7 +253,8 @@ int command_run(const struct command *command, int argc, char **argv)
     return code;
 }
 
-/* Two steps of the manual method in one: the customer's purchase, then the operator's confirmation. */
+/* Two steps of the manual method in one: the customer's purchase, then the operator's confirmation.
+ */
 static int confirm(const struct http_request *confirmation, const struct command *command,
                    bool json)
 {

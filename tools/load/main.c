@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* load: so many connections ask the same thing again and again; says how long it took, as JSON. Every answer is read to its end and
- * counted: an answer that is not whole (no [DONE] in a stream, no 200) is an error, never a fast success. */
+/* load: so many connections ask the same thing again and again; says how long it took, as JSON.
+ * Every answer is read to its end and counted: an answer that is not whole (no [DONE] in a stream,
+ * no 200) is an error, never a fast success. */
 #include <arpa/inet.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -152,10 +153,11 @@ static void ask(struct user *user)
 
 static void usage(void)
 {
-    printf(
-        "load --port N --path /… --body FILE [--host 127.0.0.1] [--connections 16] [--requests 1000] [--warmup 100]\n"
-        "     [--header 'name: value']… [--stream]\n"
-        "Prints {\"requests\",\"errors\",\"elapsed_us\",\"chunks\",\"bytes\",\"first_us\":{…},\"whole_us\":{…}}.\n");
+    printf("load --port N --path /… --body FILE [--host 127.0.0.1] [--connections 16]\n"
+           "     [--requests 1000] [--warmup 100]\n"
+           "     [--header 'name: value']… [--stream]\n"
+           "Prints {\"requests\",\"errors\",\"elapsed_us\",\"chunks\",\"bytes\",\"first_us\":{…},"
+           "\"whole_us\":{…}}.\n");
 }
 
 static bool read_body(const char *path, struct buffer *body)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plans and writes answers of the openai dialect. Everything is a function of the request, so a check can work out by hand what
- * must be billed: prompt tokens are a quarter of the text's bytes, rounded up. */
+/* Plans and writes answers of the openai dialect. Everything is a function of the request, so a
+ * check can work out by hand what must be billed: prompt tokens are a quarter of the text's bytes,
+ * rounded up. */
 #include "tools/simprovider/answer.h"
 
 #define TOKENS_DEFAULT  12

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a simulated provider answers: planned from the request once, then written whole or chunk by chunk in the openai dialect.
- * Words of the last user message steer it: sim:tokens=100 sim:chunk_ms=5 sim:first_ms=50 sim:reasoning=10 sim:cached=8
- * sim:bytes=20 (per token) sim:tool=1 */
+/* What a simulated provider answers: planned from the request once, then written whole or chunk by
+ * chunk in the openai dialect. Words of the last user message steer it: sim:tokens=100
+ * sim:chunk_ms=5 sim:first_ms=50 sim:reasoning=10 sim:cached=8 sim:bytes=20 (per token) sim:tool=1
+ */
 #pragma once
 
 #include "shared/json/read.h"
@@ -31,7 +32,8 @@ status answer_plan(struct json_value request, struct plan *plan, slice *problem)
 /* The whole non-streamed body. */
 void answer_write_body(const struct plan *plan, enum fault_usage usage, struct buffer *out);
 
-/* Chunks: reasoning tokens, text tokens (or one tool call), the finish chunk, the usage chunk if asked for, [DONE]. */
+/* Chunks: reasoning tokens, text tokens (or one tool call), the finish chunk, the usage chunk if
+ * asked for, [DONE]. */
 uint32_t answer_chunk_count(const struct plan *plan, enum fault_usage usage);
 /* Appends chunk i as a server-sent event; answers how many tokens it carries. */
 uint32_t answer_write_chunk(const struct plan *plan, enum fault_usage usage, uint32_t i,

@@ -34,12 +34,12 @@ static void put_fault(struct sim *sim, h2o_req_t *req, slice provider)
         send_text(req, 200, SLICE("{\"armed\":true}"));
         return;
     }
-    send_text(
-        req, 400,
-        SLICE(
-            "{\"error\":{\"code\":400,\"message\":\"kind must be status, reset, stall, truncate, cut, garbage, "
-            "half, hold, usage (with usage: missing, twice, negative, huge, zero or text), endless or error; "
-            "status 400-599; the other fields are numbers from 0\"}}"));
+    send_text(req, 400,
+              SLICE("{\"error\":{\"code\":400,\"message\":\"kind must be status, reset, stall, "
+                    "truncate, cut, garbage, "
+                    "half, hold, usage (with usage: missing, twice, negative, huge, zero or "
+                    "text), endless or error; "
+                    "status 400-599; the other fields are numbers from 0\"}}"));
 }
 
 static int64_t query_number(h2o_req_t *req, slice name, int64_t otherwise)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Faults on order: PUT /sim/faults/{provider} arms one per provider, DELETE /sim/faults disarms all. */
+/* Faults on order: PUT /sim/faults/{provider} arms one per provider, DELETE /sim/faults disarms
+ * all. */
 #pragma once
 
 #include "shared/json/read.h"

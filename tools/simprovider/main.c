@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The simulated provider: good enough to be every provider of the catalog in trials and tests. Listens on
- * 127.0.0.1:sim_port, answers POST /{provider}/v1/chat/completions, and obeys /sim/… (README.md). */
+/* The simulated provider: good enough to be every provider of the catalog in trials and tests.
+ * Listens on 127.0.0.1:sim_port, answers POST /{provider}/v1/chat/completions, and obeys /sim/…
+ * (README.md). */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>

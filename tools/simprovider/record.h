@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the simulated providers served: an independent truth for checks, kept in a ring of fixed size. */
+/* What the simulated providers served: an independent truth for checks, kept in a ring of fixed
+ * size. */
 #pragma once
 
 #include "shared/json/write.h"
 
-#define RECORD_COUNT     262144 /* the oldest are overwritten; GET /sim/log says how many were lost */
+#define RECORD_COUNT     262144 /* the oldest are overwritten; the log tells how many */
 #define RECORD_TEXT_SIZE 48
 
 enum record_end { RECORD_OPEN, RECORD_BY_SERVER, RECORD_BY_CLIENT, RECORD_BY_FAULT };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One simulated completion: planned, perhaps spoiled by a fault, sent chunk by chunk. The complication: h2o does not watch
- * the client of an HTTP/1 request that is being served, so a silent call looks every SIM_POLL_MS whether it is still there. */
+/* One simulated completion: planned, perhaps spoiled by a fault, sent chunk by chunk. The
+ * complication: h2o does not watch the client of an HTTP/1 request that is being served, so a
+ * silent call looks every SIM_POLL_MS whether it is still there. */
 #include "tools/simprovider/sim.h"
 
 #include <netinet/tcp.h>

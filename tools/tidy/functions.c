@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rules over all files: a function that nobody names, and a body that stands twice. A function is known by its layout: its
- * name stands on a line that begins in the first column, its body between lines that are just { and }. */
+/* Rules over all files: a function that nobody names, and a body that stands twice. A function is
+ * known by its layout: its name stands on a line that begins in the first column, its body between
+ * lines that are just { and }. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

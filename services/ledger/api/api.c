@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of the ledger's routes and what its handlers share. The complication: an operator names the organization in the
- * query, a customer never can. */
+/* The table of the ledger's routes and what its handlers share. The complication: an operator names
+ * the organization in the query, a customer never can. */
 #include "services/ledger/api/api.h"
 
 #include "services/ledger/apply.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ledger's control plane: keys, credits, purchases for customers; organizations and grants for operators. */
+/* The ledger's control plane: keys, credits, purchases for customers; organizations and grants for
+ * operators. */
 #pragma once
 
 #include "shared/config.h"
@@ -8,7 +9,8 @@
 
 struct ledger;
 
-/* Starts the sockets and workers; runs until api_stop. Loads the pepper from secrets/ledger/pepper. */
+/* Starts the sockets and workers; runs until api_stop. Loads the pepper from secrets/ledger/pepper.
+ */
 status api_start(struct ledger *ledger, const struct config *config,
                  struct token_verifier *verifier);
 void api_stop(void);
@@ -20,7 +22,8 @@ struct api {
     struct secret pepper;
 };
 
-/* The organization a request is about: the principal's, or for an operator the query parameter org=org-<number>. */
+/* The organization a request is about: the principal's, or for an operator the query parameter
+ * org=org-<number>. */
 status api_org(struct control_request *request, struct control_response *response, int64_t *org);
 void api_append_org(struct buffer *out, int64_t org); /* org-123 */
 status api_parse_org(slice text, int64_t *org);
@@ -29,10 +32,12 @@ int64_t api_random_id(
 /* offset and limit of the query, within [0, …] and [1, limit_max]. */
 status api_page(struct control_request *request, struct control_response *response,
                 int64_t limit_max, int64_t *offset, int64_t *limit);
-/* Waits for the poster; where that takes too long the answer says as of when it is (X-Bourse-As-Of). */
+/* Waits for the poster; where that takes too long the answer says as of when it is
+ * (X-Bourse-As-Of). */
 void api_await_posted(struct control_request *request, struct control_response *response);
 
-/* Credit moved and is committed: tell the core. A core that is late catches up by itself, so the answer stands. */
+/* Credit moved and is committed: tell the core. A core that is late catches up by itself, so the
+ * answer stands. */
 void api_credit_moved(struct api *api, int64_t org);
 
 /* A column of nanoseconds since 1970 as an ISO time, or null. */

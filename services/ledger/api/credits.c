@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET /api/v1/credits: what was credited and what was used; their difference is the balance at every read. */
+/* GET /api/v1/credits: what was credited and what was used; their difference is the balance at
+ * every read. */
 #include "services/ledger/api/api.h"
 
 #include "services/ledger/apply.h"

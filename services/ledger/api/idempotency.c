@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See the header. Two equal requests at once meet on the primary key of the row: the loser finds the winner's answer. */
+/* See the header. Two equal requests at once meet on the primary key of the row: the loser finds
+ * the winner's answer. */
 #include "services/ledger/api/idempotency.h"
 
 #include <sodium.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See the header. Usage figures are rows of meter_period, one per cadence; the limit stands on one of the four meters. */
+/* See the header. Usage figures are rows of meter_period, one per cadence; the limit stands on one
+ * of the four meters. */
 #include "services/ledger/api/key_rows.h"
 
 #include "services/ledger/api/api.h"

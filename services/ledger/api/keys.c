@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* API keys: made, listed, changed, deleted. The secret is shown once, at creation; the database holds its hash only. Every
- * change is in the core before the answer goes out, so a disabled key stops at its next request. */
+/* API keys: made, listed, changed, deleted. The secret is shown once, at creation; the database
+ * holds its hash only. Every change is in the core before the answer goes out, so a disabled key
+ * stops at its next request. */
 #include "services/ledger/api/api.h"
 #include "services/ledger/api/key_rows.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Double entries made by the control plane. All accounts of a posting are made if absent, locked in the one order, then moved. */
+/* Double entries made by the control plane. All accounts of a posting are made if absent, locked in
+ * the one order, then moved. */
 #pragma once
 
 #include "shared/db.h"

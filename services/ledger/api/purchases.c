@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Buying credits. The fee comes on top by the plan's rule; a purchase is a row first and credit only once it is paid. The `manual`
- * method waits for an operator's word, or is paid at once where the instance says payments_manual = immediate. */
+/* Buying credits. The fee comes on top by the plan's rule; a purchase is a row first and credit
+ * only once it is paid. The `manual` method waits for an operator's word, or is paid at once where
+ * the instance says payments_manual = immediate. */
 #include "services/ledger/api/api.h"
 
 #include "services/ledger/api/idempotency.h"

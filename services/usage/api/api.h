@@ -8,8 +8,8 @@
 
 /* What the handlers get as request->service. */
 struct usage_api {
-    struct secret
-        generation_key; /* 16 bytes; each request schedules its own cipher, for workers share nothing */
+    struct secret generation_key; /* 16 bytes; each request schedules its own cipher, for workers
+                                     share nothing */
 };
 
 status usage_api_start(const struct config *config, struct token_verifier *verifier,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET /api/v1/generation?id=gen-…: what one request cost and why. The id itself says where the row stands. A generation is
- * posted some milliseconds after its answer, so a reader who comes at once is kept waiting a little. */
+/* GET /api/v1/generation?id=gen-…: what one request cost and why. The id itself says where the row
+ * stands. A generation is posted some milliseconds after its answer, so a reader who comes at once
+ * is kept waiting a little. */
 #include <time.h>
 
 #include "services/usage/api/api.h"
