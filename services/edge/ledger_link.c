@@ -34,6 +34,7 @@ struct ledger_link {
     uint32_t reserved;      /* places kept for holds asked for or open */
     uint64_t first;         /* number of the oldest unacknowledged frame */
     uint64_t next;          /* number of the next frame */
+    uint64_t to_send;       /* frames from this number on are not on the present stream yet */
     struct numbered **ring; /* by n modulo ring_size */
     uint32_t ring_size;     /* a power of two */
     struct numbered *free;
@@ -51,7 +52,7 @@ struct ledger_link *ledger_link_new(struct thread *thread)
     struct ledger_link *link = calloc(1, sizeof(*link));
     if (link == NULL) abort();
     link->thread = thread;
-    link->first = link->next = 1;
+    link->first = link->next = link->to_send = 1;
     link->ring_size = 1024;
     /* Twice the requests: as many again may wait for their acknowledgement. */
     while (link->ring_size < 2 * (uint64_t)thread->edge->config.requests_max)
@@ -159,17 +160,25 @@ static struct numbered *number(struct ledger_link *link, const struct open_hold 
     return made;
 }
 
-static void send_frame(struct ledger_link *link, const struct numbered *numbered)
+/* In order and without gaps. When the stream takes no more, the rest follows with an
+ * acknowledgement or a later look. */
+static void send_frames(struct ledger_link *link)
 {
-    struct buffer *out = link->welcomed ? peer_out(link->peer) : NULL;
-    if (out != NULL) {
-        buffer_append_bytes(out, numbered->frame, numbered->len);
-        return;
+    while (link->welcomed && link->to_send < link->next) {
+        const struct numbered *numbered =
+            link->to_send < link->first ? NULL : *place_of(link, link->to_send);
+        if (numbered != NULL && !numbered->acknowledged) {
+            struct buffer *out = peer_out(link->peer);
+            if (out == NULL) return;
+            buffer_append_bytes(out, numbered->frame, numbered->len);
+        }
+        link->to_send++;
     }
-    /* A stream that takes no more is resent as a whole when it is opened anew; until then nothing
-     * more may be sent on it, or the ledger would see a gap. */
-    if (link->welcomed) log_warning("ledger_stream_full", F(count, ledger_unacknowledged(link)));
-    link->welcomed = false;
+}
+
+void ledger_look(struct ledger_link *link)
+{
+    send_frames(link);
 }
 
 static void finish_frame(struct ledger_link *link, struct numbered *numbered,
@@ -177,7 +186,7 @@ static void finish_frame(struct ledger_link *link, struct numbered *numbered,
 {
     numbered->len = (uint32_t)frame->len;
     if (!status_ok(buffer_finish(frame))) log_error("frame_too_long", F(number, numbered->n));
-    send_frame(link, numbered);
+    send_frames(link);
 }
 
 uint64_t ledger_settle(struct ledger_link *link, struct open_hold *hold,
@@ -292,10 +301,8 @@ static status welcome(struct ledger_link *link, const struct frame *frame)
         acknowledge(link, n, NULL);
     name_open_holds(link);
     link->welcomed = true;
-    for (uint64_t n = link->first; n < link->next && link->welcomed; n++) {
-        const struct numbered *numbered = *place_of(link, n);
-        if (!numbered->acknowledged) send_frame(link, numbered);
-    }
+    link->to_send = link->first;
+    send_frames(link);
     log_info("ledger_welcomed", FN(number, thread, link->thread->index),
              FN(number, mark, message.mark), FN(count, resent, ledger_unacknowledged(link)));
     while (link->waiters != NULL) {
@@ -316,6 +323,7 @@ static status received(struct peer *peer, const struct frame *frame, void *conte
     struct message_settled message;
     TRY(message_decode_settled(frame->body, &message));
     acknowledge(link, message.n, &message.charge);
+    send_frames(link);
     return OK;
 }
 

@@ -19,6 +19,8 @@ struct open_hold {
 struct ledger_link *ledger_link_new(struct thread *thread);
 void ledger_link_free(struct ledger_link **link);
 bool ledger_ready(const struct ledger_link *link); /* connected and welcomed */
+/* Called now and then: sends what a full stream did not take. */
+void ledger_look(struct ledger_link *link);
 /* Frames the ledger has not acknowledged. */
 uint32_t ledger_unacknowledged(const struct ledger_link *link);
 

@@ -123,6 +123,7 @@ static void care_run(h2o_timeout_entry_t *entry)
     struct thread *thread = H2O_STRUCT_FROM_MEMBER(struct thread, care_entry, entry);
     const struct edge *edge = thread->edge;
     keys_sweep(thread->keys, clock_monotonic_ms());
+    ledger_look(thread->ledger);
     listen_cut_uploads(&thread->listener, (size_t)edge->config.body_total_max / edge->thread_count);
     h2o_timeout_link(thread->loop, &thread->care, entry);
 }
