@@ -337,8 +337,8 @@ static void key(struct world *world, const struct model_key *model)
         "insert into api_key (org, id, hash, label, name, kind) values (%lld, %lld, '\\x%s', 'l', "
         "'n', 1) on conflict do nothing;"
         "insert into key_place values ('\\x%s', %lld, %lld) on conflict do nothing;"
-        "insert into meter (org, id, owner_kind, owner, cadence) select %lld, 4 * %lld + c, 1, %lld, "
-        "c from generate_series(0, 3) c on conflict do nothing;",
+        "insert into meter (org, id, owner_kind, owner, cadence) select %lld, 4 * %lld + c, 1, "
+        "%lld, c from generate_series(0, 3) c on conflict do nothing;",
         org, id, hash, hash, org, id, org, id, id);
     sql_book_run(sql, text);
     (void)snprintf(
@@ -347,8 +347,8 @@ static void key(struct world *world, const struct model_key *model)
         "nextval('caller_version_seq') where org = %lld and id = %lld;"
         "update meter set limit_nano = case when cadence = %d then %s::bigint end where org = %lld "
         "and owner = %lld;"
-        "update meter_period p set limit_nano = m.limit_nano, over = case when m.limit_nano is null "
-        "then over else greatest(0, spent + leased - m.limit_nano) end from meter m where m.org = "
+        "update meter_period p set limit_nano = m.limit_nano, over = case when m.limit_nano is "
+        "null then over else greatest(0, spent + leased - m.limit_nano) end from meter m where m.org = "
         "p.org and m.id = p.meter and m.org = %lld and m.owner = %lld",
         limit, (int)model->cadence, model->disabled ? "true" : "false", org, id,
         (int)model->cadence, limit, org, id, org, id);
