@@ -348,8 +348,8 @@ static void key(struct world *world, const struct model_key *model)
         "update meter set limit_nano = case when cadence = %d then %s::bigint end where org = %lld "
         "and owner = %lld;"
         "update meter_period p set limit_nano = m.limit_nano, over = case when m.limit_nano is "
-        "null then over else greatest(0, spent + leased - m.limit_nano) end from meter m where m.org = "
-        "p.org and m.id = p.meter and m.org = %lld and m.owner = %lld",
+        "null then over else greatest(0, spent + leased - m.limit_nano) end from meter m where "
+        "m.org = p.org and m.id = p.meter and m.org = %lld and m.owner = %lld",
         limit, (int)model->cadence, model->disabled ? "true" : "false", org, id,
         (int)model->cadence, limit, org, id, org, id);
     sql_book_run(sql, text);
