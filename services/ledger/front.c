@@ -88,6 +88,7 @@ status front_open(struct ledger *ledger, struct front **out)
     if (user != NULL) rules = (struct peer_rules){.allowed_uids = &user->pw_uid, .count = 1};
     peer_accept(front->peers, fd, &rules, &callbacks, front);
     inbox_set_receiver(&ledger->inbox, &front->receiver);
+    journal_let_sync_here(ledger->journal);
     return OK;
 }
 
@@ -150,6 +151,17 @@ static void write_records(struct front *front)
     buffer_clear(&ledger->records);
 }
 
+/* What waits for a sync that we do ourselves is acknowledged in the same turn. */
+static void sync_here(struct front *front)
+{
+    struct ledger *ledger = front->ledger;
+    if (!journal_sync_here(ledger->journal)) return;
+    poster_wake(ledger->poster, journal_synced(ledger->journal), atomic_load(&ledger->ending_seq));
+    report_journal(front);
+    send_answers(front);
+    peer_set_flush(front->peers);
+}
+
 static void begin_turn(struct front *front)
 {
     front->now = lender_now(front->ledger->lender);
@@ -167,6 +179,7 @@ static void end_turn(struct front *front)
     write_records(front);
     send_answers(front);
     peer_set_flush(front->peers);
+    sync_here(front);
     if (front->has_held) fault_point("after_hold");
     if (front->has_settled) fault_point("after_ack");
     front->has_held = front->has_settled = false;

@@ -60,8 +60,15 @@ struct journal {
     uint64_t wanted_seq;
     uint64_t oldest_open;
     uint64_t posted_seq;
+    bool syncing;        /* the journal's thread, right now */
+    bool may_sync_here;
+    bool sync_here_due;  /* journal_sync_here() is about to do it; the journal's thread keeps out */
+    bool loaded;         /* the next sync waits until an interval after the start of the last */
+    uint64_t started_ms; /* the last sync */
+    uint64_t average_us; /* of a sync, over the last dozen */
+    uint32_t quick_syncs; /* in a row */
 
-    int sync_fds[SEGMENTS_MAX]; /* the journal's thread */
+    int sync_fds[SEGMENTS_MAX]; /* of whoever syncs */
     _Atomic uint64_t synced_seq;
 };
 
@@ -82,6 +89,7 @@ status journal_open(const struct journal_settings *settings, struct journal **ou
     journal->written_seq = settings->seq_last;
     journal->wanted_seq = settings->seq_last;
     journal->oldest_open = UINT64_MAX;
+    journal->loaded = !settings->strict;
     atomic_store(&journal->synced_seq, settings->seq_last);
     for (size_t i = 0; i < settings->old_count && i < SEGMENTS_MAX / 2; i++) {
         const struct journal_file *old = &settings->old[i];
@@ -200,6 +208,15 @@ static uint64_t first_seq_of(slice records)
     return record.seq;
 }
 
+/* Under the lock, before anything new is wanted. */
+static bool can_sync_here(const struct journal *journal)
+{
+    bool fast =
+        journal->average_us < JOURNAL_FAST_US && journal->quick_syncs >= JOURNAL_QUICK_RUN;
+    bool idle = !journal->syncing && journal->wanted_seq <= atomic_load(&journal->synced_seq);
+    return journal->may_sync_here && idle && !journal->loaded && fast;
+}
+
 void journal_write(struct journal *journal, slice records, const struct journal_written *written)
 {
     fault_point("before_journal");
@@ -222,8 +239,9 @@ void journal_write(struct journal *journal, slice records, const struct journal_
     journal->written_seq = written->seq_last;
     journal->oldest_open = written->seq_oldest_open;
     if (written->seq_ending_last > journal->wanted_seq) {
+        if (can_sync_here(journal)) journal->sync_here_due = true;
         journal->wanted_seq = written->seq_ending_last;
-        (void)pthread_cond_signal(&journal->to_sync);
+        if (!journal->sync_here_due) (void)pthread_cond_signal(&journal->to_sync);
     }
     (void)pthread_mutex_unlock(&journal->lock);
 }
@@ -294,13 +312,26 @@ static void close_finished(struct journal *journal, const int *fds, size_t count
     }
 }
 
+/* One that took very long counts as JOURNAL_QUICK_US in the average, which so forgets it soon; the
+ * run of quick ones has to begin again. */
+static void note_duration(struct journal *journal, uint64_t took_us)
+{
+    bool quick = took_us < JOURNAL_QUICK_US;
+    uint64_t counted_us = quick ? took_us : JOURNAL_QUICK_US;
+    journal->average_us = (journal->average_us * 15 + counted_us) / 16;
+    journal->quick_syncs = quick ? journal->quick_syncs + 1 : 0;
+}
+
 /* Under the lock on entry and return. After a failed sync the kernel may have dropped the pages:
  * nothing can be trusted but a new start from what is on disk. */
-static void sync_once(struct journal *journal, int *fds)
+static void sync_once(struct journal *journal)
 {
+    int *fds = journal->sync_fds;
     uint64_t target = journal->written_seq;
+    uint64_t covered = target - atomic_load(&journal->synced_seq);
     size_t count = list_unsynced(journal, fds);
     (void)pthread_mutex_unlock(&journal->lock);
+    uint64_t started_us = clock_monotonic_us();
     for (size_t i = 0; i < count; i++) {
         if (fdatasync(fds[i]) == 0) continue;
         log_error("journal_sync_failed", F(errno, errno));
@@ -309,9 +340,29 @@ static void sync_once(struct journal *journal, int *fds)
     metric_add(journal_syncs_total, 1);
     fault_point("after_sync");
     atomic_store(&journal->synced_seq, target);
-    journal->settings.synced(journal->settings.context);
+    uint64_t took_us = clock_monotonic_us() - started_us;
     (void)pthread_mutex_lock(&journal->lock);
     close_finished(journal, fds, count);
+    journal->started_ms = started_us / 1000;
+    note_duration(journal, took_us);
+    journal->loaded = !journal->settings.strict || covered > LOADED_RECORDS;
+}
+
+void journal_let_sync_here(struct journal *journal)
+{
+    (void)pthread_mutex_lock(&journal->lock);
+    journal->may_sync_here = true;
+    (void)pthread_mutex_unlock(&journal->lock);
+}
+
+bool journal_sync_here(struct journal *journal)
+{
+    (void)pthread_mutex_lock(&journal->lock);
+    bool due = journal->sync_here_due;
+    if (due) sync_once(journal);
+    journal->sync_here_due = false;
+    (void)pthread_mutex_unlock(&journal->lock);
+    return due;
 }
 
 /* At once when idle or lightly loaded; under load, and in fast mode, the next sync waits until an
@@ -319,26 +370,25 @@ static void sync_once(struct journal *journal, int *fds)
 static void *run_sync(void *context)
 {
     struct journal *journal = context;
-    int *fds = journal->sync_fds;
-    uint64_t started_ms = 0;
-    bool loaded = !journal->settings.strict;
     (void)pthread_mutex_lock(&journal->lock);
     for (;;) {
-        uint64_t synced = atomic_load(&journal->synced_seq);
-        if (journal->wanted_seq <= synced) {
+        bool wanted = journal->wanted_seq > atomic_load(&journal->synced_seq);
+        if (!wanted || journal->sync_here_due) {
             if (journal->stopping) break;
             (void)pthread_cond_wait(&journal->to_sync, &journal->lock);
             continue;
         }
-        uint64_t at_ms = started_ms + journal->settings.sync_interval_ms;
-        if (loaded && !journal->stopping && clock_monotonic_ms() < at_ms) {
+        uint64_t at_ms = journal->started_ms + journal->settings.sync_interval_ms;
+        if (journal->loaded && !journal->stopping && clock_monotonic_ms() < at_ms) {
             wait_until_ms(journal, &journal->to_sync, at_ms);
             continue;
         }
-        started_ms = clock_monotonic_ms();
-        sync_once(journal, fds);
-        uint64_t covered = atomic_load(&journal->synced_seq) - synced;
-        loaded = !journal->settings.strict || covered > LOADED_RECORDS;
+        journal->syncing = true;
+        sync_once(journal);
+        (void)pthread_mutex_unlock(&journal->lock);
+        journal->settings.synced(journal->settings.context);
+        (void)pthread_mutex_lock(&journal->lock);
+        journal->syncing = false;
     }
     (void)pthread_mutex_unlock(&journal->lock);
     return NULL;

@@ -63,14 +63,20 @@ static void open_journal(struct place *place, uint64_t number)
     assert_ok(journal_open(&settings, &place->journal));
 }
 
-static void begin(struct place *place)
+static void begin_in(struct place *place, const char *parent)
 {
-    *place = (struct place){.directory = "/tmp/bourse-journal-XXXXXX", .oldest_open = UINT64_MAX};
+    *place = (struct place){.oldest_open = UINT64_MAX};
+    (void)snprintf(place->directory, sizeof(place->directory), "%s/bourse-journal-XXXXXX", parent);
     log_init("journal_test", LOG_LEVEL_ERROR);
     assert_non_null(mkdtemp(place->directory));
     (void)pthread_mutex_init(&place->lock, NULL);
     (void)pthread_cond_init(&place->synced, NULL);
     open_journal(place, 1);
+}
+
+static void begin(struct place *place)
+{
+    begin_in(place, "/tmp");
 }
 
 static void end(struct place *place)
@@ -357,6 +363,59 @@ TEST(room_is_what_the_prepared_segments_hold)
     end(&place);
 }
 
+/* Where a sync takes no time, so that only the count of them decides. */
+static const char fast_disk[] = "/dev/shm";
+
+static void the_writer_syncs_what_it_wrote_after_a_run_of_quick_syncs(void **state)
+{
+    (void)state;
+    struct place place;
+    begin_in(&place, fast_disk);
+    journal_let_sync_here(place.journal);
+    uint64_t until_ms = clock_monotonic_ms() + DEADLINE_MS;
+    int writes = 0;
+    bool here = false;
+    while (!here && clock_monotonic_ms() < until_ms) {
+        write_some(&place, 1);
+        writes++;
+        here = journal_sync_here(place.journal);
+        if (!here) wait_synced(&place);
+    }
+    assert_true(here);
+    assert_int_equal(journal_synced(place.journal), place.seq); /* without waiting */
+    assert_true(writes > JOURNAL_QUICK_RUN);
+    assert_false(journal_sync_here(place.journal)); /* nothing is left */
+    end(&place);
+}
+
+static void the_writer_never_syncs_unless_it_said_that_it_may(void **state)
+{
+    (void)state;
+    struct place place;
+    begin_in(&place, fast_disk);
+    for (int i = 0; i < 3 * JOURNAL_QUICK_RUN; i++) {
+        write_some(&place, 1);
+        assert_false(journal_sync_here(place.journal));
+        wait_synced(&place);
+    }
+    end(&place);
+}
+
+static void under_load_syncing_is_left_to_its_thread(void **state)
+{
+    (void)state;
+    struct place place;
+    begin_in(&place, fast_disk);
+    journal_let_sync_here(place.journal);
+    for (int i = 0; i < 3 * JOURNAL_QUICK_RUN; i++) {
+        write_some(&place, 20); /* more than eight at once is load */
+        bool here = journal_sync_here(place.journal);
+        assert_true(i == 0 || !here);
+        wait_synced(&place);
+    }
+    end(&place);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +430,9 @@ int main(void)
         cmocka_unit_test(a_segment_with_a_damaged_head_is_found_out_by_its_records),
         cmocka_unit_test(a_segment_is_deleted_when_it_is_posted_and_no_hold_of_it_is_open),
         cmocka_unit_test(room_is_what_the_prepared_segments_hold),
+        cmocka_unit_test(the_writer_syncs_what_it_wrote_after_a_run_of_quick_syncs),
+        cmocka_unit_test(the_writer_never_syncs_unless_it_said_that_it_may),
+        cmocka_unit_test(under_load_syncing_is_left_to_its_thread),
     };
     return cmocka_run_group_tests_name("ledger journal", tests, NULL, NULL);
 }
