@@ -38,6 +38,8 @@ struct poster {
     bool stopping;
     uint64_t synced_seq;
     uint64_t ending_seq; /* last synced record that makes a row */
+    uint64_t wake_seq;   /* the thread need not be woken before ending_seq is this */
+    uint64_t waited_seq; /* somebody waits for this record: post at once */
     _Atomic uint64_t posted_seq;
 };
 
@@ -308,12 +310,15 @@ static uint64_t wait_for_work(struct poster *poster, uint64_t last_start_ms)
     while (!poster->stopping) {
         uint64_t posted = atomic_load(&poster->posted_seq);
         if (poster->ending_seq <= posted) {
+            poster->wake_seq = posted + 1;
             (void)pthread_cond_wait(&poster->work, &poster->lock);
             continue;
         }
         uint64_t at_ms = last_start_ms + poster->settings.interval_ms;
-        bool full = poster->ending_seq - posted >= poster->settings.batch_max;
-        if (full || clock_monotonic_ms() >= at_ms) {
+        poster->wake_seq = posted + poster->settings.batch_max;
+        bool full = poster->ending_seq >= poster->wake_seq;
+        bool is_waited_for = poster->waited_seq > posted;
+        if (full || is_waited_for || clock_monotonic_ms() >= at_ms) {
             seq = poster->ending_seq;
             break;
         }
@@ -363,7 +368,8 @@ void poster_wake(struct poster *poster, uint64_t synced_seq, uint64_t ending_seq
     poster->synced_seq = synced_seq;
     poster->ending_seq = ending_seq < synced_seq ? ending_seq : synced_seq;
     note_lag(poster);
-    (void)pthread_cond_signal(&poster->work);
+    bool wake = poster->ending_seq >= poster->wake_seq || poster->ending_seq <= poster->waited_seq;
+    if (wake) (void)pthread_cond_signal(&poster->work);
     (void)pthread_mutex_unlock(&poster->lock);
 }
 
@@ -387,6 +393,8 @@ bool poster_wait(struct poster *poster, uint64_t seq, int64_t timeout_ms)
 {
     uint64_t until_ms = clock_monotonic_ms() + (uint64_t)timeout_ms;
     (void)pthread_mutex_lock(&poster->lock);
+    if (seq > poster->waited_seq) poster->waited_seq = seq;
+    if (atomic_load(&poster->posted_seq) < seq) (void)pthread_cond_signal(&poster->work);
     while (atomic_load(&poster->posted_seq) < seq && clock_monotonic_ms() < until_ms)
         wait_ms(poster, &poster->done, until_ms);
     bool posted = atomic_load(&poster->posted_seq) >= seq;
