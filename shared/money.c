@@ -259,8 +259,8 @@ static void append_decimal(struct buffer *out, int64_t value, int decimals)
     buffer_append_u64(out, magnitude / one);
     uint64_t fraction = magnitude % one;
     if (fraction > 0) buffer_append_char(out, '.');
-    while (fraction > 0 && one > 1) {
-        one /= 10;
+    while (fraction > 0) {
+        fraction *= 10; /* at most 1e15 · 10, which fits */
         buffer_append_char(out, (char)('0' + fraction / one));
         fraction %= one;
     }

@@ -24,8 +24,8 @@ int main(int argc, char **argv)
     (void)argv;
     if (argc > 1) {
         printf(
-            "tidy: holds the sources of this checkout to docs/STYLE.md. Run it in the checkout; it takes "
-            "no arguments.\n");
+            "tidy: holds the sources of this checkout to docs/STYLE.md. Run it in the checkout; it "
+            "takes no arguments.\n");
         return 2;
     }
     if (!status_ok(sources_read(&sources)) || sources.count == 0) {
