@@ -29,7 +29,8 @@ struct failure {
 /* Adds the request's id; call once, before anything is answered. */
 void answer_identify(h2o_req_t *http, slice request_id);
 /* A header whose value we made or checked; CR, LF and NUL are dropped with the rest of the value.
- * Name and value must stay until the answer is over: literals, memory of the request or of its pool. */
+ * Name and value must stay until the answer is over: literals, memory of the request or of its
+ * pool. */
 void answer_header(h2o_req_t *http, slice name, slice value);
 /* The same for a value that does not stay. */
 void answer_header_copied(h2o_req_t *http, slice name, slice value);

@@ -214,7 +214,8 @@ static struct connection *connection_of(h2o_req_t *http)
     return socket == NULL ? NULL : socket->on_close.data;
 }
 
-/* The library starts reading again by itself when the answer is out, and finds what has come meanwhile. */
+/* The library starts reading again by itself when the answer is out, and finds what has come
+ * meanwhile. */
 static void watched(h2o_socket_t *socket, const char *error)
 {
     struct connection *connection = socket->on_close.data;

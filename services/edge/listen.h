@@ -31,10 +31,10 @@ void listen_stop(struct listener *listener);
  * more than bytes_max, the largest ones are cut. */
 void listen_cut_uploads(struct listener *listener, size_t bytes_max);
 
-/* Goes on reading an HTTP/1 connection while its request is served: the client's end is seen at once,
- * and stopping and starting cost no system calls. `gone` runs at most once, when the client closed.
- * Bytes of a next request may move the buffer that the head and the body of this one lie in, so the
- * caller must hold copies of what it needs; they end the watch. */
+/* Goes on reading an HTTP/1 connection while its request is served: the client's end is seen at
+ * once, and stopping and starting cost no system calls. `gone` runs at most once, when the client
+ * closed. Bytes of a next request may move the buffer that the head and the body of this one lie
+ * in, so the caller must hold copies of what it needs; they end the watch. */
 void listen_watch(h2o_req_t *http, void (*gone)(void *context), void *context);
 void listen_watch_end(h2o_req_t *http);
 

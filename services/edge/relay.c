@@ -237,7 +237,8 @@ void relay_tick(struct request *request, uint64_t now_ms)
 {
     if (!request->response_started || !request->wish.stream || request->final_pending) return;
     if (request->in_flight || request->over) return;
-    /* Text that came in one piece with the answer's end waits for the SETTLE with it, but not when that hangs. */
+    /* Text that came in one piece with the answer's end waits for the SETTLE with it, but not when
+     * that hangs. */
     if (request->out.len > 0) {
         relay_pump(request);
         return;

@@ -73,8 +73,9 @@ void request_start(struct thread *thread, h2o_req_t *http, slice request_id)
     run_steps(request);
 }
 
-/* A body of the usual size is copied, so that the connection can be watched; with a large one a client that
- * leaves shows at the next tick only. A head without body would have to be copied too: it is refused anyhow. */
+/* A body of the usual size is copied, so that the connection can be watched; with a large one a
+ * client that leaves shows at the next tick only. A head without body would have to be copied too:
+ * it is refused anyhow. */
 static void take_body(struct request *request)
 {
     const h2o_iovec_t entity = request->http->entity;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as the body of a chat request, and as the head of one. What is accepted must keep its promises: a model and a message are
- * there, counts are within their bounds, and no string of the wish lies outside of the body or the arena. */
+/* Any bytes as the body of a chat request, and as the head of one. What is accepted must keep
+ * its promises: a model and a message are there, counts are within their bounds, and no string
+ * of the wish lies outside of the body or the arena. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One thread's stream to the ledger, over a real socket: a scripted ledger on the same loop says what it
- * has journalled, and loses the connection when told to. */
+/* One thread's stream to the ledger, over a real socket: a scripted ledger on the same loop says
+ * what it has journalled, and loses the connection when told to. */
 #include "services/edge/ledger_link.h"
 
 #include <stdlib.h>
@@ -199,7 +199,7 @@ TEST(after_a_loss_only_what_is_not_journalled_goes_out_again)
     wait_for(seen.number_count == 2);
     seen.mark = 1;
     lose_stream();
-    /* The first is journalled; what was booked got lost with the stream, so our own figure stands in. */
+    /* The first is journalled; what was booked got lost with the stream: our own figure stands in. */
     assert_int_equal(booked_count, 1);
     assert_int_equal(booked_charge.nano, 500);
     wait_for(seen.number_count == 1);
