@@ -199,7 +199,7 @@ TEST(after_a_loss_only_what_is_not_journalled_goes_out_again)
     wait_for(seen.number_count == 2);
     seen.mark = 1;
     lose_stream();
-    /* The first is journalled; what was booked got lost with the stream: our own figure stands in. */
+    /* The first is journalled; what was booked got lost, so our own figure stands in. */
     assert_int_equal(booked_count, 1);
     assert_int_equal(booked_charge.nano, 500);
     wait_for(seen.number_count == 1);
