@@ -261,6 +261,7 @@ static void append_decimal(struct buffer *out, int64_t value, int decimals)
     if (fraction > 0) buffer_append_char(out, '.');
     while (fraction > 0) {
         fraction *= 10; /* at most 1e15 · 10, which fits */
+        /* cppcheck-suppress zerodivcond ; `one` is a power of ten from the loop above */
         buffer_append_char(out, (char)('0' + fraction / one));
         fraction %= one;
     }
