@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// `make bench`: starts an instance and nginx, measures both with the same requests, checks that every request was billed, and writes
-// build/bench.json. Exits 1 when a bound is missed or the books are not in order; README.md says what each number is.
+// `make bench`: starts an instance and nginx, measures both with the same requests, checks that every request was
+// billed, and writes build/bench.json. Exits 1 when a bound is missed or the books are not in order; README.md says
+// what each number is.
 import { mkdirSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { randomInt } from 'node:crypto';

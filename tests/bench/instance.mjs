@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The instance that is measured: `make up` with a directory and ports of its own and the configuration as it comes (billing on,
-// strict), one organization with credit, one key. Knows its processes, and when everything they owe has reached PostgreSQL.
+// The instance that is measured: `make up` with a directory and ports of its own and the configuration as it comes
+// (billing on, strict), one organization with credit, one key. Knows its processes, and when everything they owe has
+// reached PostgreSQL.
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import os from 'node:os';

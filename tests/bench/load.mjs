@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is asked, and by whom: the same bodies for both sides, sent by build/load. An answer that is not whole ends the bench, because
-// a fast error is not a measurement.
+// What is asked, and by whom: the same bodies for both sides, sent by build/load. An answer that is not whole ends the
+// bench, because a fast error is not a measurement.
 import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import http from 'node:http';

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The measurements. Each takes the bench ({instance, nginx, load, rounds}) and answers {results, rounds}: figures under their final
-// names, and every round's values. Rounds of both sides alternate, so that a slow minute of the machine falls on both.
+// The measurements. Each takes the bench ({instance, nginx, load, rounds}) and answers {results, rounds}: figures under
+// their final names, and every round's values. Rounds of both sides alternate, so that a slow minute of the machine
+// falls on both.
 import { execFile } from 'node:child_process';
 import http from 'node:http';
 import { promisify } from 'node:util';

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The other side of the comparison: Debian's nginx as a plain reverse proxy before the same simulated provider, with as many workers
-// as the edge has threads. It keeps connections open on both sides and writes no log, which is the best that it can do.
+// The other side of the comparison: Debian's nginx as a plain reverse proxy before the same simulated provider, with as
+// many workers as the edge has threads. It keeps connections open on both sides and writes no log, which is the best
+// that it can do.
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';

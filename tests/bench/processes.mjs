@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What processes used, as the kernel counts it: CPU time in nanoseconds and resident memory. A group is a process with all its
-// descendants; those that ended since the last look are counted through their parent, which has reaped them.
+// What processes used, as the kernel counts it: CPU time in nanoseconds and resident memory. A group is a process with
+// all its descendants; those that ended since the last look are counted through their parent, which has reaped them.
 import { readFileSync, readdirSync } from 'node:fs';
 
 const TICK_NS = 10_000_000; // /proc/PID/stat counts in hundredths of a second on every Linux we know

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Numbers, bounds, and what is said about them: statistics over rounds, the verdicts, build/bench.json and the table on the screen.
+// Numbers, bounds, and what is said about them: statistics over rounds, the verdicts, build/bench.json and the table on
+// the screen.
 import { writeFileSync } from 'node:fs';
 import os from 'node:os';
 
@@ -17,7 +18,7 @@ const BOUNDS = [
     says: 'whole answer, beyond nginx and that; ≤ 1.5 fdatasync_us',
   },
   { name: 'core_ratio', at: 'least', limit: () => 0.1, digits: 3, says: "hold + settle in the ledger's core / bare look-ups" },
-  { name: 'rss_growth_kib', at: 'most', limit: () => 1024, digits: 0, says: 'growth over 100,000 requests, the largest of the four' },
+  { name: 'rss_growth_kib', at: 'most', limit: () => 1024, digits: 0, says: 'growth over 100,000 requests, at most of the four' },
   { name: 'body_1mb_cpu_us', at: 'below', limit: () => 3000, digits: 0, says: 'CPU of the edge for one body of 1 MB' },
 ];
 const SIGNS = { most: '≤', least: '≥', below: '<' };
