@@ -200,8 +200,8 @@ void core_key_changed(struct step *step, const struct core_event *event)
     uint32_t slot = caller_find(core, &event->stored);
     if (slot == SLOT_NONE) return;
     struct caller_slot *caller = &core->callers[slot];
-    /* What the key's limits lent goes back, so that the next hold is measured against the new
-     * limit. */
+    /* What the key's limits lent goes back, what is held now as soon as it is not, so that the next
+     * hold is measured against the new limit. */
     for (int cadence = 0; caller->caller.key != 0 && cadence < CADENCE_COUNT; cadence++) {
         struct lease_key key = {
             .org = caller->caller.org,
@@ -211,6 +211,7 @@ void core_key_changed(struct step *step, const struct core_event *event)
         uint32_t lease = lease_find(core, key);
         if (lease == SLOT_NONE) continue;
         core->leases[lease].short_until_boot_ns = 0;
+        core->leases[lease].limit_changed = core->leases[lease].holds > 0;
         lease_give_back(step, lease);
     }
     if (caller->state == CALLER_LOADING || caller->refreshing) {

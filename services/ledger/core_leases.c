@@ -200,6 +200,10 @@ money lease_settle(struct step *step, uint32_t slot, money amount, money charge)
     lease->settled = money_plus(lease->settled, covered);
     lease->settled_seq = step->core->seq_last + 1; /* the record that follows */
     lease->used_boot_ns = step->now.boot_ns;
+    if (lease->limit_changed) {
+        lease->limit_changed = lease->holds > 0;
+        lease_give_back(step, slot);
+    }
     return covered;
 }
 

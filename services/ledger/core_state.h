@@ -80,12 +80,13 @@ struct lease {
     bool fresh;       /* nothing is known of its totals yet */
     bool unconfirmed; /* `returned` may not have reached PostgreSQL, or `granted` not us */
     bool in_use;
+    bool limit_changed; /* holds from before a change of its limit: what they leave over goes back */
     /* of meter 0 only: */
-    bool asking;
-    bool answer_failed; /* while the waiting holds are tried after a failed question */
-    bool frozen;
-    bool changed;  /* while a question is in flight: its answer may be older than the change */
-    bool must_ask; /* something changed outside: the next hold waits for an answer */
+    bool asking : 1;
+    bool answer_failed : 1; /* while the waiting holds are tried after a failed question */
+    bool frozen : 1;
+    bool changed : 1;  /* while a question is in flight: its answer may be older than the change */
+    bool must_ask : 1; /* something changed outside: the next hold waits for an answer */
     struct slot_list waiting;
     uint32_t meters; /* leases of the same org that point here */
 
