@@ -9,6 +9,13 @@ export class Api {
   constructor(baseUrl) {
     this.baseUrl = baseUrl; // ends in /api/v1
     this.url = new URL(baseUrl);
+    this.streams = new Set();
+  }
+
+  /** A test that failed may have left some behind. */
+  leaveStreams() {
+    for (const stream of this.streams) stream.leave();
+    this.streams.clear();
   }
 
   /** One request; the answer as {status, headers, text, json}. `body` may be an object, a string or a Buffer. A route is below
@@ -65,7 +72,11 @@ export class Api {
       agent: false,
     };
     return new Promise((resolve, reject) => {
-      const request = http.request(options, (answer) => resolve(new Stream(request, answer)));
+      const request = http.request(options, (answer) => {
+        const stream = new Stream(request, answer);
+        this.streams.add(stream);
+        resolve(stream);
+      });
       request.on('error', reject);
       request.end(bytes);
     });

@@ -204,6 +204,11 @@ test('a model without a price is refused before any provider is called', async (
   assert.equal(answer.exact.usage.cost, '#0.000000213'); // 112.5 + 100 = 212.5
 });
 
+test('an image that no provider of the model prices is refused before any is called', async () => {
+  await refused({ ...good, messages: part({ type: 'image_url', image_url: { url: 'data:image/png;base64,iVBORw0KGgo=' } }) }, 400);
+  await refused({ ...good, messages: part({ type: 'image_url', image_url: { url: 'https://example.org/picture.png' } }) }, 400);
+});
+
 // ---- numbers
 
 test('max_tokens that is negative, zero, huge, a fraction, text or something else is refused', async () => {

@@ -43,6 +43,7 @@ export function startInstance({ options, setup } = {}) {
   );
   afterEach(async () => {
     if (!instance.running) return;
+    instance.api.leaveStreams();
     await instance.simulator.clearFaults();
     await instance.audit();
   });

@@ -158,6 +158,24 @@ test('a raised limit serves at once, a lowered one refuses at once', async () =>
   assert.equal((await bourse.api.chat(key, ask)).status, 200);
 });
 
+test('a limit that is lowered below what runs breaks nothing that runs, and refuses what comes', async () => {
+  const { org, management } = await bourse.makeCustomer({ credit: '1' });
+  const { key, hash } = await bourse.makeKey(org, { limit: '0.01' });
+  await bourse.simulator.fault('openai', { kind: 'stall', after_chunks: 2 });
+  const stream = await bourse.api.openStream(key, { model: MODEL, messages: user('sim:tokens=100'), max_tokens: 1000 });
+  await stream.readContent(2);
+  assert.equal((await bourse.api.request('PATCH', `/keys/${hash}`, { key: management, body: { limit: 0.000001 } })).status, 200);
+  assertError(await bourse.api.chat(key, { ...hello, max_tokens: 1 }), 402);
+  await bourse.simulator.clearFaults();
+  await stream.readAll();
+  assert.ok(stream.isDone);
+  assert.equal(stream.cost, 4n * 150n + 100n * 600n); // 14 bytes: 4 tokens
+  const { data } = (await bourse.api.get('/key', { key })).exact;
+  assert.equal(nanoOf(data.usage), stream.cost);
+  assert.equal(nanoOf(data.limit_remaining), 0n);
+  assertError(await bourse.api.chat(key, { ...hello, max_tokens: 1 }), 402);
+});
+
 test('a limit of zero refuses every request', async () => {
   const { org } = await bourse.makeCustomer();
   const { key } = await bourse.makeKey(org, { limit: '0' });

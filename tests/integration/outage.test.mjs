@@ -139,6 +139,26 @@ test('when the edge is killed under load, no call that was answered is unbilled 
   await assertAllBilled({ after, orgNumber, told });
 });
 
+for (const program of ['edge', 'ledger']) {
+  test(`when ${program} is told to stop, the answers in flight end in order and are billed`, async () => {
+    const { key, orgNumber } = await bourse.makeCustomer();
+    const after = await bourse.simulator.total();
+    await bourse.simulator.fault('openai', { kind: 'stall', after_chunks: 3 });
+    const streams = await Promise.all(Array.from({ length: 5 }, () => bourse.api.openStream(key, body)));
+    await Promise.all(streams.map((stream) => stream.readContent(3)));
+    const stopped = bourse.killAndWait(program, 'SIGTERM');
+    if (program === 'ledger') await stopped;
+    await bourse.simulator.clearFaults();
+    await Promise.all(streams.map((stream) => stream.readAll()));
+    await stopped;
+    for (const stream of streams) {
+      assert.ok(stream.isDone, stream.text);
+      assert.equal(stream.cost, COST);
+    }
+    await assertAllBilled({ after, orgNumber, told: new Map(streams.map((stream) => [stream.generation, stream.cost])) });
+  });
+}
+
 test('PostgreSQL may be killed: what was served is billed, and service returns', async () => {
   const { key, orgNumber } = await bourse.makeCustomer();
   const after = await bourse.simulator.total();
