@@ -2,7 +2,7 @@
 // `make bench`: starts an instance and nginx, measures both with the same requests, checks that every request was
 // billed, and writes build/bench.json. Exits 1 when a bound is missed or the books are not in order; README.md says
 // what each number is.
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
@@ -16,6 +16,7 @@ import { judge, machine, printTable, roundTo, summarize, writeReport } from './r
 const RESULT_FILE = 'build/bench.json';
 const WORK_DIRECTORY = 'build/bench';
 const VAR_DIRECTORY = 'build/bench-var';
+const LOCK_FILE = 'build/bench.lock'; // holds the number of the process that measures
 const ROUNDS = 5;
 
 /** In this order: the first one warms everything up. */
@@ -62,6 +63,20 @@ async function freePorts() {
     if (free.every(Boolean)) return port;
   }
   throw new Error('no four free ports found');
+}
+
+/** Two benches at once would measure each other, and the second one would take the first one's instance for a leftover. */
+function takeLock() {
+  try {
+    const pid = readFileSync(LOCK_FILE, 'utf8');
+    const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+    if (words.includes('bench.mjs')) throw new Error(`another bench runs here, process ${pid}; wait for its end`);
+  } catch (error) {
+    if (error.code !== 'ENOENT') throw error; // no lock, or that of a process that is gone
+  }
+  mkdirSync('build', { recursive: true });
+  writeFileSync(LOCK_FILE, String(process.pid));
+  process.once('exit', () => rmSync(LOCK_FILE, { force: true }));
 }
 
 async function start() {
@@ -140,6 +155,7 @@ async function main() {
   const began = performance.now();
   const took_s = () => roundTo((performance.now() - began) / 1000, 1);
   const say = (text) => console.log(`${took_s().toFixed(0).padStart(4)} s  ${text}`);
+  takeLock();
   const before = machine();
   say('starting an instance of Bourse, and nginx');
   const bench = { ...(await start()), rounds: count };
