@@ -11,7 +11,7 @@ import test from 'node:test';
 
 import { BUILD, ROOT, eventually, startInstance } from '../integration/harness.mjs';
 import {
-  QUICK, ROUNDS, deathsOf, killInstance, objectionsUnderLoad, servedSoFar, startInstanceAgain, stopInstance, underLoad,
+  QUICK, ROUNDS, deathsOf, killInstance, objectionsUnderLoad, servedSoFar, startInstanceAgain, underLoad,
 } from './faults.mjs';
 
 const bourse = startInstance({ options: QUICK });
@@ -42,7 +42,7 @@ function ledgerDied() {
 
 for (const [point, passage] of Object.entries(POINTS)) {
   test(`the ledger may die at ${point}: no answer is unbilled, none billed twice`, async () => {
-    await stopInstance(bourse);
+    await killInstance(bourse); // nothing runs on it; so a start finds what a power switch leaves
     await startInstanceAgain(bourse, { environment: { BOURSE_CRASH_AT: `${point}:${passage}` } });
     await underLoad(bourse, ledgerDied());
   });
@@ -80,7 +80,7 @@ function buildPlanted() {
 
 test('a ledger with a planted bug does not pass: what the checker is for, it finds', async () => {
   const build = buildPlanted();
-  await stopInstance(bourse);
+  await killInstance(bourse);
   await startInstanceAgain(bourse, { build, environment: { BOURSE_CRASH_AT: 'after_sync:20' } });
   const { objections } = await objectionsUnderLoad(bourse, ledgerDied(), { leaves_percent: 0 });
   assert.match(objections.join('\n'), /was told 0 and charged [1-9]/);
