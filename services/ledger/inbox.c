@@ -50,8 +50,9 @@ bool inbox_take(struct inbox *inbox, struct inbox_item *item)
     bool found = inbox->count > 0;
     if (found) {
         *item = inbox->items[inbox->first];
-        inbox->first = (inbox->first + 1) % inbox->size;
         inbox->count--;
+        /* An empty ring begins anew, so that it stays in the memory it has used. */
+        inbox->first = inbox->count == 0 ? 0 : (inbox->first + 1) % inbox->size;
     }
     (void)pthread_mutex_unlock(&inbox->lock);
     return found;

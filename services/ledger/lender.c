@@ -220,8 +220,10 @@ static bool next_question(struct lender *lender, uint64_t until_ms, struct quest
     bool found = lender->count > 0;
     if (found) {
         *question = lender->questions[lender->first];
-        lender->first = (lender->first + 1) % lender->settings.questions_max;
         lender->count--;
+        /* An empty ring begins anew, so that it stays in the memory it has used. */
+        lender->first =
+            lender->count == 0 ? 0 : (lender->first + 1) % lender->settings.questions_max;
     }
     *stopping = lender->stopping && !found;
     (void)pthread_mutex_unlock(&lender->lock);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ledger: the only process that can move money, and the one that knows who callers are. Here only
  * the order of start and end. */
+#include <malloc.h>
 #include <stdatomic.h>
 
 #include "services/ledger/api/api.h"
@@ -56,11 +57,16 @@ static void stop(struct ledger *ledger)
     secret_free(&ledger->pepper);
 }
 
+/* Large blocks come from the kernel and go back to it. By default the first one freed raises the
+ * limit, and from then on what libpq needs for a batch leaves holes in the heaps of the threads. */
+#define LARGE_BLOCK (128 * 1024)
+
 int main(int argc, char **argv)
 {
     static struct config config;
     static struct ledger ledger;
     struct token_verifier *verifier = NULL;
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
     if (!status_ok(daemon_start("ledger", argc, argv, CONNECTIONS_MIN, &config))) return 1;
     ledger.config = &config;
     ledger.cell = (uint16_t)config.cell;

@@ -18,6 +18,7 @@
 #include "shared/metrics.h"
 
 #define ARENA_MAX ((size_t)256 << 20)
+#define ROW_MEMORY 4096 /* bytes of a batch, per record: about 3 KB for records, rows and sums */
 #define RETRY_MS  200
 
 struct poster {
@@ -66,12 +67,23 @@ static status skip_posted(struct poster *poster)
     return OK;
 }
 
+/* So much at once and for good: an arena keeps its first piece, and a batch that grew it piece by
+ * piece would have the kernel clear new pages each time. */
+static void reserve(struct arena *arena, size_t size)
+{
+    arena_init(arena, ARENA_MAX);
+    void *memory = arena_alloc(arena, size);
+    assert(memory != NULL);
+    memset(memory, 0, size);
+    arena_reset(arena);
+}
+
 status poster_new(const struct poster_settings *settings, struct poster **out)
 {
     struct poster *poster = calloc(1, sizeof(*poster));
     if (poster == NULL) abort();
     poster->settings = *settings;
-    arena_init(&poster->arena, ARENA_MAX);
+    reserve(&poster->arena, (size_t)settings->batch_max * ROW_MEMORY);
     arena_init(&poster->part_arena, ARENA_MAX);
     (void)pthread_mutex_init(&poster->lock, NULL);
     pthread_condattr_t monotonic;
@@ -120,7 +132,7 @@ static status gather(struct poster *poster, uint64_t seq)
 {
     TRY(open_reader(poster));
     struct posting *posting = &poster->posting;
-    while (posting->hi < seq && posting->count < posting->count_max) {
+    while (posting->hi < seq && posting->hi - posting->lo < poster->settings.batch_max) {
         struct record record;
         TRY(journal_reader_next(poster->reader, &record));
         TRY(posting_add(posting, &record));

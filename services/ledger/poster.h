@@ -16,7 +16,7 @@ struct poster_settings {
     uint64_t number; /* segment to begin reading at: one whose first record is at or below the
                         cursor's next */
     struct store_stream stream;
-    uint32_t batch_max; /* ending records per transaction */
+    uint32_t batch_max; /* records per transaction */
     uint32_t interval_ms;
     /* Called on the poster's thread after each commit. */
     void (*posted)(void *context, uint64_t seq);
