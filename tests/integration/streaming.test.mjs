@@ -238,6 +238,96 @@ test('a stream with the media type of a plain body is no stream', async () => {
   assert.equal(answer.status, 502, answer.text);
 });
 
+// ---- whole answers of odd providers
+
+const whole = (more = {}, message = { role: 'assistant', content: 'Good morning' }) => ({
+  id: 'chatcmpl-real', object: 'chat.completion', created: 1, model: 'x', choices: [{ index: 0, message, finish_reason: 'stop' }],
+  usage: { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 }, ...more,
+});
+
+async function answerTo(answer, body = {}) {
+  provider.answer = answer;
+  const got = await bourse.api.chat(key, { ...request, ...body });
+  provider.answer = completion;
+  return got;
+}
+
+const json = (bytes, headers = {}) => (_, response) => {
+  response.writeHead(200, { 'content-type': 'application/json', ...headers });
+  response.end(bytes);
+};
+
+const fine = {
+  'blanks before the JSON, as sent to keep a connection': json(`${' \n'.repeat(500)}${JSON.stringify(whole())}\n`),
+  'a head of the status 103 before the real one': (_, response) => response.writeEarlyHints({ link: '</x>; rel=preload' }, () => json(JSON.stringify(whole()))(_, response)),
+  'a body in chunks of one byte': (_, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' });
+    for (const letter of JSON.stringify(whole())) response.write(letter);
+    response.end();
+  },
+  'many headers': json(JSON.stringify(whole()), Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`x-header-${i}`, 'x'.repeat(100)]))),
+  'fields nobody knows': json(JSON.stringify(whole({ x: [1, { y: null }], service_tier: null, system_fingerprint: 'fp' }))),
+  'no role': json(JSON.stringify(whole({}, { content: 'Good morning' }))),
+  'another media type of JSON': json(JSON.stringify(whole()), { 'content-type': 'application/json; charset=utf-8' }),
+};
+for (const [what, answer] of Object.entries(fine)) {
+  test(`a whole answer with ${what} is understood`, async () => {
+    const got = await answerTo(answer);
+    assert.equal(got.status, 200, got.text);
+    assert.equal(got.json.choices[0].message.content, 'Good morning');
+    assert.equal(got.json.choices[0].message.role, 'assistant');
+    assert.equal(nanoOf(got.exact.usage.cost), COST);
+  });
+}
+
+const broken = {
+  'status 204': (_, response) => response.writeHead(204).end(),
+  'an empty body': json(''),
+  'null': json('null'),
+  'an array': json('[]'),
+  'no choices': json(JSON.stringify(whole({ choices: undefined }))),
+  'choices that are no array': json(JSON.stringify(whole({ choices: {} }))),
+  'an error under status 200': json('{"error":{"message":"no"}}'),
+  'a body of another length than it says': json(JSON.stringify(whole()), { 'content-length': 2000 }),
+  'text that is no UTF-8': json(Buffer.from(JSON.stringify(whole()).replace('Good', 'G\xf6\xf6d'), 'latin1')),
+  'no HTTP at all': (incoming) => incoming.socket.end('SSH-2.0-OpenSSH_9.2\r\n'),
+  'two bodies': json(JSON.stringify(whole()).repeat(2)),
+};
+for (const [what, answer] of Object.entries(broken)) {
+  for (const stream of [false, true]) {
+    test(`a provider that answers ${what} gives 502, free of charge (${stream ? 'streamed' : 'not streamed'})`, async () => {
+      const before = nanoOf((await bourse.api.get('/key', { key })).exact.data.usage);
+      const ends = (_, response) => {
+        answer(_, response);
+        // A body that promises more than comes: the connection ends.
+        if (what.includes('length')) setImmediate(() => response.socket?.destroy());
+      };
+      const got = await answerTo(ends, { stream });
+      assert.equal(got.status, 502, got.text);
+      assert.equal(nanoOf((await bourse.api.get('/key', { key })).exact.data.usage), before);
+    });
+  }
+}
+
+test('a provider that claims more than was held for is billed by the estimate, within the hold', async () => {
+  const claim = { prompt_tokens: 7, completion_tokens: 5000, total_tokens: 5007 };
+  const got = await answerTo(json(JSON.stringify(whole({ usage: claim }))), { max_tokens: 100 });
+  assert.equal(got.status, 200, got.text);
+  // "Hello" is 2 tokens by the estimate, "Good morning" 3.
+  assert.equal(nanoOf(got.exact.usage.cost), 2n * PROMPT_NANO + 3n * COMPLETION_NANO);
+  const long = await answerTo(json(JSON.stringify(whole({ usage: claim }, { role: 'assistant', content: 'x'.repeat(20_000) }))), { max_tokens: 100 });
+  assert.equal(nanoOf(long.exact.usage.cost), 2n * PROMPT_NANO + 100n * COMPLETION_NANO, 'never more tokens than were asked for');
+  const stream = await streamOf(events([text('x'.repeat(20_000)), finish(), usage(claim)]), { max_tokens: 100 });
+  assert.equal(stream.cost, 2n * PROMPT_NANO + 100n * COMPLETION_NANO);
+});
+
+test('one chunk of five megabytes arrives whole or ends the stream with an error, and is never cut', async () => {
+  const letters = 'x'.repeat(5_000_000);
+  const stream = await streamOf(events([text('a'), text(letters), finish(), usage()]));
+  assert.ok(stream.isDone);
+  if (!stream.errorChunk) assert.equal(stream.contents.join(''), `a${letters}`);
+});
+
 // ---- in order and in time
 
 test('each chunk is passed on when it comes, not when the answer is complete', async () => {
