@@ -433,6 +433,15 @@ static void delete_oldest(struct journal *journal)
     (void)pthread_mutex_lock(&journal->lock);
 }
 
+/* Under the lock. Each posted batch wakes this thread, too: a full disk is not tried more often for
+ * that, only when there is something to delete. */
+static void pause_after_failure(struct journal *journal)
+{
+    uint64_t until_ms = clock_monotonic_ms() + RETRY_S * 1000;
+    while (!journal->stopping && !oldest_is_done(journal) && clock_monotonic_ms() < until_ms)
+        wait_until_ms(journal, &journal->to_prepare, until_ms);
+}
+
 static void *run_prepare(void *context)
 {
     struct journal *journal = context;
@@ -454,7 +463,7 @@ static void *run_prepare(void *context)
         (void)pthread_mutex_lock(&journal->lock);
         if (status_ok(done)) continue;
         log_error("journal_segment_not_prepared", F(errno, errno));
-        wait_until_ms(journal, &journal->to_prepare, clock_monotonic_ms() + RETRY_S * 1000);
+        pause_after_failure(journal);
     }
     (void)pthread_mutex_unlock(&journal->lock);
     return NULL;

@@ -173,7 +173,8 @@ status journal_files_set_aside(const char *directory, const struct journal_files
  * metadata each time. */
 static status fill_with_zeros(int fd, uint64_t size)
 {
-    if (posix_fallocate(fd, 0, (off_t)size) != 0) return FAIL(IO);
+    errno = posix_fallocate(fd, 0, (off_t)size);
+    if (errno != 0) return FAIL(IO);
     static const char zeros[ZERO_SIZE];
     for (uint64_t at = 0; at < size;) {
         size_t len = size - at < ZERO_SIZE ? (size_t)(size - at) : ZERO_SIZE;
@@ -197,8 +198,10 @@ status journal_file_prepare(const struct journal_settings *settings, uint64_t nu
     if (status_ok(done) && rename(new_path, path) != 0) done = FAIL(IO);
     if (status_ok(done)) done = sync_directory(settings->directory);
     if (!status_ok(done)) {
+        int cause = errno;
         (void)unlink(new_path);
         (void)close(opened);
+        errno = cause;
         return done;
     }
     *fd = opened;
