@@ -2,12 +2,12 @@
 // The journal after an accident: a torn record at its end, the directory gone, an old copy in its place, a second ledger that wants it.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { closeSync, cpSync, ftruncateSync, openSync, readFileSync, readdirSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, cpSync, ftruncateSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 
 import { MODEL, user } from '../integration/api.mjs';
-import { BUILD, startInstance } from '../integration/harness.mjs';
+import { BUILD, eventually, startInstance } from '../integration/harness.mjs';
 import { QUICK, killInstance, servedSoFar, startInstanceAgain, stopInstance, underLoad } from './faults.mjs';
 
 const bourse = startInstance({ options: QUICK });
@@ -112,6 +112,43 @@ test('an old copy of the journal is recognized and put aside, and the books are 
     cpSync(copy, directory(), { recursive: true });
   });
   assert.match(bourse.log('ledger'), /event=journal_is_old/);
+});
+
+/** A disk with room for three segments in the place of the journal, and back. Only root can; answers whether it is there. */
+async function useSmallDisk() {
+  await stopInstance(bourse);
+  rmSync(directory(), { recursive: true });
+  mkdirSync(directory());
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'bourse-fault-test', directory()]).status === 0;
+  if (mounted) bourse.setOption('journal_segments', 2);
+  await startInstanceAgain(bourse);
+  return mounted;
+}
+
+async function useOwnDisk() {
+  await stopInstance(bourse);
+  spawnSync('umount', [directory()]);
+  bourse.setOption('journal_segments', 4);
+  await startInstanceAgain(bourse);
+}
+
+test('on a full disk no more is admitted, what runs is billed, and service returns when there is room', async (t) => {
+  if (!(await useSmallDisk())) return t.skip('only root can mount a small disk');
+  try {
+    const { key } = await bourse.makeCustomer();
+    await underLoad(bourse, async (load) => {
+      // Nothing younger than the oldest open hold is deleted, so one slow stream fills the disk.
+      const slow = await bourse.api.openStream(key, { model: MODEL, messages: user('sim:tokens=2 sim:chunk_ms=600000') });
+      await slow.readContent(1);
+      const refused = () => load.requests.filter(({ status }) => status === 503).length;
+      await eventually(() => assert.ok(refused() > 100, `${refused()} refused`), { deadline_ms: 60_000 });
+      assert.match(bourse.log('ledger'), /event=journal_segment_not_prepared/);
+      slow.leave();
+      await load.more(50);
+    });
+  } finally {
+    await useOwnDisk();
+  }
 });
 
 test('a second ledger refuses to start on the journal of a first, which does not notice', async () => {
