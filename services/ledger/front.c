@@ -156,10 +156,10 @@ static void sync_here(struct front *front)
 {
     struct ledger *ledger = front->ledger;
     if (!journal_sync_here(ledger->journal)) return;
-    poster_wake(ledger->poster, journal_synced(ledger->journal), atomic_load(&ledger->ending_seq));
     report_journal(front);
     send_answers(front);
     peer_set_flush(front->peers);
+    poster_wake(ledger->poster, journal_synced(ledger->journal), atomic_load(&ledger->ending_seq));
 }
 
 static void begin_turn(struct front *front)

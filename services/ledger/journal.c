@@ -65,8 +65,7 @@ struct journal {
     bool sync_here_due;  /* journal_sync_here() is about to do it; the journal's thread keeps out */
     bool loaded;         /* the next sync waits until an interval after the start of the last */
     uint64_t started_ms; /* the last sync */
-    uint64_t average_us; /* of a sync, over the last dozen */
-    uint32_t quick_syncs; /* in a row */
+    uint64_t average_us; /* of a sync */
 
     int sync_fds[SEGMENTS_MAX]; /* of whoever syncs */
     _Atomic uint64_t synced_seq;
@@ -90,6 +89,7 @@ status journal_open(const struct journal_settings *settings, struct journal **ou
     journal->wanted_seq = settings->seq_last;
     journal->oldest_open = UINT64_MAX;
     journal->loaded = !settings->strict;
+    journal->average_us = JOURNAL_SLOW_US;
     atomic_store(&journal->synced_seq, settings->seq_last);
     for (size_t i = 0; i < settings->old_count && i < SEGMENTS_MAX / 2; i++) {
         const struct journal_file *old = &settings->old[i];
@@ -211,10 +211,9 @@ static uint64_t first_seq_of(slice records)
 /* Under the lock, before anything new is wanted. */
 static bool can_sync_here(const struct journal *journal)
 {
-    bool fast =
-        journal->average_us < JOURNAL_FAST_US && journal->quick_syncs >= JOURNAL_QUICK_RUN;
     bool idle = !journal->syncing && journal->wanted_seq <= atomic_load(&journal->synced_seq);
-    return journal->may_sync_here && idle && !journal->loaded && fast;
+    return journal->may_sync_here && idle && !journal->loaded &&
+           journal->average_us < JOURNAL_FAST_US;
 }
 
 void journal_write(struct journal *journal, slice records, const struct journal_written *written)
@@ -312,14 +311,10 @@ static void close_finished(struct journal *journal, const int *fds, size_t count
     }
 }
 
-/* One that took very long counts as JOURNAL_QUICK_US in the average, which so forgets it soon; the
- * run of quick ones has to begin again. */
 static void note_duration(struct journal *journal, uint64_t took_us)
 {
-    bool quick = took_us < JOURNAL_QUICK_US;
-    uint64_t counted_us = quick ? took_us : JOURNAL_QUICK_US;
+    uint64_t counted_us = took_us < JOURNAL_SLOW_US ? took_us : JOURNAL_SLOW_US;
     journal->average_us = (journal->average_us * 15 + counted_us) / 16;
-    journal->quick_syncs = quick ? journal->quick_syncs + 1 : 0;
 }
 
 /* Under the lock on entry and return. After a failed sync the kernel may have dropped the pages:
