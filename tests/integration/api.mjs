@@ -35,7 +35,9 @@ export class Api {
         const pieces = [];
         answer.on('data', (piece) => pieces.push(piece));
         answer.on('error', reject);
-        answer.on('end', () => resolve(new Answer(answer.statusCode, answer.headers, Buffer.concat(pieces).toString())));
+        answer.on('end', () =>
+          resolve(new Answer(answer.statusCode, answer.headers, Buffer.concat(pieces).toString())),
+        );
       });
       // A server that refuses a large body early may answer and close while we still write: what it said comes first.
       request.on('error', (error) => {
@@ -94,14 +96,19 @@ export class Api {
     return new Promise((resolve, reject) => {
       const socket = net.connect(Number(this.url.port), this.url.hostname);
       let text = '';
-      const timer = setTimeout(() => socket.destroy(new Error(`no end within ${deadline_ms} ms; got: ${text}`)), deadline_ms);
+      const timer = setTimeout(
+        () => socket.destroy(new Error(`no end within ${deadline_ms} ms; got: ${text}`)),
+        deadline_ms,
+      );
       socket.on('connect', () => (half ? socket.end(bytes) : socket.write(bytes)));
       socket.on('data', (piece) => {
         text += piece.toString('latin1');
         if (until !== undefined && text.includes(until)) socket.end();
       });
       // A refusal may be followed by a reset when we were still sending; what was said before it counts.
-      socket.on('error', (error) => (error.code === 'ECONNRESET' || error.code === 'EPIPE' ? undefined : reject(error)));
+      socket.on('error', (error) =>
+        error.code === 'ECONNRESET' || error.code === 'EPIPE' ? undefined : reject(error),
+      );
       socket.on('close', () => {
         clearTimeout(timer);
         resolve(text);
@@ -222,14 +229,17 @@ class Stream {
 /** JSON with each number turned into the string "#" + its digits as they were written. */
 export function parseExact(text) {
   return JSON.parse(
-    text.replace(/"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g, (token) => (token[0] === '"' ? token : `"#${token}"`)),
+    text.replace(/"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g, (token) =>
+      token[0] === '"' ? token : `"#${token}"`,
+    ),
   );
 }
 
 /** "#0.000075" or "26.38" in nano-dollars; more than nine decimals is a mistake of the server's. */
 export function nanoOf(value) {
   assert.equal(typeof value, 'string', `not an exact number: ${value}`);
-  const [, sign, whole, fraction = ''] = /^#?(-?)(\d+)(?:\.(\d{1,9}))?$/.exec(value) ?? assert.fail(`not an amount: ${value}`);
+  const [, sign, whole, fraction = ''] =
+    /^#?(-?)(\d+)(?:\.(\d{1,9}))?$/.exec(value) ?? assert.fail(`not an amount: ${value}`);
   const nano = BigInt(whole) * 1_000_000_000n + BigInt(fraction.padEnd(9, '0'));
   return sign ? -nano : nano;
 }

@@ -36,8 +36,8 @@ test('the body that all the others are made of is served', async () => {
 const withText = (literal) => `{"model":"${MODEL}","messages":[{"role":"user","content":"Hello"}],"x":${literal}}`;
 
 const notJson = {
-  'nothing': '',
-  'blanks': ' \n\t ',
+  nothing: '',
+  blanks: ' \n\t ',
   'a word': 'hello',
   'an opened object': '{',
   'an object that is closed twice': `${text}}`,
@@ -49,10 +49,10 @@ const notJson = {
   'a key without quotes': '{model:1}',
   'a comment': `/* hello */${text}`,
   'a byte order mark': `\ufeff${text}`,
-  'NaN': withText('NaN'),
-  'Infinity': withText('-Infinity'),
-  'undefined': withText('undefined'),
-  'True': withText('True'),
+  NaN: withText('NaN'),
+  Infinity: withText('-Infinity'),
+  undefined: withText('undefined'),
+  True: withText('True'),
   'half a literal': withText('tru'),
   'a number with a plus': withText('+1'),
   'a number without digits before the point': withText('.5'),
@@ -79,7 +79,8 @@ for (const [what, body] of Object.entries(notJson)) {
 
 test('a body that ends at any of its bytes is refused', async () => {
   const served = await bourse.simulator.total();
-  for (let length = 0; length < text.length; length++) assertError(await bourse.api.chat(key, text.slice(0, length)), 400);
+  for (let length = 0; length < text.length; length++)
+    assertError(await bourse.api.chat(key, text.slice(0, length)), 400);
   assert.equal(await bourse.simulator.total(), served);
 });
 
@@ -140,11 +141,37 @@ test('a million small values are refused or served, and quickly either way', asy
 
 /** Where JSON.parse accepts, we must not say that it is no JSON: whatever else we think of it. */
 const isJson = [
-  '[]', '1', '"x"', 'null', 'true', ' {} ', '\t\r\n{}\n', '{"":1}', withText('""'), withText('-0'), withText('-0.0'), withText('1e400'),
-  withText('-1E-400'), withText('1e+5'), withText('123456789012345678901234567890'), withText('0.1234567890123456789012345678901234567890'),
-  withText('18446744073709551616'), withText('-9223372036854775809'), withText('"\\u0000"'), withText('"\\ud800"'), withText('"\\udc00\\ud800"'),
-  withText('"\\ud83d\\ude00"'), withText('"\\/\\b\\f\\n\\r\\t\\"\\\\"'), withText('"\u007f\u2028\u2029"'), withText('[[],{},[{}]]'),
-  withText('{"a":1,"a":2}'), withText('{"\\u0061":1}'), withText('"\ufeff"'), `\r\n${text}\r\n`, withText('[ 1 , 2 ]'), withText('0e0'),
+  '[]',
+  '1',
+  '"x"',
+  'null',
+  'true',
+  ' {} ',
+  '\t\r\n{}\n',
+  '{"":1}',
+  withText('""'),
+  withText('-0'),
+  withText('-0.0'),
+  withText('1e400'),
+  withText('-1E-400'),
+  withText('1e+5'),
+  withText('123456789012345678901234567890'),
+  withText('0.1234567890123456789012345678901234567890'),
+  withText('18446744073709551616'),
+  withText('-9223372036854775809'),
+  withText('"\\u0000"'),
+  withText('"\\ud800"'),
+  withText('"\\udc00\\ud800"'),
+  withText('"\\ud83d\\ude00"'),
+  withText('"\\/\\b\\f\\n\\r\\t\\"\\\\"'),
+  withText('"\u007f\u2028\u2029"'),
+  withText('[[],{},[{}]]'),
+  withText('{"a":1,"a":2}'),
+  withText('{"\\u0061":1}'),
+  withText('"\ufeff"'),
+  `\r\n${text}\r\n`,
+  withText('[ 1 , 2 ]'),
+  withText('0e0'),
 ];
 for (const body of isJson) {
   test(`${body.length > 60 ? body.slice(body.indexOf('"x":') + 4, -1) : JSON.stringify(body)} is JSON`, async () => {
@@ -172,7 +199,17 @@ test('a top-level key that is written with escapes is refused', async () => {
 // ---- models
 
 test('an unknown model is refused', async () => {
-  for (const model of ['openai/gpt-0', 'gpt-4o-mini', 'openai', '/', 'openai/', 'OPENAI/GPT-4O-MINI ', 'a'.repeat(160), 'openai/gpt-4o-mini\0', '../etc/passwd'])
+  for (const model of [
+    'openai/gpt-0',
+    'gpt-4o-mini',
+    'openai',
+    '/',
+    'openai/',
+    'OPENAI/GPT-4O-MINI ',
+    'a'.repeat(160),
+    'openai/gpt-4o-mini\0',
+    '../etc/passwd',
+  ])
     await refused({ ...good, model }, 400);
   await refused({ ...good, model: 'a'.repeat(10_000) }, 400);
   await refused({ ...good, model: '' }, 400);
@@ -181,17 +218,36 @@ test('an unknown model is refused', async () => {
 
 test('a model without a price is refused before any provider is called', async () => {
   const file = path.join(bourse.directory, 'unpriced.json');
-  const endpoint = { provider: 'openai', upstream_model: 'free', context_length: 8192, max_output: 4096, quantization: 'unknown' };
+  const endpoint = {
+    provider: 'openai',
+    upstream_model: 'free',
+    context_length: 8192,
+    max_output: 4096,
+    quantization: 'unknown',
+  };
   const facts = {
-    name: 'Test', description: 'For a test.', created: 1784851200, context_length: 8192, max_output: 4096, input_modalities: ['text'],
-    output_modalities: ['text'], tokenizer: 'Other', supported_parameters: ['max_tokens'], knowledge_cutoff: null, deprecation_date: null,
+    name: 'Test',
+    description: 'For a test.',
+    created: 1784851200,
+    context_length: 8192,
+    max_output: 4096,
+    input_modalities: ['text'],
+    output_modalities: ['text'],
+    tokenizer: 'Other',
+    supported_parameters: ['max_tokens'],
+    knowledge_cutoff: null,
+    deprecation_date: null,
   };
   const catalog = {
     format: 'bourse-catalog-1',
     date: '2026-07-24',
     providers: [],
     models: [
-      { id: 'test/priced', ...facts, endpoints: [{ ...endpoint, prices: { prompt: '0.0000000375', completion: '0.0000001' } }] },
+      {
+        id: 'test/priced',
+        ...facts,
+        endpoints: [{ ...endpoint, prices: { prompt: '0.0000000375', completion: '0.0000001' } }],
+      },
       { id: 'test/unpriced', ...facts, endpoints: [{ ...endpoint, prices: { prompt: '0', completion: '0' } }] },
     ],
   };
@@ -205,16 +261,40 @@ test('a model without a price is refused before any provider is called', async (
 });
 
 test('an image that no provider of the model prices is refused before any is called', async () => {
-  await refused({ ...good, messages: part({ type: 'image_url', image_url: { url: 'data:image/png;base64,iVBORw0KGgo=' } }) }, 400);
-  await refused({ ...good, messages: part({ type: 'image_url', image_url: { url: 'https://example.org/picture.png' } }) }, 400);
+  await refused(
+    { ...good, messages: part({ type: 'image_url', image_url: { url: 'data:image/png;base64,iVBORw0KGgo=' } }) },
+    400,
+  );
+  await refused(
+    { ...good, messages: part({ type: 'image_url', image_url: { url: 'https://example.org/picture.png' } }) },
+    400,
+  );
 });
 
 // ---- numbers
 
 test('max_tokens that is negative, zero, huge, a fraction, text or something else is refused', async () => {
   for (const field of ['max_tokens', 'max_completion_tokens']) {
-    for (const value of ['-1', '0', '-0', '1.5', '0.5', '1e400', '2147483648', '9223372036854775807', '9223372036854775808', '18446744073709551616',
-      '123456789012345678901234567890', '"10"', 'true', '[]', '[10]', '{}', '1e-5', '-9223372036854775809']) {
+    for (const value of [
+      '-1',
+      '0',
+      '-0',
+      '1.5',
+      '0.5',
+      '1e400',
+      '2147483648',
+      '9223372036854775807',
+      '9223372036854775808',
+      '18446744073709551616',
+      '123456789012345678901234567890',
+      '"10"',
+      'true',
+      '[]',
+      '[10]',
+      '{}',
+      '1e-5',
+      '-9223372036854775809',
+    ]) {
       const error = await refused(text.replace(/}$/, `,"${field}":${value}}`), 400);
       assert.equal(error.metadata.field, field, value);
     }
@@ -241,17 +321,42 @@ const wrongTypes = {
   model: [1, true, [], {}, null],
   models: [1, 'x', {}, [1], [null], ['a'.repeat(200)]],
   messages: [1, 'x', {}, null, true, [], [1], ['x'], [null], [[]], [{}], [{ role: 'user' }, 5]],
-  'messages[0].role': [[{ role: 1, content: 'x' }], [{ role: null, content: 'x' }], [{ role: {}, content: 'x' }], [{ content: 'x' }]],
+  'messages[0].role': [
+    [{ role: 1, content: 'x' }],
+    [{ role: null, content: 'x' }],
+    [{ role: {}, content: 'x' }],
+    [{ content: 'x' }],
+  ],
   'messages[0].content': [
-    [{ role: 'user', content: 1 }], [{ role: 'user', content: true }], [{ role: 'user', content: {} }], part(1), part(null), part('x'), part([]),
-    part({}), part({ type: 1 }), part({ type: 'text' }), part({ type: 'text', text: 5 }), part({ type: 'text', text: null }),
-    part({ type: 'image_url' }), part({ type: 'image_url', image_url: 5 }), part({ type: 'video_url', video_url: { url: 'x' } }),
-    part({ type: 'input_audio', input_audio: {} }), part({ type: 'unknown' }),
+    [{ role: 'user', content: 1 }],
+    [{ role: 'user', content: true }],
+    [{ role: 'user', content: {} }],
+    part(1),
+    part(null),
+    part('x'),
+    part([]),
+    part({}),
+    part({ type: 1 }),
+    part({ type: 'text' }),
+    part({ type: 'text', text: 5 }),
+    part({ type: 'text', text: null }),
+    part({ type: 'image_url' }),
+    part({ type: 'image_url', image_url: 5 }),
+    part({ type: 'video_url', video_url: { url: 'x' } }),
+    part({ type: 'input_audio', input_audio: {} }),
+    part({ type: 'unknown' }),
   ],
   stream: [1, 'true', [], {}, 0],
   n: [0, -1, 1.5, 9, '2', true, [], {}, 1e30],
   provider: [1, 'openai', true, []],
-  'provider.order': [{ order: 1 }, { order: 'openai' }, { order: {} }, { order: [1] }, { order: ['x'.repeat(65)] }, { order: Array(17).fill('openai') }],
+  'provider.order': [
+    { order: 1 },
+    { order: 'openai' },
+    { order: {} },
+    { order: [1] },
+    { order: ['x'.repeat(65)] },
+    { order: Array(17).fill('openai') },
+  ],
   'provider.only': [{ only: 1 }, { only: [null] }, { only: true }],
   'provider.ignore': [{ ignore: 'openai' }, { ignore: [{}] }],
   'provider.allow_fallbacks': [{ allow_fallbacks: 'no' }, { allow_fallbacks: 1 }, { allow_fallbacks: [] }],
@@ -280,8 +385,28 @@ for (const [field, values] of Object.entries(wrongTypes)) {
 }
 
 test('optional fields that are null count as absent', async () => {
-  const names = ['models', 'stream', 'max_tokens', 'max_completion_tokens', 'n', 'provider', 'stream_options', 'usage', 'tools', 'functions',
-    'response_format', 'modalities', 'session_id', 'user', 'plugins', 'web_search_options', 'temperature', 'metadata', 'stop', 'reasoning'];
+  const names = [
+    'models',
+    'stream',
+    'max_tokens',
+    'max_completion_tokens',
+    'n',
+    'provider',
+    'stream_options',
+    'usage',
+    'tools',
+    'functions',
+    'response_format',
+    'modalities',
+    'session_id',
+    'user',
+    'plugins',
+    'web_search_options',
+    'temperature',
+    'metadata',
+    'stop',
+    'reasoning',
+  ];
   const answer = await bourse.api.chat(key, { ...good, ...Object.fromEntries(names.map((name) => [name, null])) });
   assert.equal(answer.status, 200, answer.text);
 });
@@ -292,10 +417,36 @@ test('fields that nobody here reads pass through, whatever they hold', async () 
 });
 
 test('every field with every kind of value is answered by 200 or 4xx, never by a fault of ours', async () => {
-  const names = Object.keys(wrongTypes).filter((name) => !/[.[]/.test(name)).concat('stop', 'tool_choice', 'reasoning', 'reasoning_effort', 'metadata', 'logit_bias', 'transforms', 'route');
-  const values = [null, true, false, 0, -1, 1, 1.5, 1e300, '', 'x', 'x'.repeat(5000), [], [null], [[]], [{}], {}, { a: {} }, { type: 'x' }, [1, 'x', null]];
+  const names = Object.keys(wrongTypes)
+    .filter((name) => !/[.[]/.test(name))
+    .concat('stop', 'tool_choice', 'reasoning', 'reasoning_effort', 'metadata', 'logit_bias', 'transforms', 'route');
+  const values = [
+    null,
+    true,
+    false,
+    0,
+    -1,
+    1,
+    1.5,
+    1e300,
+    '',
+    'x',
+    'x'.repeat(5000),
+    [],
+    [null],
+    [[]],
+    [{}],
+    {},
+    { a: {} },
+    { type: 'x' },
+    [1, 'x', null],
+  ];
   for (const name of names) {
-    const answers = await Promise.all(values.map((value) => bourse.api.chat(key, { ...good, [name]: value, ...(name === 'stream' ? { stream: value } : {}) })));
+    const answers = await Promise.all(
+      values.map((value) =>
+        bourse.api.chat(key, { ...good, [name]: value, ...(name === 'stream' ? { stream: value } : {}) }),
+      ),
+    );
     for (const [i, answer] of answers.entries())
       assert.ok(answer.status < 500, `${name} = ${JSON.stringify(values[i])}: ${answer.status} ${answer.text}`);
   }
@@ -304,9 +455,30 @@ test('every field with every kind of value is answered by 200 or 4xx, never by a
 // ---- routes and methods
 
 test('routes that do not exist are 404', async () => {
-  const routes = ['/api', '/api/v1', '/api/v1/', '/api/v2/models', '/api/v1/chat', '/api/v1/chat/completions/', '/api/v1//models', '//api/v1/models',
-    '/api/v1/keys/a/b', '/api/v1/models/a/b/c/d', '/api/v1/../v1/models', '/api/v1/./models', '/api/v1/%6dodels', '/operator/orgs', '/metrics/', '/api/v1/models%00',
-    '/api/v1/models/%2e%2e/key', '/api/v1/%2e%2e/operator/orgs', `/api/v1/${'x'.repeat(8000)}`, '/api/v1/%', '/api/v1/%zz', '/api/v1/keys/%2e%2e%2forgs'];
+  const routes = [
+    '/api',
+    '/api/v1',
+    '/api/v1/',
+    '/api/v2/models',
+    '/api/v1/chat',
+    '/api/v1/chat/completions/',
+    '/api/v1//models',
+    '//api/v1/models',
+    '/api/v1/keys/a/b',
+    '/api/v1/models/a/b/c/d',
+    '/api/v1/../v1/models',
+    '/api/v1/./models',
+    '/api/v1/%6dodels',
+    '/operator/orgs',
+    '/metrics/',
+    '/api/v1/models%00',
+    '/api/v1/models/%2e%2e/key',
+    '/api/v1/%2e%2e/operator/orgs',
+    `/api/v1/${'x'.repeat(8000)}`,
+    '/api/v1/%',
+    '/api/v1/%zz',
+    '/api/v1/keys/%2e%2e%2forgs',
+  ];
   for (const route of routes) {
     const answer = await bourse.api.get(route, { root: true, key });
     assert.ok([404, 400, 403].includes(answer.status), `${route}: ${answer.status} ${answer.text}`);
@@ -333,10 +505,17 @@ for (const [route, allowed] of Object.entries(methods)) {
   test(`${route.replace(/0{64}/, '{hash}')} refuses other methods with 405 and says which it takes`, async () => {
     for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'BREW']) {
       if (allowed.includes(method)) continue;
-      const [head, body] = (await bourse.api.raw(
-        `${method} ${route} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${key}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`)).split('\r\n\r\n');
+      const [head, body] = (
+        await bourse.api.raw(
+          `${method} ${route} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${key}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`,
+        )
+      ).split('\r\n\r\n');
       assert.match(head, /^HTTP\/1\.1 405 /, method);
-      assert.equal(/^allow: (.*)$/im.exec(head)?.[1].trim().split(', ').sort().join(), [...allowed].sort().join(), method);
+      assert.equal(
+        /^allow: (.*)$/im.exec(head)?.[1].trim().split(', ').sort().join(),
+        [...allowed].sort().join(),
+        method,
+      );
       assert.equal(JSON.parse(body).error.code, 405);
     }
   });
@@ -344,9 +523,25 @@ for (const [route, allowed] of Object.entries(methods)) {
 
 test('queries of the control plane that make no sense are refused', async () => {
   const { management } = await bourse.makeCustomer();
-  for (const route of ['/keys?offset=-1', '/keys?offset=x', '/keys?limit=0', '/keys?limit=1000000', '/keys?offset=99999999999999999999', '/purchases?limit=1.5'])
+  for (const route of [
+    '/keys?offset=-1',
+    '/keys?offset=x',
+    '/keys?limit=0',
+    '/keys?limit=1000000',
+    '/keys?offset=99999999999999999999',
+    '/purchases?limit=1.5',
+  ])
     assertError(await bourse.api.get(route, { key: management }), 400);
-  for (const id of ['', 'x', 'gen-', 'gen-' + '0'.repeat(26), 'gen-' + 'z'.repeat(26), "gen-' or 1=1--", '%00', 'x'.repeat(5000)]) {
+  for (const id of [
+    '',
+    'x',
+    'gen-',
+    'gen-' + '0'.repeat(26),
+    'gen-' + 'z'.repeat(26),
+    "gen-' or 1=1--",
+    '%00',
+    'x'.repeat(5000),
+  ]) {
     const answer = await bourse.api.get(`/generation?id=${encodeURIComponent(id)}`, { key });
     assert.ok([400, 404, 431].includes(answer.status), `${answer.status} for ${id.slice(0, 40)}: ${answer.text}`);
     assertError(answer, answer.status);

@@ -93,9 +93,25 @@ test('the fee is 5.5 % rounded half up to the cent, and $0.80 at least', async (
 test('an amount that cannot be bought is refused and leaves no purchase', async () => {
   const { management } = await makeBuyer();
   const bodies = [
-    '{"amount":4.99}', '{"amount":25000.01}', '{"amount":0}', '{"amount":-25}', '{"amount":25.001}', '{"amount":"25"}',
-    '{"amount":null}', '{"amount":true}', '{"amount":[25]}', '{}', '[]', '25', '', '{"amount":25', '{"amount":9223372036854775807}',
-    '{"amount":1e400}', '{"amount":25,"amount":5}', '{"amount":25,"payment_method":"card"}', '{"amount":25,"payment_method":7}',
+    '{"amount":4.99}',
+    '{"amount":25000.01}',
+    '{"amount":0}',
+    '{"amount":-25}',
+    '{"amount":25.001}',
+    '{"amount":"25"}',
+    '{"amount":null}',
+    '{"amount":true}',
+    '{"amount":[25]}',
+    '{}',
+    '[]',
+    '25',
+    '',
+    '{"amount":25',
+    '{"amount":9223372036854775807}',
+    '{"amount":1e400}',
+    '{"amount":25,"amount":5}',
+    '{"amount":25,"payment_method":"card"}',
+    '{"amount":25,"payment_method":7}',
   ];
   for (const body of bodies) assertError(await buy(management, body), 400);
   assert.deepEqual(await history(management), []);
@@ -137,7 +153,10 @@ test('an Idempotency-Key used again with another body is refused with 409', asyn
 test('two organizations may use the same Idempotency-Key', async () => {
   const [a, b] = [await makeBuyer(), await makeBuyer()];
   const bought = [await buy(a.management, { amount: 25 }, 'same'), await buy(b.management, { amount: 30 }, 'same')];
-  assert.deepEqual(bought.map((answer) => answer.status), [201, 201]);
+  assert.deepEqual(
+    bought.map((answer) => answer.status),
+    [201, 201],
+  );
   assert.notEqual(bought[0].json.data.id, bought[1].json.data.id);
 });
 

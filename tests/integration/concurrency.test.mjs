@@ -31,7 +31,9 @@ async function rush(key) {
   const served = await bourse.simulator.total();
   await bourse.simulator.fault('openai', { kind: 'hold' });
   const answers = [];
-  const running = Array.from({ length: 200 }, () => bourse.api.chat(key, dear, { agent }).then((answer) => answers.push(answer)));
+  const running = Array.from({ length: 200 }, () =>
+    bourse.api.chat(key, dear, { agent }).then((answer) => answers.push(answer)),
+  );
   await eventually(async () => {
     const inside = (await bourse.simulator.total()) - served;
     assert.equal(answers.length + inside, 200);
@@ -95,7 +97,8 @@ test('many keys of one account together never spend more than the account has', 
   const keys = await Promise.all(Array.from({ length: 10 }, () => bourse.makeKey(org)));
   const { key: management } = await bourse.makeKey(org, { management: true });
   const answers = await Promise.all(
-    keys.flatMap(({ key }) => Array.from({ length: 10 }, () => bourse.api.chat(key, dear, { agent }))));
+    keys.flatMap(({ key }) => Array.from({ length: 10 }, () => bourse.api.chat(key, dear, { agent }))),
+  );
   const served = answers.filter((answer) => answer.status === 200);
   for (const answer of answers) if (answer.status !== 200) assertError(answer, 402);
   // Five holds fit at once; what each leaves over (its hold is above its cost) never adds up to a sixth.

@@ -13,8 +13,11 @@ const bourse = startInstance({
   options: { upstream_first_byte_timeout: 1500, upstream_idle_timeout: 1500, upstream_total_timeout: 6000 },
 });
 const agent = new http.Agent({ keepAlive: true, maxSockets: 256 });
-const STREAMED = 1, ESTIMATED = 4, SIMULATED = 8; // enum fact_flag
-const SETTLED = 1, ABSORBED = 3;
+const STREAMED = 1,
+  ESTIMATED = 4,
+  SIMULATED = 8; // enum fact_flag
+const SETTLED = 1,
+  ABSORBED = 3;
 
 async function balanceOf(management) {
   return nanoOf((await bourse.api.get('/credits', { key: management })).exact.data.balance);
@@ -124,7 +127,9 @@ for (const [what, fault] of insideTheStream) {
   }
 }
 
-for (const [what, fault] of insideTheStream.filter(([, { kind }]) => kind !== 'stall' && kind !== 'garbage' && kind !== 'reset')) {
+for (const [what, fault] of insideTheStream.filter(
+  ([, { kind }]) => kind !== 'stall' && kind !== 'garbage' && kind !== 'reset',
+)) {
   test(`a stream that is ${what} before its first chunk is a plain error`, async () => {
     const { answer, spent } = await under({ ...fault, after_chunks: 0 }, { stream: true });
     assertError(answer, answer.status);
@@ -185,7 +190,13 @@ const TWO = 'deepseek/deepseek-r1-distill-qwen-7b'; // fireworks and nscale, bot
 const hello = { model: TWO, messages: user('sim:tokens=10'), provider: { order: ['fireworks', 'nscale'] } };
 
 for (const stream of [false, true]) {
-  for (const fault of [{ kind: 'status', status: 500 }, { kind: 'status', status: 429 }, { kind: 'status', status: 401 }, { kind: 'reset' }, { kind: 'garbage' }]) {
+  for (const fault of [
+    { kind: 'status', status: 500 },
+    { kind: 'status', status: 429 },
+    { kind: 'status', status: 401 },
+    { kind: 'reset' },
+    { kind: 'garbage' },
+  ]) {
     const what = fault.status ?? fault.kind;
     test(`a ${what} of the first provider is answered by the second and billed once (${stream ? 'streamed' : 'not streamed'})`, async () => {
       const { key, management } = await bourse.makeCustomer();
@@ -228,7 +239,10 @@ test('after the first chunk there is no second provider: the stream ends with an
   const stream = await bourse.api.stream(key, { ...hello, messages: user('sim:chunk_ms=40') });
   assert.ok(stream.errorChunk);
   assert.equal(stream.contents.length, 3);
-  assert.deepEqual((await bourse.simulator.served({ after })).map((entry) => entry.provider), ['fireworks']);
+  assert.deepEqual(
+    (await bourse.simulator.served({ after })).map((entry) => entry.provider),
+    ['fireworks'],
+  );
 });
 
 test('a request the provider refuses as invalid is not offered to another', async () => {
@@ -255,11 +269,14 @@ test('after a mix of success, refusal, errors, timeouts and clients that leave, 
         await stream.readContent(chunks);
         stream.leave();
         note('left');
-      }));
+      }),
+    );
   const leaveEarly = async (count) => {
     const controllers = Array.from({ length: count }, () => new AbortController());
     const before = await bourse.simulator.total();
-    const calls = controllers.map(({ signal }) => bourse.api.chat(key, small, { signal, agent: false }).catch(() => note('left early')));
+    const calls = controllers.map(({ signal }) =>
+      bourse.api.chat(key, small, { signal, agent: false }).catch(() => note('left early')),
+    );
     await eventually(async () => assert.equal((await bourse.simulator.total()) - before, count));
     for (const controller of controllers) controller.abort();
     await Promise.all(calls);
@@ -295,10 +312,13 @@ test('after a mix of success, refusal, errors, timeouts and clients that leave, 
   await within(3000, 'everything held is free again', bourse.quiet(1000 + 500)); // clients that left are noticed within 0.5 s
   const { data } = (await bourse.api.get('/credits', { key: management })).exact;
   const mine = (await bourse.api.get('/key', { key })).exact.data;
-  const charged = await bourse.sqlValue('select sum(charge)::bigint from generation where org = $1', [String(orgNumber)]);
+  const charged = await bourse.sqlValue('select sum(charge)::bigint from generation where org = $1', [
+    String(orgNumber),
+  ]);
   const counted = await bourse.sqlValue(
     'select p.spent from meter m join meter_period p on p.org = m.org and p.meter = m.id where m.org = $1 and m.cadence = 0 and p.spent > 0',
-    [String(orgNumber)]);
+    [String(orgNumber)],
+  );
   assert.equal(nanoOf(data.held), 0n);
   assert.equal(nanoOf(data.total_usage), charged);
   assert.equal(nanoOf(mine.usage), charged);

@@ -20,7 +20,14 @@ const bourse = startInstance({
 });
 
 const request = (headers, payload = body) =>
-  ['POST /api/v1/chat/completions HTTP/1.1', `Authorization: Bearer ${key}`, 'Content-Type: application/json', ...headers, '', payload].join('\r\n');
+  [
+    'POST /api/v1/chat/completions HTTP/1.1',
+    `Authorization: Bearer ${key}`,
+    'Content-Type: application/json',
+    ...headers,
+    '',
+    payload,
+  ].join('\r\n');
 const length = `Content-Length: ${body.length}`;
 const chunked = `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
 
@@ -63,7 +70,10 @@ const refused = {
   'a folded line': [['Host: x', 'X-Long: a\r\n b', length], body],
   'a blank before the first header': [[' Host: x', length], body],
   'a chunk size that is no number': [['Host: x', 'Transfer-Encoding: chunked'], `zz\r\n${body}\r\n0\r\n\r\n`],
-  'a chunk size beyond 64 bits': [['Host: x', 'Transfer-Encoding: chunked'], `fffffffffffffffff\r\n${body}\r\n0\r\n\r\n`],
+  'a chunk size beyond 64 bits': [
+    ['Host: x', 'Transfer-Encoding: chunked'],
+    `fffffffffffffffff\r\n${body}\r\n0\r\n\r\n`,
+  ],
   'a negative chunk size': [['Host: x', 'Transfer-Encoding: chunked'], `-1\r\n${body}\r\n0\r\n\r\n`],
 };
 for (const [what, [headers, payload]] of Object.entries(refused)) {
@@ -94,15 +104,24 @@ for (const [what, [headers, payload]] of Object.entries(unreadable)) {
 
 test('the refusal holds for the control plane, too, and nothing smuggled behind it is served', async () => {
   const smuggled = 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n';
-  for (const headers of [['Host: x', 'Content-Length: 5', 'Content-Length: 0'], ['Host: x', 'Content-Length: 5', 'Transfer-Encoding: chunked'], ['Host: x', 'Host: y']]) {
-    const text = await bourse.api.raw(['GET /api/v1/models HTTP/1.1', ...headers, '', `0\r\n\r\n${smuggled}`].join('\r\n'), { deadline_ms: HEADER_TIMEOUT_MS + 3000 });
+  for (const headers of [
+    ['Host: x', 'Content-Length: 5', 'Content-Length: 0'],
+    ['Host: x', 'Content-Length: 5', 'Transfer-Encoding: chunked'],
+    ['Host: x', 'Host: y'],
+  ]) {
+    const text = await bourse.api.raw(
+      ['GET /api/v1/models HTTP/1.1', ...headers, '', `0\r\n\r\n${smuggled}`].join('\r\n'),
+      { deadline_ms: HEADER_TIMEOUT_MS + 3000 },
+    );
     assertRefused(text, 400);
     assert.ok(!text.includes('"ok"'));
   }
 });
 
 test('a header line beyond 32 KB and a head beyond 64 KB are refused', async () => {
-  const line = await bourse.api.raw(request(['Host: x', `X-Long: ${'x'.repeat(40_000)}`, length]), { deadline_ms: HEADER_TIMEOUT_MS + 3000 });
+  const line = await bourse.api.raw(request(['Host: x', `X-Long: ${'x'.repeat(40_000)}`, length]), {
+    deadline_ms: HEADER_TIMEOUT_MS + 3000,
+  });
   assertRefused(line, 431, 400);
   const many = Array.from({ length: 80 }, (_, i) => `X-${i}: ${'x'.repeat(1000)}`);
   const head = await bourse.api.raw(request(['Host: x', ...many, length]), { deadline_ms: HEADER_TIMEOUT_MS + 3000 });
@@ -175,8 +194,9 @@ test('200 connections that drip do not keep others out', async () => {
   const answer = await within(1000, 'another client is served', bourse.api.chat(key, body));
   assert.equal(answer.status, 200);
   served = await bourse.simulator.total();
-  await eventually(() => assert.ok(sockets.every((socket) => socket.destroyed || socket.readyState !== 'open')), { deadline_ms: HEADER_TIMEOUT_MS + 3000 }).finally(() =>
-    sockets.forEach((socket) => socket.destroy()));
+  await eventually(() => assert.ok(sockets.every((socket) => socket.destroyed || socket.readyState !== 'open')), {
+    deadline_ms: HEADER_TIMEOUT_MS + 3000,
+  }).finally(() => sockets.forEach((socket) => socket.destroy()));
 });
 
 test('two requests behind each other on one connection are answered in order', async () => {
@@ -191,7 +211,10 @@ test('two requests behind each other on one connection are answered in order', a
 test('a client that asks before it sends is told to go on', async () => {
   const socket = net.connect(bourse.port, '127.0.0.1');
   let text = '';
-  socket.setEncoding('utf8').on('data', (piece) => (text += piece)).on('error', () => {});
+  socket
+    .setEncoding('utf8')
+    .on('data', (piece) => (text += piece))
+    .on('error', () => {});
   socket.write(request(['Host: x', length, 'Expect: 100-continue', 'Connection: close'], ''));
   await eventually(() => assert.match(text, /^HTTP\/1\.1 100 /));
   socket.write(body);

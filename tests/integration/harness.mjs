@@ -4,9 +4,18 @@
 // clock are simulated. The directory's name holds a space, because a checkout's may.
 import { after, afterEach, before } from 'node:test';
 import assert from 'node:assert/strict';
-import { execFile, spawn, spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { createDecipheriv, randomInt } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -22,7 +31,10 @@ const run = promisify(execFile);
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const BUILD = path.join(ROOT, process.env.SAN ? 'build/san' : process.env.FAULT ? 'build/fault' : 'build');
 const KEEP = process.env.BOURSE_TEST_KEEP === '1'; // leave data and logs behind, to look at
-const METRICS = Array.from(readFileSync(path.join(ROOT, 'shared/metrics.def'), 'utf8').matchAll(/^METRIC\((\w+),/gm), (match) => match[1]);
+const METRICS = Array.from(
+  readFileSync(path.join(ROOT, 'shared/metrics.def'), 'utf8').matchAll(/^METRIC\((\w+),/gm),
+  (match) => match[1],
+);
 const START_MAX_MS = 120_000;
 const QUIET_MAX_MS = 5_000;
 
@@ -86,7 +98,9 @@ class Instance {
   /** Changes one option; programs read it when they start. */
   setOption(name, value) {
     const file = path.join(this.var, 'bourse.conf');
-    const kept = readFileSync(file, 'utf8').split('\n').filter((line) => line !== '' && !line.startsWith(`${name} `));
+    const kept = readFileSync(file, 'utf8')
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith(`${name} `));
     writeFileSync(file, [...kept, `${name} = ${value}`, ''].join('\n'));
   }
 
@@ -202,7 +216,9 @@ class Instance {
   }
 
   #readPids() {
-    return Object.fromEntries(['edge', 'ledger', 'catalog', 'usage', 'simprovider'].map((name) => [name, this.pid(name)]));
+    return Object.fromEntries(
+      ['edge', 'ledger', 'catalog', 'usage', 'simprovider'].map((name) => [name, this.pid(name)]),
+    );
   }
 
   pid(program) {
@@ -219,7 +235,10 @@ class Instance {
   }
 
   logs() {
-    return readdirSync(path.join(this.var, 'log')).map((name) => [name, readFileSync(path.join(this.var, 'log', name))]);
+    return readdirSync(path.join(this.var, 'log')).map((name) => [
+      name,
+      readFileSync(path.join(this.var, 'log', name)),
+    ]);
   }
 
   secret(name) {
@@ -352,7 +371,8 @@ function readDemoFile(file) {
 /** "host=/path\ with\ space dbname=x user=y" as libpq reads it. */
 function parseLibpq(text) {
   const values = {};
-  for (const [, name, value] of text.matchAll(/(\w+)\s*=\s*((?:\\.|[^\\\s])+)/g)) values[name] = value.replace(/\\(.)/g, '$1');
+  for (const [, name, value] of text.matchAll(/(\w+)\s*=\s*((?:\\.|[^\\\s])+)/g))
+    values[name] = value.replace(/\\(.)/g, '$1');
   return { host: values.host, database: values.dbname, user: values.user };
 }
 
@@ -373,4 +393,4 @@ function openGenerationId(text, key) {
   };
 }
 
-export { ROOT, BUILD, spawn };
+export { ROOT, BUILD };

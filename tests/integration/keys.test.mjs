@@ -164,7 +164,10 @@ test('a limit that is lowered below what runs breaks nothing that runs, and refu
   await bourse.simulator.fault('openai', { kind: 'stall', after_chunks: 2 });
   const stream = await bourse.api.openStream(key, { model: MODEL, messages: user('sim:tokens=100'), max_tokens: 1000 });
   await stream.readContent(2);
-  assert.equal((await bourse.api.request('PATCH', `/keys/${hash}`, { key: management, body: { limit: 0.000001 } })).status, 200);
+  assert.equal(
+    (await bourse.api.request('PATCH', `/keys/${hash}`, { key: management, body: { limit: 0.000001 } })).status,
+    200,
+  );
   assertError(await bourse.api.chat(key, { ...hello, max_tokens: 1 }), 402);
   await bourse.simulator.clearFaults();
   await stream.readAll();
@@ -274,7 +277,10 @@ test('an inference key cannot manage', async () => {
 test('a management key of one organization does not reach keys of another', async () => {
   const [a, b] = [await bourse.makeCustomer(), await bourse.makeCustomer()];
   assertError(await bourse.api.get(`/keys/${a.hash}`, { key: b.management }), 404);
-  assertError(await bourse.api.request('PATCH', `/keys/${a.hash}`, { key: b.management, body: { disabled: true } }), 404);
+  assertError(
+    await bourse.api.request('PATCH', `/keys/${a.hash}`, { key: b.management, body: { disabled: true } }),
+    404,
+  );
   assertError(await bourse.api.request('DELETE', `/keys/${a.hash}`, { key: b.management }), 404);
   const listed = (await bourse.api.get('/keys', { key: b.management })).json.data;
   assert.ok(!listed.some((row) => row.hash === a.hash));
@@ -283,7 +289,11 @@ test('a management key of one organization does not reach keys of another', asyn
 
 test('a customer cannot name an organization or become the operator', async () => {
   const [a, b] = [await bourse.makeCustomer({ credit: '3' }), await bourse.makeCustomer()];
-  const forged = { 'x-bourse-principal': 'operator', 'x-bourse-org': a.org, 'x-bourse-request': 'req-0000000000000000' };
+  const forged = {
+    'x-bourse-principal': 'operator',
+    'x-bourse-org': a.org,
+    'x-bourse-request': 'req-0000000000000000',
+  };
   const mine = (await bourse.api.get('/credits', { key: b.management })).exact.data;
   const asked = (await bourse.api.get(`/credits?org=${a.org}`, { key: b.management, headers: forged })).exact.data;
   assert.deepEqual(asked, mine);
@@ -295,9 +305,24 @@ test('a customer cannot name an organization or become the operator', async () =
 test('wrong fields in a key are refused and change nothing', async () => {
   const { hash, management } = await bourse.makeCustomer({ limit: '1' });
   const bad = [
-    { limit: '5' }, { limit: -1 }, { limit: true }, { limit: [1] }, '{"limit":1e400}', '{"limit":0.0000000001}',
-    { limit_reset: 'hourly' }, { limit_reset: 5 }, { disabled: 'yes' }, { include_byok_in_limit: 1 }, { name: '' }, { name: 7 },
-    { name: 'x'.repeat(201) }, '[]', '"x"', '{', '', '{"limit":1,"limit":2}',
+    { limit: '5' },
+    { limit: -1 },
+    { limit: true },
+    { limit: [1] },
+    '{"limit":1e400}',
+    '{"limit":0.0000000001}',
+    { limit_reset: 'hourly' },
+    { limit_reset: 5 },
+    { disabled: 'yes' },
+    { include_byok_in_limit: 1 },
+    { name: '' },
+    { name: 7 },
+    { name: 'x'.repeat(201) },
+    '[]',
+    '"x"',
+    '{',
+    '',
+    '{"limit":1,"limit":2}',
   ];
   const before = (await bourse.api.get(`/keys/${hash}`, { key: management })).text;
   for (const body of bad) {
@@ -305,7 +330,12 @@ test('wrong fields in a key are refused and change nothing', async () => {
     assertError(answer, 400);
   }
   assert.equal((await bourse.api.get(`/keys/${hash}`, { key: management })).text, before);
-  for (const body of [{}, { name: null }, { name: 'k', expires_at: '2001-01-01T00:00:00Z' }, { name: 'k', expires_at: 'soon' }])
+  for (const body of [
+    {},
+    { name: null },
+    { name: 'k', expires_at: '2001-01-01T00:00:00Z' },
+    { name: 'k', expires_at: 'soon' },
+  ])
     assertError(await bourse.api.post('/keys', body, { key: management }), 400);
   for (const place of ['/keys/xyz', `/keys/${'0'.repeat(64)}`, `/keys/${hash}0`])
     assertError(await bourse.api.get(place, { key: management }), 404);

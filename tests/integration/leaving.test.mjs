@@ -8,7 +8,10 @@ import { COMPLETION_NANO, MODEL, PROMPT_NANO, nanoOf, user } from './api.mjs';
 import { eventually, startInstance } from './harness.mjs';
 
 const bourse = startInstance();
-const STREAMED = 1, CANCELLED = 2, ESTIMATED = 4, SIMULATED = 8; // enum fact_flag
+const STREAMED = 1,
+  CANCELLED = 2,
+  ESTIMATED = 4,
+  SIMULATED = 8; // enum fact_flag
 const SETTLED = 1;
 
 /** The generation's row and the simulator's entry, once both are there. */
@@ -28,7 +31,12 @@ async function balanceOf(management) {
   return nanoOf((await bourse.api.get('/credits', { key: management })).exact.data.balance);
 }
 
-for (const [count, tokens] of [[1, 10], [5, 10], [9, 10], [10, 10]]) {
+for (const [count, tokens] of [
+  [1, 10],
+  [5, 10],
+  [9, 10],
+  [10, 10],
+]) {
   test(`a client that leaves a stream after chunk ${count} of ${tokens} pays for what it got, estimated`, async () => {
     const { key, management } = await bourse.makeCustomer();
     const after = await bourse.simulator.total();
@@ -72,7 +80,11 @@ for (const stream of [true, false]) {
     const after = await bourse.simulator.total();
     await bourse.simulator.fault('openai', { kind: 'stall' });
     const leaving = new AbortController();
-    const call = bourse.api.chat(key, { model: MODEL, messages: user('Hello'), stream }, { signal: leaving.signal, agent: false });
+    const call = bourse.api.chat(
+      key,
+      { model: MODEL, messages: user('Hello'), stream },
+      { signal: leaving.signal, agent: false },
+    );
     const gone = assert.rejects(call);
     await eventually(async () => assert.equal(await bourse.simulator.total(), after + 1));
     assert.ok(nanoOf((await bourse.api.get('/credits', { key: management })).exact.data.held) > 0n);
@@ -121,12 +133,15 @@ test('clients that leave leave nothing behind: fifty at once, and the account is
       const stream = await bourse.api.openStream(key, { model: MODEL, messages: user('sim:tokens=9 sim:bytes=20') });
       await stream.readContent(2);
       stream.leave();
-    }));
+    }),
+  );
   await bourse.quiet();
   // 25 bytes of prompt: 7 tokens; 40 bytes delivered: 10 tokens.
   const cost = 50n * (7n * PROMPT_NANO + 10n * COMPLETION_NANO);
   const [{ rows, charge }] = await bourse.sql(
-    'select count(*) as rows, sum(charge)::bigint as charge from generation where org = $1', [String(orgNumber)]);
+    'select count(*) as rows, sum(charge)::bigint as charge from generation where org = $1',
+    [String(orgNumber)],
+  );
   assert.equal(rows, 50n);
   assert.equal(charge, cost);
   assert.equal(await balanceOf(management), 1_000_000_000n - cost);

@@ -72,7 +72,10 @@ test('a provider that is made live is called with the real key at its address, a
     const body = JSON.parse(request.text);
     assert.equal(body.model, 'gpt-4o-mini');
     assert.deepEqual(body.messages, user(PROMPT));
-    assert.ok(!request.text.includes(key) && !JSON.stringify(request.headers).includes(key), "the customer's key stays here");
+    assert.ok(
+      !request.text.includes(key) && !JSON.stringify(request.headers).includes(key),
+      "the customer's key stays here",
+    );
   }
   // The provider reported 7 and 3 tokens.
   const cost = 7n * PROMPT_NANO + 3n * COMPLETION_NANO;
@@ -96,27 +99,46 @@ test('the sealed key is nowhere in the database, the logs or the answers; nor is
   assert.equal((await served(key)).status, 200);
   await bourse.quiet();
   const place = bourse.demo.BOURSE_PG.replace('bourse_reader', 'bourse_owner');
-  const dump = execFileSync('/usr/lib/postgresql/15/bin/pg_dump', ['--data-only', '--inserts', '--dbname', place], { encoding: 'utf8', maxBuffer: 1 << 28 });
+  const dump = execFileSync('/usr/lib/postgresql/15/bin/pg_dump', ['--data-only', '--inserts', '--dbname', place], {
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+  });
   assert.match(dump, /INSERT INTO public\.provider_key VALUES \(0, /, 'the sealed row is there');
   const middle = SECRET.slice(12, 40);
-  for (const form of [middle, Buffer.from(middle).toString('hex'), Buffer.from(SECRET).toString('hex').slice(0, 64), Buffer.from(SECRET).toString('base64').slice(0, 40)])
+  for (const form of [
+    middle,
+    Buffer.from(middle).toString('hex'),
+    Buffer.from(SECRET).toString('hex').slice(0, 64),
+    Buffer.from(SECRET).toString('base64').slice(0, 40),
+  ])
     assert.ok(!dump.includes(form), 'the provider’s key can be read in the database');
   assert.ok(!dump.includes(PROMPT), 'a prompt is in the database');
 
   const provider = JSON.stringify(await bourse.bourse('provider', 'list'));
   assert.ok(!provider.includes(middle));
   for (const [name, bytes] of bourse.logs()) {
-    for (const [what, secret] of [['the provider’s key', middle], ['a customer’s key', key.slice(16, 50)], ['a management key', management.slice(16, 50)], ['a prompt', 'purple hippopotamus'], ['an answer', 'Good morning']])
+    for (const [what, secret] of [
+      ['the provider’s key', middle],
+      ['a customer’s key', key.slice(16, 50)],
+      ['a management key', management.slice(16, 50)],
+      ['a prompt', 'purple hippopotamus'],
+      ['an answer', 'Good morning'],
+    ])
       assert.ok(!bytes.includes(secret), `${what} is in log/${name}`);
   }
-  assert.ok(bourse.logs().some(([name, bytes]) => name === 'edge.log' && bytes.length > 0), 'there are logs to look at');
+  assert.ok(
+    bourse.logs().some(([name, bytes]) => name === 'edge.log' && bytes.length > 0),
+    'there are logs to look at',
+  );
 });
 
 test('a provider that refuses the key is the operator’s trouble: the client sees 502 and nothing of the key', async () => {
   const { key, management } = await bourse.makeCustomer();
   real.answer = (_, response) => {
     response.writeHead(401, { 'content-type': 'application/json' });
-    response.end(JSON.stringify({ error: { message: `Incorrect API key provided: ${SECRET}.`, code: 'invalid_api_key' } }));
+    response.end(
+      JSON.stringify({ error: { message: `Incorrect API key provided: ${SECRET}.`, code: 'invalid_api_key' } }),
+    );
   };
   for (const stream of [false, true]) {
     const answer = await served(key, { stream });
@@ -125,7 +147,8 @@ test('a provider that refuses the key is the operator’s trouble: the client se
   }
   real.answer = new ScriptedProvider().answer;
   assert.equal(nanoOf((await bourse.api.get('/credits', { key: management })).exact.data.total_usage), 0n);
-  for (const [name, bytes] of bourse.logs()) assert.ok(!bytes.includes(SECRET.slice(12, 40)), `the key is in log/${name}`);
+  for (const [name, bytes] of bourse.logs())
+    assert.ok(!bytes.includes(SECRET.slice(12, 40)), `the key is in log/${name}`);
 });
 
 test('a new key replaces the old one', async () => {
@@ -163,7 +186,8 @@ test('a provider whose server is away gives 502, free of charge', async () => {
 test('a redirect is not followed', async () => {
   const { key } = await bourse.makeCustomer();
   const elsewhere = await new ScriptedProvider().listen();
-  real.answer = (_, response) => response.writeHead(307, { location: `http://127.0.0.1:${elsewhere.port}/v1/chat/completions` }).end();
+  real.answer = (_, response) =>
+    response.writeHead(307, { location: `http://127.0.0.1:${elsewhere.port}/v1/chat/completions` }).end();
   assertError(await served(key), 502);
   real.answer = new ScriptedProvider().answer;
   assert.equal(elsewhere.requests.length, 0);
@@ -186,7 +210,10 @@ test('what would loop through this instance is refused', async () => {
   const via = real.requests.at(-1).headers.via;
   const answer = await bourse.api.chat(key, { model: MODEL, messages: user('Hello') }, { headers: { via } });
   assertError(answer, 508);
-  assert.equal((await bourse.api.chat(key, { model: MODEL, messages: user('Hello') }, { headers: { via: '1.1 other' } })).status, 200);
+  assert.equal(
+    (await bourse.api.chat(key, { model: MODEL, messages: user('Hello') }, { headers: { via: '1.1 other' } })).status,
+    200,
+  );
 });
 
 test('a wrong key file or address leaves everything as it is', async () => {
@@ -194,7 +221,13 @@ test('a wrong key file or address leaves everything as it is', async () => {
   await bourse.bourseFails('provider', 'live', 'nobody', '--key-file', keyFile(SECRET));
   await bourse.bourseFails('provider', 'live', 'openai', '--key-file', keyFile(''));
   await bourse.bourseFails('provider', 'live', 'openai', '--key-file', keyFile('two\nlines'));
-  for (const url of ['ftp://127.0.0.1/', 'nonsense', 'http://', 'file:///etc/passwd', 'http://user:password@127.0.0.1/'])
+  for (const url of [
+    'ftp://127.0.0.1/',
+    'nonsense',
+    'http://',
+    'file:///etc/passwd',
+    'http://user:password@127.0.0.1/',
+  ])
     await bourse.bourseFails('provider', 'live', 'openai', '--key-file', keyFile(SECRET), '--base-url', url);
   const { key } = await bourse.makeCustomer();
   assert.equal((await served(key)).headers['x-bourse-simulated'], undefined);

@@ -31,7 +31,10 @@ function makeClient(apiKey, options = {}) {
 /** usage.cost of an answer's text, streamed or not. */
 function costOf(text) {
   if (!text.startsWith('data: ')) return nanoOf(parseExact(text).usage.cost);
-  const chunks = text.split('\n\n').filter((block) => block.startsWith('data: {')).map((block) => parseExact(block.slice(6)));
+  const chunks = text
+    .split('\n\n')
+    .filter((block) => block.startsWith('data: {'))
+    .map((block) => parseExact(block.slice(6)));
   return nanoOf(chunks.find((chunk) => chunk.usage).usage.cost);
 }
 
@@ -108,7 +111,14 @@ test('what was told, the key, the records, the balance and the ledger agree to t
   const { client, texts } = makeClient(key);
   // Bytes of prompt, tokens of answer, of these read from the cache, reasoning.
   const requests = [
-    [1, 1, 0, 0], [3, 1, 0, 0], [5, 7, 0, 0], [400, 100, 0, 0], [401, 101, 0, 0], [4000, 333, 250, 0], [999, 11, 1, 77], [40, 1000, 9, 1],
+    [1, 1, 0, 0],
+    [3, 1, 0, 0],
+    [5, 7, 0, 0],
+    [400, 100, 0, 0],
+    [401, 101, 0, 0],
+    [4000, 333, 250, 0],
+    [999, 11, 1, 77],
+    [40, 1000, 9, 1],
   ];
   let expected = 0n;
   for (const [bytes, tokens, cached, reasoning] of requests) {
@@ -129,7 +139,8 @@ test('what was told, the key, the records, the balance and the ledger agree to t
 
   // Read at once: one's own writes are seen.
   const mine = (await bourse.api.get('/key', { key })).exact.data;
-  for (const name of ['usage', 'usage_daily', 'usage_weekly', 'usage_monthly']) assert.equal(nanoOf(mine[name]), expected, name);
+  for (const name of ['usage', 'usage_daily', 'usage_weekly', 'usage_monthly'])
+    assert.equal(nanoOf(mine[name]), expected, name);
   const listed = (await bourse.api.get(`/keys/${hash}`, { key: management })).exact.data;
   assert.equal(nanoOf(listed.usage), expected);
 
@@ -156,7 +167,9 @@ test('what was told, the key, the records, the balance and the ledger agree to t
   );
   assert.deepEqual(rows, { rows: BigInt(all.length), charge: expected, told: expected });
   const income = await bourse.sqlValue(
-    "select sum(amount)::bigint from transfer where org = $1 and code in ('settle', 'settle_late')", [String(orgNumber)]);
+    "select sum(amount)::bigint from transfer where org = $1 and code in ('settle', 'settle_late')",
+    [String(orgNumber)],
+  );
   assert.equal(income, expected);
 });
 
@@ -183,7 +196,12 @@ test('a generation of another organization is not found', async () => {
 test('tool calls arrive whole, streamed and not', async () => {
   const { key } = await bourse.makeCustomer();
   const { client } = makeClient(key);
-  const tools = [{ type: 'function', function: { name: 'get_weather', parameters: { type: 'object', properties: { city: { type: 'string' } } } } }];
+  const tools = [
+    {
+      type: 'function',
+      function: { name: 'get_weather', parameters: { type: 'object', properties: { city: { type: 'string' } } } },
+    },
+  ];
   const request = { model: MODEL, messages: user('sim:tool=1'), tools };
   const whole = await client.chat.completions.create(request);
   assert.equal(whole.choices[0].finish_reason, 'tool_calls');
@@ -219,7 +237,10 @@ test('reasoning arrives apart from the answer and is billed as output', async ()
 test('tokens read from the cache are billed at the price of the cache', async () => {
   const { key } = await bourse.makeCustomer();
   const { client, texts } = makeClient(key);
-  const answer = await client.chat.completions.create({ model: MODEL, messages: user(prompt(400, 'sim:cached=60 sim:tokens=10 ')) });
+  const answer = await client.chat.completions.create({
+    model: MODEL,
+    messages: user(prompt(400, 'sim:cached=60 sim:tokens=10 ')),
+  });
   assert.equal(answer.usage.prompt_tokens, 100);
   assert.equal(answer.usage.prompt_tokens_details.cached_tokens, 60);
   assert.equal(costOf(await texts[0]), 40n * PROMPT_NANO + 60n * CACHED_NANO + 10n * COMPLETION_NANO);
@@ -230,8 +251,14 @@ test('the client raises its own error types', async () => {
   const { client } = makeClient(key);
   const messages = user('Hello');
   await assert.rejects(client.chat.completions.create({ model: 'openai/gpt-0', messages }), OpenAI.BadRequestError);
-  await assert.rejects(client.chat.completions.create({ model: MODEL, messages, max_tokens: 100000 }), (error) => error.status === 402 || error.status === 404);
-  await assert.rejects(client.chat.completions.create({ model: MODEL, messages, max_tokens: 10000 }), (error) => error.status === 402);
+  await assert.rejects(
+    client.chat.completions.create({ model: MODEL, messages, max_tokens: 100000 }),
+    (error) => error.status === 402 || error.status === 404,
+  );
+  await assert.rejects(
+    client.chat.completions.create({ model: MODEL, messages, max_tokens: 10000 }),
+    (error) => error.status === 402,
+  );
   const wrong = makeClient(`${key}x`).client;
   await assert.rejects(wrong.chat.completions.create({ model: MODEL, messages }), OpenAI.AuthenticationError);
 });
@@ -239,7 +266,9 @@ test('the client raises its own error types', async () => {
 test('the client does not repeat a refusal for want of credit, and repeats a rate limit', async () => {
   const { key } = await bourse.makeCustomer({ credit: '0.00001' });
   const poor = makeClient(key, { maxRetries: 2 });
-  await assert.rejects(poor.client.chat.completions.create({ model: MODEL, messages: user('Hello'), max_tokens: 10000 }));
+  await assert.rejects(
+    poor.client.chat.completions.create({ model: MODEL, messages: user('Hello'), max_tokens: 10000 }),
+  );
   assert.equal(poor.texts.length, 1);
 
   const { key: rich } = await bourse.makeCustomer();

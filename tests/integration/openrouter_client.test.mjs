@@ -28,7 +28,11 @@ test('chat: a whole answer passes its schema', async () => {
 test('chat: every chunk of a stream passes its schema', async () => {
   const { key } = await bourse.makeCustomer();
   const chunks = [];
-  for await (const chunk of await send(makeClient(key), { messages: user('sim:tokens=20 sim:reasoning=3'), stream: true })) chunks.push(chunk);
+  for await (const chunk of await send(makeClient(key), {
+    messages: user('sim:tokens=20 sim:reasoning=3'),
+    stream: true,
+  }))
+    chunks.push(chunk);
   assert.ok(chunks.length >= 23);
   assert.equal(chunks[0].choices[0].delta.role, 'assistant');
   assert.equal(chunks.at(-1).usage.completionTokens, 23);
@@ -38,7 +42,9 @@ test('chat: every chunk of a stream passes its schema', async () => {
 test('chat: tool calls pass the schema, streamed and not', async () => {
   const { key } = await bourse.makeCustomer();
   const client = makeClient(key);
-  const tools = [{ type: 'function', function: { name: 'get_weather', parameters: { type: 'object', properties: {} } } }];
+  const tools = [
+    { type: 'function', function: { name: 'get_weather', parameters: { type: 'object', properties: {} } } },
+  ];
   const answer = await send(client, { messages: user('sim:tool=1'), tools, stream: false });
   assert.equal(answer.choices[0].message.toolCalls[0].function.name, 'get_weather');
   const calls = [];
@@ -62,7 +68,11 @@ test('chat: an error inside a stream arrives as a chunk with an error', async ()
 test('errors are the typed ones', async () => {
   const { key } = await bourse.makeCustomer({ credit: '0.00001' });
   const client = makeClient(key);
-  const failure = (promise) => promise.then(() => assert.fail('should have failed'), (error) => error);
+  const failure = (promise) =>
+    promise.then(
+      () => assert.fail('should have failed'),
+      (error) => error,
+    );
   const refused = await failure(send(client, { messages: user('Hello'), maxTokens: 10000, stream: false }));
   assert.equal(refused.constructor.name, 'PaymentRequiredResponseError');
   const wrong = await failure(send(makeClient(`${key}x`), { messages: user('Hello'), stream: false }));
@@ -129,8 +139,11 @@ test('credits: pass the schema', async () => {
 test('generation: passes the schema and names what was sent', async () => {
   const { key } = await bourse.makeCustomer();
   const client = new OpenRouter({
-    apiKey: key, serverURL: bourse.demo.BOURSE_BASE_URL, retryConfig: { strategy: 'none' },
-    httpReferer: 'https://app.example', appTitle: 'An app',
+    apiKey: key,
+    serverURL: bourse.demo.BOURSE_BASE_URL,
+    retryConfig: { strategy: 'none' },
+    httpReferer: 'https://app.example',
+    appTitle: 'An app',
   });
   const answer = await send(client, { messages: user('sim:tokens=20'), stream: false });
   const { data } = await client.generations.getGeneration({ id: answer.id });
@@ -151,7 +164,9 @@ test('generation: passes the schema and names what was sent', async () => {
 test('keys: created, listed, read, changed and deleted', async () => {
   const { management } = await bourse.makeCustomer();
   const client = makeClient(management);
-  const made = await client.apiKeys.create({ requestBody: { name: 'through the client', limit: 10, limitReset: 'monthly', includeByokInLimit: true } });
+  const made = await client.apiKeys.create({
+    requestBody: { name: 'through the client', limit: 10, limitReset: 'monthly', includeByokInLimit: true },
+  });
   assert.match(made.key, /^sk-bourse-v1-/);
   assert.equal(made.data.limit, 10);
   assert.equal(made.data.limitReset, 'monthly');

@@ -28,8 +28,14 @@ async function assertAllBilled({ after, orgNumber, told }) {
     if (told.has(entry.request_id)) assert.equal(row.charge, told.get(entry.request_id), entry.request_id);
     if (row.charge > 0n) assert.equal(row.completion, entry.tokens_generated);
   }
-  for (const id of told.keys()) assert.ok(served.some((entry) => entry.request_id === id), `${id} was told and never served`);
-  const booked = await bourse.sqlValue('select coalesce(sum(charge), 0)::bigint from generation where org = $1', [String(orgNumber)]);
+  for (const id of told.keys())
+    assert.ok(
+      served.some((entry) => entry.request_id === id),
+      `${id} was told and never served`,
+    );
+  const booked = await bourse.sqlValue('select coalesce(sum(charge), 0)::bigint from generation where org = $1', [
+    String(orgNumber),
+  ]);
   assert.equal(booked, charged);
   return served.length;
 }
@@ -40,13 +46,17 @@ test('while the ledger hangs, requests are refused in time and no provider is ca
   const { key: unknown } = await bourse.makeCustomer(); // no edge has seen it yet
   const served = await bourse.simulator.total();
   await bourse.whileStopped('ledger', async () => {
-    const answers = await within(5000, 'the refusals', Promise.all([
-      ...Array.from({ length: 10 }, () => bourse.api.chat(customer.key, body)),
-      bourse.api.chat(customer.key, { ...body, stream: true }),
-      bourse.api.chat(unknown, body),
-      bourse.api.get('/key', { key: customer.key }),
-      bourse.api.get('/credits', { key: customer.management }),
-    ]));
+    const answers = await within(
+      5000,
+      'the refusals',
+      Promise.all([
+        ...Array.from({ length: 10 }, () => bourse.api.chat(customer.key, body)),
+        bourse.api.chat(customer.key, { ...body, stream: true }),
+        bourse.api.chat(unknown, body),
+        bourse.api.get('/key', { key: customer.key }),
+        bourse.api.get('/credits', { key: customer.management }),
+      ]),
+    );
     for (const answer of answers) assertUnavailable(answer);
     assert.equal(await bourse.simulator.total(), served);
     assert.equal((await bourse.api.get('/models/count')).status, 200, 'what needs no ledger goes on');
@@ -84,7 +94,8 @@ test('while catalog and usage hang, their routes answer 503 and chat goes on', a
       const answers = await within(20_000, 'the refusals', Promise.all([bourse.api.get('/models'), generation()]));
       for (const answer of answers) assertUnavailable(answer);
       assert.equal((await within(3000, 'chat', bourse.api.chat(key, body))).status, 200);
-    }));
+    }),
+  );
   await eventually(async () => assert.equal((await bourse.api.get('/models')).status, 200));
   assert.equal((await generation()).status, 200);
 });
@@ -155,7 +166,11 @@ for (const program of ['edge', 'ledger']) {
       assert.ok(stream.isDone, stream.text);
       assert.equal(stream.cost, COST);
     }
-    await assertAllBilled({ after, orgNumber, told: new Map(streams.map((stream) => [stream.generation, stream.cost])) });
+    await assertAllBilled({
+      after,
+      orgNumber,
+      told: new Map(streams.map((stream) => [stream.generation, stream.cost])),
+    });
   });
 }
 

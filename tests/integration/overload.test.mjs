@@ -8,10 +8,19 @@ import test from 'node:test';
 import { MODEL, assertError, user } from './api.mjs';
 import { eventually, startInstance, within } from './harness.mjs';
 
-const HOLDS = 16, REQUESTS = 24, CONNECTIONS = 60, BODIES = 1 << 20;
+const HOLDS = 16,
+  REQUESTS = 24,
+  CONNECTIONS = 60,
+  BODIES = 1 << 20;
 let key;
 const bourse = startInstance({
-  options: { edge_threads: 1, requests_max: REQUESTS, ledger_holds: HOLDS, body_total_max: BODIES, edge_connections: CONNECTIONS },
+  options: {
+    edge_threads: 1,
+    requests_max: REQUESTS,
+    ledger_holds: HOLDS,
+    body_total_max: BODIES,
+    edge_connections: CONNECTIONS,
+  },
   setup: async (instance) => {
     ({ key } = await instance.makeCustomer({ credit: '100' }));
   },
@@ -23,7 +32,9 @@ async function crowd(count, body = hello) {
   const before = await bourse.simulator.total();
   await bourse.simulator.fault('*', { kind: 'hold' });
   const early = [];
-  const running = Array.from({ length: count }, () => bourse.api.chat(key, body, { agent: false }).then((answer) => early.push(answer) && answer));
+  const running = Array.from({ length: count }, () =>
+    bourse.api.chat(key, body, { agent: false }).then((answer) => early.push(answer) && answer),
+  );
   await eventually(async () => assert.equal(early.length + (await bourse.simulator.total()) - before, count));
   const refused = early.slice();
   await bourse.simulator.clearFaults();
@@ -61,7 +72,9 @@ test('beyond the bytes of all bodies together the answer is 503, and then there 
 });
 
 test('connections beyond the bound wait until another ends', async () => {
-  const sockets = Array.from({ length: CONNECTIONS }, () => net.connect(bourse.port, '127.0.0.1').on('error', () => {}));
+  const sockets = Array.from({ length: CONNECTIONS }, () =>
+    net.connect(bourse.port, '127.0.0.1').on('error', () => {}),
+  );
   await eventually(() => assert.ok(sockets.every((socket) => socket.readyState === 'open')));
   let answered = false;
   const late = bourse.api.chat(key, hello, { agent: false }).then((answer) => (answered = answer));

@@ -17,12 +17,18 @@ const bourse = startInstance({
     await load(instance, {
       half: { prompt: '0.0000000375', completion: '0.0000000375' },
       worked: { prompt: '0.000000075', completion: '0.0000003' },
-      tiers: { prompt: '0.000001', completion: '0.000002', tiers: [{ above_prompt_tokens: 1000, prompt: '0.000003', completion: '0.000006' }] },
+      tiers: {
+        prompt: '0.000001',
+        completion: '0.000002',
+        tiers: [{ above_prompt_tokens: 1000, prompt: '0.000003', completion: '0.000006' }],
+      },
       fee: { prompt: '0.000001', completion: '0.000001', request: '0.005' },
       kinds: { prompt: '0.000001', completion: '0.000002', reasoning: '0.000004', cache_read: '0.00000025' },
       changing: { prompt: '0.000001', completion: '0.000002' },
     });
-    await eventually(async () => assert.equal((await instance.api.chat(key, { model: 'test/changing', messages: user('x') })).status, 200));
+    await eventually(async () =>
+      assert.equal((await instance.api.chat(key, { model: 'test/changing', messages: user('x') })).status, 200),
+    );
   },
 });
 
@@ -31,11 +37,37 @@ async function load(instance, models) {
   const file = path.join(instance.directory, 'catalog.json');
   const limits = { context_length: 100_000, max_output: 10_000 };
   const model = ([name, { tiers, ...prices }]) => ({
-    id: `test/${name}`, name: 'Test', description: 'For a test.', created: 1784851200, ...limits, input_modalities: ['text'], output_modalities: ['text'],
-    tokenizer: 'Other', supported_parameters: ['max_tokens'], knowledge_cutoff: null, deprecation_date: null,
-    endpoints: [{ provider: 'openai', upstream_model: name, ...limits, quantization: 'unknown', prices, ...(tiers ? { tiers } : {}) }],
+    id: `test/${name}`,
+    name: 'Test',
+    description: 'For a test.',
+    created: 1784851200,
+    ...limits,
+    input_modalities: ['text'],
+    output_modalities: ['text'],
+    tokenizer: 'Other',
+    supported_parameters: ['max_tokens'],
+    knowledge_cutoff: null,
+    deprecation_date: null,
+    endpoints: [
+      {
+        provider: 'openai',
+        upstream_model: name,
+        ...limits,
+        quantization: 'unknown',
+        prices,
+        ...(tiers ? { tiers } : {}),
+      },
+    ],
   });
-  writeFileSync(file, JSON.stringify({ format: 'bourse-catalog-1', date: '2026-07-24', providers: [], models: Object.entries(models).map(model) }));
+  writeFileSync(
+    file,
+    JSON.stringify({
+      format: 'bourse-catalog-1',
+      date: '2026-07-24',
+      providers: [],
+      models: Object.entries(models).map(model),
+    }),
+  );
   await instance.bourse('catalog', 'load', file);
 }
 
@@ -103,7 +135,9 @@ test('a price that changes during an answer changes the next one only', async ()
   const { data } = (await bourse.api.get('/models/test/changing/endpoints')).json;
   assert.equal(data.endpoints[0].pricing.prompt, '0.00001');
   await bourse.quiet();
-  const prices = await bourse.sql("select distinct g.price from generation g join model m on m.id = g.model where m.slug = 'test/changing'");
+  const prices = await bourse.sql(
+    "select distinct g.price from generation g join model m on m.id = g.model where m.slug = 'test/changing'",
+  );
   assert.equal(prices.length, 2, 'the old price is still the old answer’s');
 });
 
@@ -117,7 +151,14 @@ test('the same catalog a second time changes nothing', async () => {
 
 test('a price map changes the price of a known model, a dry run and a price of zero do not', async () => {
   const file = path.join(bourse.directory, 'map.json');
-  const entry = { litellm_provider: 'openai', mode: 'chat', max_input_tokens: 128000, max_output_tokens: 16384, output_cost_per_token: 6e-7, cache_read_input_token_cost: 7.5e-8 };
+  const entry = {
+    litellm_provider: 'openai',
+    mode: 'chat',
+    max_input_tokens: 128000,
+    max_output_tokens: 16384,
+    output_cost_per_token: 6e-7,
+    cache_read_input_token_cost: 7.5e-8,
+  };
   const importMap = (input_cost_per_token, ...words) => {
     writeFileSync(file, JSON.stringify({ 'gpt-4o-mini': { ...entry, input_cost_per_token } }));
     return bourse.bourse('catalog', 'import', file, '--source-date', '2026-11-01', ...words);
@@ -138,8 +179,14 @@ test('a price map changes the price of a known model, a dry run and a price of z
 test('a catalog with a fault is refused as a whole', async () => {
   const file = path.join(bourse.directory, 'bad.json');
   const before = await bourse.sqlValue('select revision from market');
-  for (const text of ['', '{', '[]', '{"format":"bourse-catalog-2"}', '{"format":"bourse-catalog-1","date":"2026-07-24","providers":[],"models":[{"id":"test/x"}]}',
-    '{"format":"bourse-catalog-1","date":"yesterday","providers":[],"models":[]}']) {
+  for (const text of [
+    '',
+    '{',
+    '[]',
+    '{"format":"bourse-catalog-2"}',
+    '{"format":"bourse-catalog-1","date":"2026-07-24","providers":[],"models":[{"id":"test/x"}]}',
+    '{"format":"bourse-catalog-1","date":"yesterday","providers":[],"models":[]}',
+  ]) {
     writeFileSync(file, text);
     await bourse.bourseFails('catalog', 'load', file);
   }

@@ -73,7 +73,10 @@ test('without max_tokens and with less than 256 tokens to afford, a request is r
   const error = assertError(await bourse.api.chat(key, { model: MODEL, messages: user('Hello') }), 402);
   const affordable = error.metadata.affordable.output_tokens;
   assert.ok(affordable > 0 && affordable < 256);
-  assert.equal((await bourse.api.chat(key, { model: MODEL, messages: user('Hello'), max_tokens: affordable })).status, 200);
+  assert.equal(
+    (await bourse.api.chat(key, { model: MODEL, messages: user('Hello'), max_tokens: affordable })).status,
+    200,
+  );
 });
 
 test('credit is spent to the end and never below', async () => {
@@ -95,8 +98,20 @@ test('credit is spent to the end and never below', async () => {
 test('missing, empty, malformed and overlong keys are refused with 401, on every route that wants one', async () => {
   const { key } = await bourse.makeCustomer();
   const wrong = [
-    undefined, '', ' ', 'x', 'sk-bourse-v1-', key.slice(0, -1), `${key}0`, key.toUpperCase(), key.replace('sk-bourse', 'sk-or'),
-    'x'.repeat(10_240), 'sk-bourse-v1-' + '0'.repeat(10_240), `${key},${key}`, `${key} ${key}`, 'é'.repeat(62),
+    undefined,
+    '',
+    ' ',
+    'x',
+    'sk-bourse-v1-',
+    key.slice(0, -1),
+    `${key}0`,
+    key.toUpperCase(),
+    key.replace('sk-bourse', 'sk-or'),
+    'x'.repeat(10_240),
+    'sk-bourse-v1-' + '0'.repeat(10_240),
+    `${key},${key}`,
+    `${key} ${key}`,
+    'é'.repeat(62),
   ];
   const before = await bourse.simulator.total();
   for (const text of wrong) {

@@ -19,8 +19,12 @@ const bourse = startInstance({
 const root = process.getuid() === 0;
 const PSQL = '/usr/lib/postgresql/15/bin/psql';
 const systemUsers = {
-  bourse_ledger: 'bourse-ledger', bourse_ledger_api: 'bourse-ledger', bourse_catalog: 'bourse-catalog', bourse_catalog_api: 'bourse-catalog',
-  bourse_usage: 'bourse-usage', bourse_usage_api: 'bourse-usage',
+  bourse_ledger: 'bourse-ledger',
+  bourse_ledger_api: 'bourse-ledger',
+  bourse_catalog: 'bourse-catalog',
+  bourse_catalog_api: 'bourse-catalog',
+  bourse_usage: 'bourse-usage',
+  bourse_usage_api: 'bourse-usage',
 };
 const services = Object.keys(systemUsers);
 const everybody = [...services, 'bourse_reader'];
@@ -40,8 +44,14 @@ function assertDenied(role, ...statements) {
   const words = [PSQL, '-X', '-q', '-A', '-t', place];
   const all = root && systemUsers[role] ? ['runuser', '-u', systemUsers[role], '--', ...words] : words;
   // The marks go to the same place as the errors.
-  const script = statements.map((sql) => `\\warn @@@\n${NO_TRANSACTION.test(sql) ? sql : `begin; ${sql}`};\nrollback;\n`).join('');
-  const { stderr, error } = spawnSync(all[0], all.slice(1), { input: `set client_min_messages = error;\n${script}`, encoding: 'utf8', cwd: '/' });
+  const script = statements
+    .map((sql) => `\\warn @@@\n${NO_TRANSACTION.test(sql) ? sql : `begin; ${sql}`};\nrollback;\n`)
+    .join('');
+  const { stderr, error } = spawnSync(all[0], all.slice(1), {
+    input: `set client_min_messages = error;\n${script}`,
+    encoding: 'utf8',
+    cwd: '/',
+  });
   assert.equal(error, undefined);
   const [before, ...answers] = stderr.split('@@@\n');
   assert.equal(before, '');
@@ -53,17 +63,58 @@ const DENIED = /permission denied|must be owner|row-level security|never changed
 const NO_TRANSACTION = /^alter system/;
 
 const final = ['transfer', 'generation', 'batch', 'price', 'price_tier'];
-const tables = ['provider', 'model', 'price', 'price_tier', 'endpoint', 'provider_key', 'market', 'cell', 'plan', 'org', 'workspace', 'api_key', 'key_place',
-  'account', 'transfer', 'meter', 'meter_period', 'lease', 'stream', 'batch', 'generation', 'suspense', 'purchase', 'idempotency'];
-const firstColumn = { market: 'revision', key_place: 'org', price_tier: 'prompt', provider_key: 'version', batch: 'rows', stream: 'last_seq', suspense: 'sqlstate', cell: 'epoch', plan: 'name',
-  provider: 'name', model: 'name', price: 'source', endpoint: 'tag' };
+const tables = [
+  'provider',
+  'model',
+  'price',
+  'price_tier',
+  'endpoint',
+  'provider_key',
+  'market',
+  'cell',
+  'plan',
+  'org',
+  'workspace',
+  'api_key',
+  'key_place',
+  'account',
+  'transfer',
+  'meter',
+  'meter_period',
+  'lease',
+  'stream',
+  'batch',
+  'generation',
+  'suspense',
+  'purchase',
+  'idempotency',
+];
+const firstColumn = {
+  market: 'revision',
+  key_place: 'org',
+  price_tier: 'prompt',
+  provider_key: 'version',
+  batch: 'rows',
+  stream: 'last_seq',
+  suspense: 'sqlstate',
+  cell: 'epoch',
+  plan: 'name',
+  provider: 'name',
+  model: 'name',
+  price: 'source',
+  endpoint: 'tag',
+};
 const update = (table) => `update ${table} set ${firstColumn[table] ?? 'org'} = ${firstColumn[table] ?? 'org'}`;
 const insert = (table) => `insert into ${table} default values`;
 
 test('the list of tables here is the whole list', async () => {
   const rows = await bourse.sql(
-    "select tablename from pg_tables where schemaname = 'public' and tablename !~ '^generation_' and tablename !~ 'migration' order by 1");
-  assert.deepEqual(rows.map((row) => row.tablename), [...tables].sort());
+    "select tablename from pg_tables where schemaname = 'public' and tablename !~ '^generation_' and tablename !~ 'migration' order by 1",
+  );
+  assert.deepEqual(
+    rows.map((row) => row.tablename),
+    [...tables].sort(),
+  );
 });
 
 test('nobody changes or deletes a transfer, a generation, a batch or a price, not even the owner of the tables', () => {
@@ -79,7 +130,25 @@ test('no role but the catalog’s deletes anything, and those only sealed keys',
   }
 });
 
-const money = ['account', 'transfer', 'meter', 'meter_period', 'lease', 'stream', 'batch', 'generation', 'suspense', 'purchase', 'idempotency', 'org', 'workspace', 'api_key', 'key_place', 'cell', 'plan'];
+const money = [
+  'account',
+  'transfer',
+  'meter',
+  'meter_period',
+  'lease',
+  'stream',
+  'batch',
+  'generation',
+  'suspense',
+  'purchase',
+  'idempotency',
+  'org',
+  'workspace',
+  'api_key',
+  'key_place',
+  'cell',
+  'plan',
+];
 const market = ['provider', 'model', 'price', 'price_tier', 'endpoint', 'provider_key', 'market'];
 const writes = (names) => names.flatMap((table) => [insert(table), update(table)]);
 
@@ -94,7 +163,8 @@ test('the catalog neither reads nor writes what is the ledger’s', () => {
 });
 
 test('the ledger neither writes the market nor reads a sealed key', () => {
-  for (const role of ['bourse_ledger', 'bourse_ledger_api']) assertDenied(role, ...writes(market), 'select * from provider_key');
+  for (const role of ['bourse_ledger', 'bourse_ledger_api'])
+    assertDenied(role, ...writes(market), 'select * from provider_key');
 });
 
 test('sealed keys and the way to a key by its hash are closed to all but their owners', () => {
@@ -105,13 +175,19 @@ test('sealed keys and the way to a key by its hash are closed to all but their o
 });
 
 test('the poster cannot make keys, purchases or organizations; the control plane cannot post generations or leases', () => {
-  assertDenied('bourse_ledger', ...writes(['api_key', 'key_place', 'org', 'workspace', 'purchase', 'idempotency', 'meter', 'plan']));
+  assertDenied(
+    'bourse_ledger',
+    ...writes(['api_key', 'key_place', 'org', 'workspace', 'purchase', 'idempotency', 'meter', 'plan']),
+  );
   assertDenied('bourse_ledger_api', ...writes(['generation', 'batch', 'lease', 'stream', 'cell', 'suspense', 'plan']));
 });
 
 test('the control plane sees one organization at a time', async () => {
   const count = (role, org) => {
-    const { code, text } = statement(role, `begin; set local bourse.org = '${org}'; select count(*) from api_key; rollback`);
+    const { code, text } = statement(
+      role,
+      `begin; set local bourse.org = '${org}'; select count(*) from api_key; rollback`,
+    );
     assert.equal(code, 0, text);
     return Number(text.trim());
   };
@@ -123,24 +199,43 @@ test('the control plane sees one organization at a time', async () => {
     assert.equal(count(role, 1), 0);
     assert.equal(Number(statement(role, 'select count(*) from api_key').text.trim()), 0);
   }
-  assertDenied('bourse_ledger_api', `set local bourse.org = '${a.orgNumber}'; insert into workspace (org, id, name, slug) values (${b.orgNumber}, 7, 'x', 'x')`);
+  assertDenied(
+    'bourse_ledger_api',
+    `set local bourse.org = '${a.orgNumber}'; insert into workspace (org, id, name, slug) values (${b.orgNumber}, 7, 'x', 'x')`,
+  );
   assert.ok(Number(statement('bourse_ledger', 'select count(*) from api_key').text.trim()) >= 5);
 });
 
 test('no role changes the schema, makes roles or reads files', () => {
   for (const role of everybody) {
-    assertDenied(role, 'create table mine (a int)', 'alter table account disable row level security', 'drop table transfer', 'alter table transfer disable trigger all',
-      'create role mine', "copy account to program 'cat'", "copy account from '/etc/passwd'", "select pg_read_file('/etc/passwd')", 'set role bourse_owner',
-      'alter system set fsync = off');
+    assertDenied(
+      role,
+      'create table mine (a int)',
+      'alter table account disable row level security',
+      'drop table transfer',
+      'alter table transfer disable trigger all',
+      'create role mine',
+      "copy account to program 'cat'",
+      "copy account from '/etc/passwd'",
+      "select pg_read_file('/etc/passwd')",
+      'set role bourse_owner',
+      'alter system set fsync = off',
+    );
     // PostgreSQL only warns of this one.
-    assert.match(statement(role, 'grant all on transfer to public').text, /no privileges were granted|permission denied/);
+    assert.match(
+      statement(role, 'grant all on transfer to public').text,
+      /no privileges were granted|permission denied/,
+    );
   }
 });
 
 test('what each role is for, it may do', () => {
   const may = [
-    ['bourse_ledger', 'select count(*) from account'], ['bourse_ledger_api', 'select count(*) from purchase'], ['bourse_catalog', 'select count(*) from provider_key'],
-    ['bourse_usage', 'select count(*) from generation'], ['bourse_reader', 'select count(*) from transfer'],
+    ['bourse_ledger', 'select count(*) from account'],
+    ['bourse_ledger_api', 'select count(*) from purchase'],
+    ['bourse_catalog', 'select count(*) from provider_key'],
+    ['bourse_usage', 'select count(*) from generation'],
+    ['bourse_reader', 'select count(*) from transfer'],
     ['bourse_reader', 'select count(*) from generation'],
   ];
   for (const [role, sql] of may) {
@@ -149,16 +244,20 @@ test('what each role is for, it may do', () => {
   }
 });
 
-test('each system user has his own roles and no other', { skip: root ? false : 'all roles belong to the one user who runs everything' }, () => {
-  const users = ['bourse-ledger', 'bourse-catalog', 'bourse-usage', 'bourse-edge', 'bourse-sim', 'nobody'];
-  for (const name of users) {
-    for (const role of [...everybody, 'bourse_owner', 'postgres']) {
-      const { code, text } = statement(role, 'select 1', name);
-      if (systemUsers[role] === name) assert.equal(code, 0, text);
-      else assert.notEqual(code, 0, `${name} can log in as ${role}`);
+test(
+  'each system user has his own roles and no other',
+  { skip: root ? false : 'all roles belong to the one user who runs everything' },
+  () => {
+    const users = ['bourse-ledger', 'bourse-catalog', 'bourse-usage', 'bourse-edge', 'bourse-sim', 'nobody'];
+    for (const name of users) {
+      for (const role of [...everybody, 'bourse_owner', 'postgres']) {
+        const { code, text } = statement(role, 'select 1', name);
+        if (systemUsers[role] === name) assert.equal(code, 0, text);
+        else assert.notEqual(code, 0, `${name} can log in as ${role}`);
+      }
     }
-  }
-});
+  },
+);
 
 test('the edge is not linked to the database’s library, and has no statements', () => {
   const needed = (program) => spawnSync('readelf', ['-d', path.join(BUILD, program)], { encoding: 'utf8' }).stdout;

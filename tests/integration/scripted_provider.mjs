@@ -41,14 +41,19 @@ export class ScriptedProvider {
 const USAGE = { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 };
 
 export function completion(request, response) {
-  if (JSON.parse(request.text).stream) return events([text('Good '), text('morning'), finish(), usage()])(request, response);
+  if (JSON.parse(request.text).stream)
+    return events([text('Good '), text('morning'), finish(), usage()])(request, response);
   response.setHeader('content-type', 'application/json');
   response.end(
     JSON.stringify({
-      id: 'chatcmpl-real', object: 'chat.completion', created: 1, model: 'gpt-4o-mini-2024-07-18',
+      id: 'chatcmpl-real',
+      object: 'chat.completion',
+      created: 1,
+      model: 'gpt-4o-mini-2024-07-18',
       choices: [{ index: 0, message: { role: 'assistant', content: 'Good morning' }, finish_reason: 'stop' }],
       usage: USAGE,
-    }));
+    }),
+  );
 }
 
 /** Answers these chunks as a stream; `cut` splits its bytes into the pieces that are written. */
@@ -63,7 +68,14 @@ export function events(chunks, { cut = (bytes) => [bytes], end = 'data: [DONE]\n
   };
 }
 
-export const chunk = (choices, more = {}) => ({ id: 'chatcmpl-real', object: 'chat.completion.chunk', created: 1, model: 'gpt-4o-mini-2024-07-18', choices, ...more });
+export const chunk = (choices, more = {}) => ({
+  id: 'chatcmpl-real',
+  object: 'chat.completion.chunk',
+  created: 1,
+  model: 'gpt-4o-mini-2024-07-18',
+  choices,
+  ...more,
+});
 export const delta = (delta, index = 0) => chunk([{ index, delta, finish_reason: null }]);
 export const text = (content, index = 0) => delta({ content }, index);
 export const finish = (reason = 'stop', index = 0) => chunk([{ index, delta: {}, finish_reason: reason }]);
@@ -73,11 +85,60 @@ export const usage = (usage = USAGE) => chunk([], { usage });
 export function makeCertificate(directory, host) {
   const file = (name) => path.join(directory, name);
   const openssl = (...words) => execFileSync('openssl', words, { stdio: ['ignore', 'ignore', 'pipe'] });
-  openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=Test authority',
-    '-addext', 'basicConstraints=critical,CA:TRUE', '-keyout', file('ca.key'), '-out', file('ca.pem'));
-  openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', `/CN=${host}`, '-addext', `subjectAltName=DNS:${host}`,
-    '-keyout', file('server.key'), '-out', file('server.csr'));
-  openssl('x509', '-req', '-in', file('server.csr'), '-CA', file('ca.pem'), '-CAkey', file('ca.key'), '-CAcreateserial', '-days', '2', '-copy_extensions', 'copy',
-    '-out', file('server.pem'));
-  return { authority: file('ca.pem'), tls: { key: readFileSync(file('server.key')), cert: readFileSync(file('server.pem')) } };
+  openssl(
+    'req',
+    '-x509',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:P-256',
+    '-nodes',
+    '-days',
+    '2',
+    '-subj',
+    '/CN=Test authority',
+    '-addext',
+    'basicConstraints=critical,CA:TRUE',
+    '-keyout',
+    file('ca.key'),
+    '-out',
+    file('ca.pem'),
+  );
+  openssl(
+    'req',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:P-256',
+    '-nodes',
+    '-subj',
+    `/CN=${host}`,
+    '-addext',
+    `subjectAltName=DNS:${host}`,
+    '-keyout',
+    file('server.key'),
+    '-out',
+    file('server.csr'),
+  );
+  openssl(
+    'x509',
+    '-req',
+    '-in',
+    file('server.csr'),
+    '-CA',
+    file('ca.pem'),
+    '-CAkey',
+    file('ca.key'),
+    '-CAcreateserial',
+    '-days',
+    '2',
+    '-copy_extensions',
+    'copy',
+    '-out',
+    file('server.pem'),
+  );
+  return {
+    authority: file('ca.pem'),
+    tls: { key: readFileSync(file('server.key')), cert: readFileSync(file('server.pem')) },
+  };
 }

@@ -17,7 +17,15 @@ const bourse = startInstance({
     ({ key } = await instance.makeCustomer({ credit: '10' }));
     const file = path.join(instance.directory, 'openai.key');
     writeFileSync(file, 'sk-real', { mode: 0o600 });
-    await instance.bourse('provider', 'live', 'openai', '--key-file', file, '--base-url', `http://127.0.0.1:${provider.port}/v1`);
+    await instance.bourse(
+      'provider',
+      'live',
+      'openai',
+      '--key-file',
+      file,
+      '--base-url',
+      `http://127.0.0.1:${provider.port}/v1`,
+    );
     await eventually(async () => {
       const answer = await instance.api.chat(key, request);
       assert.equal(answer.headers['x-bourse-simulated'], undefined);
@@ -41,7 +49,9 @@ async function streamOf(answer, body = {}) {
 function nulls(value, place = '') {
   if (value === null) return [place];
   if (typeof value !== 'object') return [];
-  return Object.entries(value).flatMap(([name, inner]) => nulls(inner, Array.isArray(value) ? `${place}[]` : `${place}.${name}`));
+  return Object.entries(value).flatMap(([name, inner]) =>
+    nulls(inner, Array.isArray(value) ? `${place}[]` : `${place}.${name}`),
+  );
 }
 
 function assertWellFormed(stream) {
@@ -55,17 +65,23 @@ function assertWellFormed(stream) {
     assert.equal(each.object, 'chat.completion.chunk');
     assert.equal(each.model, MODEL);
     assert.ok(Number.isInteger(each.created));
-    assert.deepEqual(nulls(each).filter((place) => place !== '.choices[].finish_reason'), [], JSON.stringify(each));
+    assert.deepEqual(
+      nulls(each).filter((place) => place !== '.choices[].finish_reason'),
+      [],
+      JSON.stringify(each),
+    );
     for (const choice of each.choices) assert.ok('finish_reason' in choice && 'index' in choice && 'delta' in choice);
   }
   const seen = new Set();
   for (const choice of stream.chunks.flatMap((each) => each.choices)) {
-    if (!seen.has(choice.index)) assert.equal(choice.delta.role, 'assistant', 'the first chunk of a choice says the role');
+    if (!seen.has(choice.index))
+      assert.equal(choice.delta.role, 'assistant', 'the first chunk of a choice says the role');
     seen.add(choice.index);
   }
   const last = stream.chunks.at(-1);
   assert.deepEqual(last.choices, []);
-  for (const name of ['prompt_tokens', 'completion_tokens', 'total_tokens']) assert.ok(Number.isInteger(last.usage[name]));
+  for (const name of ['prompt_tokens', 'completion_tokens', 'total_tokens'])
+    assert.ok(Number.isInteger(last.usage[name]));
   assert.equal(typeof last.usage.cost, 'number');
 }
 
@@ -93,18 +109,24 @@ test('a whole answer has every field that clients require', async () => {
   assert.ok('system_fingerprint' in json);
   assert.equal(json.choices[0].message.role, 'assistant');
   assert.equal(json.choices[0].finish_reason, 'stop');
-  for (const name of ['prompt_tokens', 'completion_tokens', 'total_tokens']) assert.ok(Number.isInteger(json.usage[name]));
+  for (const name of ['prompt_tokens', 'completion_tokens', 'total_tokens'])
+    assert.ok(Number.isInteger(json.usage[name]));
   assert.ok(Number.isInteger(json.usage.prompt_tokens_details.cached_tokens));
   assert.ok(Number.isInteger(json.usage.completion_tokens_details.reasoning_tokens));
   assert.equal(typeof json.usage.cost_details.upstream_inference_prompt_cost, 'number');
-  assert.deepEqual(nulls(json).filter((place) => !['.system_fingerprint', '.choices[].message.refusal'].includes(place)), []);
+  assert.deepEqual(
+    nulls(json).filter((place) => !['.system_fingerprint', '.choices[].message.refusal'].includes(place)),
+    [],
+  );
   assert.match(answer.headers['content-type'], /^application\/json/);
 });
 
 test('only stream: true streams, whatever the Accept header says', async () => {
   const whole = await bourse.api.chat(key, request, { headers: { accept: 'text/event-stream' } });
   assert.match(whole.headers['content-type'], /^application\/json/);
-  const odd = await bourse.api.chat(key, request, { headers: { accept: 'application/json;q=1, text/event-stream;q=0' } });
+  const odd = await bourse.api.chat(key, request, {
+    headers: { accept: 'application/json;q=1, text/event-stream;q=0' },
+  });
   assert.match(odd.headers['content-type'], /^application\/json/);
   const stream = await bourse.api.stream(key, request, { headers: { accept: 'application/json' } });
   assertWellFormed(stream);
@@ -113,10 +135,16 @@ test('only stream: true streams, whatever the Accept header says', async () => {
 // ---- odd providers
 
 const odd = 'Grüße, 世界 😀 — "quoted" \\ \u2028 \u0000 end';
-const oddStream = [delta({ role: 'assistant', content: '' }), ...Array.from(odd).map((letter) => text(letter)), finish(), usage()];
+const oddStream = [
+  delta({ role: 'assistant', content: '' }),
+  ...Array.from(odd).map((letter) => text(letter)),
+  finish(),
+  usage(),
+];
 const cuts = {
   'byte by byte': (bytes) => Array.from(bytes, (_, i) => bytes.subarray(i, i + 1)),
-  'in pieces of 7 bytes': (bytes) => Array.from({ length: Math.ceil(bytes.length / 7) }, (_, i) => bytes.subarray(7 * i, 7 * i + 7)),
+  'in pieces of 7 bytes': (bytes) =>
+    Array.from({ length: Math.ceil(bytes.length / 7) }, (_, i) => bytes.subarray(7 * i, 7 * i + 7)),
   'all at once': (bytes) => [bytes],
 };
 for (const [how, cut] of Object.entries(cuts)) {
@@ -135,11 +163,23 @@ const shapes = {
   'a byte order mark': events(oddStream, { before: '\ufeff' }),
   'no blank behind data:': (_, response) => {
     response.setHeader('content-type', 'text/event-stream');
-    response.end([...oddStream.map((each) => JSON.stringify(each)), '[DONE]'].map((data) => `data:${data}\n\n`).join(''));
+    response.end(
+      [...oddStream.map((each) => JSON.stringify(each)), '[DONE]'].map((data) => `data:${data}\n\n`).join(''),
+    );
   },
   'data over two lines': (_, response) => {
     response.setHeader('content-type', 'text/event-stream');
-    response.end([...oddStream.map((each) => JSON.stringify(each, null, 1)), '[DONE]'].map((data) => data.split('\n').map((each) => `data: ${each}\n`).join('') + '\n').join(''));
+    response.end(
+      [...oddStream.map((each) => JSON.stringify(each, null, 1)), '[DONE]']
+        .map(
+          (data) =>
+            data
+              .split('\n')
+              .map((each) => `data: ${each}\n`)
+              .join('') + '\n',
+        )
+        .join(''),
+    );
   },
 };
 for (const [what, answer] of Object.entries(shapes)) {
@@ -152,25 +192,42 @@ for (const [what, answer] of Object.entries(shapes)) {
 }
 
 test('nulls that a provider sends do not reach the client', async () => {
-  const noisy = (choice) => ({ ...chunk([{ index: 0, logprobs: null, finish_reason: null, ...choice }]), usage: null, system_fingerprint: null, service_tier: null });
-  const stream = await streamOf(events([
-    noisy({ delta: { role: 'assistant', content: '', refusal: null, tool_calls: null, function_call: null, audio: null } }),
-    noisy({ delta: { content: 'Good', role: null, reasoning: null, reasoning_content: null } }),
-    noisy({ delta: { content: null }, finish_reason: 'stop' }),
-    usage(),
-  ]));
+  const noisy = (choice) => ({
+    ...chunk([{ index: 0, logprobs: null, finish_reason: null, ...choice }]),
+    usage: null,
+    system_fingerprint: null,
+    service_tier: null,
+  });
+  const stream = await streamOf(
+    events([
+      noisy({
+        delta: { role: 'assistant', content: '', refusal: null, tool_calls: null, function_call: null, audio: null },
+      }),
+      noisy({ delta: { content: 'Good', role: null, reasoning: null, reasoning_content: null } }),
+      noisy({ delta: { content: null }, finish_reason: 'stop' }),
+      usage(),
+    ]),
+  );
   assertWellFormed(stream);
   assert.equal(stream.contents.join(''), 'Good');
 });
 
 test('chunks without choices before the answer are dropped', async () => {
-  const filter = { id: '', object: '', created: 0, model: '', choices: [], prompt_filter_results: [{ prompt_index: 0 }] };
+  const filter = {
+    id: '',
+    object: '',
+    created: 0,
+    model: '',
+    choices: [],
+    prompt_filter_results: [{ prompt_index: 0 }],
+  };
   const stream = await streamOf(events([filter, text('Good'), finish(), usage()]));
   assertWellFormed(stream);
 });
 
 test('the last of several usages counts', async () => {
-  const figures = (prompt_tokens, completion_tokens) => usage({ prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens });
+  const figures = (prompt_tokens, completion_tokens) =>
+    usage({ prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens });
   const stream = await streamOf(events([text('a'), figures(1, 1), text('b'), figures(2, 5), finish(), figures(3, 9)]));
   assertWellFormed(stream);
   assert.equal(stream.cost, 3n * PROMPT_NANO + 9n * COMPLETION_NANO);
@@ -184,30 +241,55 @@ test('usage in the chunk that finishes is understood', async () => {
 });
 
 test('two choices stay apart', async () => {
-  const stream = await streamOf(events([text('a', 0), text('b', 1), text('c', 0), text('d', 1), finish('stop', 0), finish('length', 1), usage()]), { n: 2 });
+  const stream = await streamOf(
+    events([text('a', 0), text('b', 1), text('c', 0), text('d', 1), finish('stop', 0), finish('length', 1), usage()]),
+    { n: 2 },
+  );
   assertWellFormed(stream);
   const of = (index) => stream.chunks.flatMap((each) => each.choices).filter((choice) => choice.index === index);
-  assert.equal(of(0).map((choice) => choice.delta.content ?? '').join(''), 'ac');
-  assert.equal(of(1).map((choice) => choice.delta.content ?? '').join(''), 'bd');
+  assert.equal(
+    of(0)
+      .map((choice) => choice.delta.content ?? '')
+      .join(''),
+    'ac',
+  );
+  assert.equal(
+    of(1)
+      .map((choice) => choice.delta.content ?? '')
+      .join(''),
+    'bd',
+  );
   assert.deepEqual([of(0).at(-1).finish_reason, of(1).at(-1).finish_reason], ['stop', 'length']);
 });
 
 test('two parallel tool calls arrive with their ids, names and arguments', async () => {
   const call = (index, more) => delta({ tool_calls: [{ index, ...more }] });
-  const stream = await streamOf(events([
-    call(0, { id: 'call_a', type: 'function', function: { name: 'first', arguments: '' } }),
-    call(0, { function: { arguments: '{"a":' } }),
-    call(1, { id: 'call_b', type: 'function', function: { name: 'second', arguments: '{}' } }),
-    call(0, { function: { arguments: '"é\\n"}' } }),
-    finish('tool_calls'), usage(),
-  ]));
+  const stream = await streamOf(
+    events([
+      call(0, { id: 'call_a', type: 'function', function: { name: 'first', arguments: '' } }),
+      call(0, { function: { arguments: '{"a":' } }),
+      call(1, { id: 'call_b', type: 'function', function: { name: 'second', arguments: '{}' } }),
+      call(0, { function: { arguments: '"é\\n"}' } }),
+      finish('tool_calls'),
+      usage(),
+    ]),
+  );
   assertWellFormed(stream);
   const calls = stream.chunks.flatMap((each) => each.choices).flatMap((choice) => choice.delta.tool_calls ?? []);
-  const joined = (index) => calls.filter((each) => each.index === index).map((each) => each.function.arguments ?? '').join('');
+  const joined = (index) =>
+    calls
+      .filter((each) => each.index === index)
+      .map((each) => each.function.arguments ?? '')
+      .join('');
   assert.equal(joined(0), '{"a":"é\\n"}');
   assert.equal(joined(1), '{}');
-  assert.deepEqual(calls.filter((each) => each.id).map((each) => [each.index, each.id, each.type, each.function.name]),
-    [[0, 'call_a', 'function', 'first'], [1, 'call_b', 'function', 'second']]);
+  assert.deepEqual(
+    calls.filter((each) => each.id).map((each) => [each.index, each.id, each.type, each.function.name]),
+    [
+      [0, 'call_a', 'function', 'first'],
+      [1, 'call_b', 'function', 'second'],
+    ],
+  );
 });
 
 test('reasoning under either of its names arrives as reasoning', async () => {
@@ -241,8 +323,13 @@ test('a stream with the media type of a plain body is no stream', async () => {
 // ---- whole answers of odd providers
 
 const whole = (more = {}, message = { role: 'assistant', content: 'Good morning' }) => ({
-  id: 'chatcmpl-real', object: 'chat.completion', created: 1, model: 'x', choices: [{ index: 0, message, finish_reason: 'stop' }],
-  usage: { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 }, ...more,
+  id: 'chatcmpl-real',
+  object: 'chat.completion',
+  created: 1,
+  model: 'x',
+  choices: [{ index: 0, message, finish_reason: 'stop' }],
+  usage: { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 },
+  ...more,
 });
 
 async function answerTo(answer, body = {}) {
@@ -252,21 +339,29 @@ async function answerTo(answer, body = {}) {
   return got;
 }
 
-const json = (bytes, headers = {}) => (_, response) => {
-  response.writeHead(200, { 'content-type': 'application/json', ...headers });
-  response.end(bytes);
-};
+const json =
+  (bytes, headers = {}) =>
+  (_, response) => {
+    response.writeHead(200, { 'content-type': 'application/json', ...headers });
+    response.end(bytes);
+  };
 
 const fine = {
   'blanks before the JSON, as sent to keep a connection': json(`${' \n'.repeat(500)}${JSON.stringify(whole())}\n`),
-  'a head of the status 103 before the real one': (_, response) => response.writeEarlyHints({ link: '</x>; rel=preload' }, () => json(JSON.stringify(whole()))(_, response)),
+  'a head of the status 103 before the real one': (_, response) =>
+    response.writeEarlyHints({ link: '</x>; rel=preload' }, () => json(JSON.stringify(whole()))(_, response)),
   'a body in chunks of one byte': (_, response) => {
     response.writeHead(200, { 'content-type': 'application/json' });
     for (const letter of JSON.stringify(whole())) response.write(letter);
     response.end();
   },
-  'many headers': json(JSON.stringify(whole()), Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`x-header-${i}`, 'x'.repeat(100)]))),
-  'fields nobody knows': json(JSON.stringify(whole({ x: [1, { y: null }], service_tier: null, system_fingerprint: 'fp' }))),
+  'many headers': json(
+    JSON.stringify(whole()),
+    Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`x-header-${i}`, 'x'.repeat(100)])),
+  ),
+  'fields nobody knows': json(
+    JSON.stringify(whole({ x: [1, { y: null }], service_tier: null, system_fingerprint: 'fp' })),
+  ),
   'no role': json(JSON.stringify(whole({}, { content: 'Good morning' }))),
   'another media type of JSON': json(JSON.stringify(whole()), { 'content-type': 'application/json; charset=utf-8' }),
 };
@@ -283,7 +378,7 @@ for (const [what, answer] of Object.entries(fine)) {
 const broken = {
   'status 204': (_, response) => response.writeHead(204).end(),
   'an empty body': json(''),
-  'null': json('null'),
+  null: json('null'),
   'an array': json('[]'),
   'no choices': json(JSON.stringify(whole({ choices: undefined }))),
   'choices that are no array': json(JSON.stringify(whole({ choices: {} }))),
@@ -315,8 +410,15 @@ test('a provider that claims more than was held for is billed by the estimate, w
   assert.equal(got.status, 200, got.text);
   // "Hello" is 2 tokens by the estimate, "Good morning" 3.
   assert.equal(nanoOf(got.exact.usage.cost), 2n * PROMPT_NANO + 3n * COMPLETION_NANO);
-  const long = await answerTo(json(JSON.stringify(whole({ usage: claim }, { role: 'assistant', content: 'x'.repeat(20_000) }))), { max_tokens: 100 });
-  assert.equal(nanoOf(long.exact.usage.cost), 2n * PROMPT_NANO + 100n * COMPLETION_NANO, 'never more tokens than were asked for');
+  const long = await answerTo(
+    json(JSON.stringify(whole({ usage: claim }, { role: 'assistant', content: 'x'.repeat(20_000) }))),
+    { max_tokens: 100 },
+  );
+  assert.equal(
+    nanoOf(long.exact.usage.cost),
+    2n * PROMPT_NANO + 100n * COMPLETION_NANO,
+    'never more tokens than were asked for',
+  );
   const stream = await streamOf(events([text('x'.repeat(20_000)), finish(), usage(claim)]), { max_tokens: 100 });
   assert.equal(stream.cost, 2n * PROMPT_NANO + 100n * COMPLETION_NANO);
 });
@@ -337,7 +439,10 @@ test('each chunk is passed on when it comes, not when the answer is complete', a
     response.setHeader('content-type', 'text/event-stream');
     response.write(`data: ${JSON.stringify(text('first'))}\n\n`);
     await held;
-    response.end([text('second'), finish(), usage()].map((each) => `data: ${JSON.stringify(each)}\n\n`).join('') + 'data: [DONE]\n\n');
+    response.end(
+      [text('second'), finish(), usage()].map((each) => `data: ${JSON.stringify(each)}\n\n`).join('') +
+        'data: [DONE]\n\n',
+    );
   };
   const stream = await bourse.api.openStream(key, request);
   await stream.readContent(1);
@@ -350,12 +455,14 @@ test('each chunk is passed on when it comes, not when the answer is complete', a
 });
 
 test('a client that does not read stops the provider, and gets everything when it reads on', async () => {
-  const pieces = 7000, letters = 'x'.repeat(9000); // 63 MB, far beyond what the kernel keeps for the sockets on the way
+  const pieces = 7000,
+    letters = 'x'.repeat(9000); // 63 MB, far beyond what the kernel keeps for the sockets on the way
   let written = 0;
   provider.answer = async (_, response) => {
     response.setHeader('content-type', 'text/event-stream');
     for (; written < pieces; written++) {
-      if (!response.write(`data: ${JSON.stringify(text(letters))}\n\n`)) await new Promise((resolve) => response.once('drain', resolve));
+      if (!response.write(`data: ${JSON.stringify(text(letters))}\n\n`))
+        await new Promise((resolve) => response.once('drain', resolve));
     }
     response.end([finish(), usage()].map((each) => `data: ${JSON.stringify(each)}\n\n`).join('') + 'data: [DONE]\n\n');
   };
@@ -364,15 +471,19 @@ test('a client that does not read stops the provider, and gets everything when i
   const stream = await bourse.api.openStream(key, request);
   await eventually(async () => assert.ok((await bourse.metrics('edge')).upstream_pauses_total > pauses));
   let last = -1;
-  await eventually(() => {
-    const before = last;
-    last = written;
-    assert.equal(written, before, 'the provider still writes');
-  }, { every_ms: 300 });
+  await eventually(
+    () => {
+      const before = last;
+      last = written;
+      assert.equal(written, before, 'the provider still writes');
+    },
+    { every_ms: 300 },
+  );
   assert.ok(written < pieces / 2, `${written} of ${pieces} chunks were taken from the provider`);
   // A build with sanitizers keeps what was freed.
   if (!process.env.SAN) assert.ok(bourse.memoryOf('edge') - memory < 16 << 20, 'the answer piles up in the edge');
-  let bytes = 0, tail = '';
+  let bytes = 0,
+    tail = '';
   for await (const piece of stream.answer) {
     bytes += piece.length;
     tail = (tail + piece.toString('latin1')).slice(-4000);
@@ -405,7 +516,9 @@ test('a client that leaves after the provider said what it used pays that, and n
 });
 
 test('amounts on the wire are plain decimals', async () => {
-  const stream = await streamOf(events([text('a'), finish(), usage({ prompt_tokens: 1, completion_tokens: 0, total_tokens: 1 })]));
+  const stream = await streamOf(
+    events([text('a'), finish(), usage({ prompt_tokens: 1, completion_tokens: 0, total_tokens: 1 })]),
+  );
   assert.match(stream.text, /"cost":0\.00000015,/);
   assert.equal(stream.cost, nanoOf('0.00000015'));
 });
