@@ -50,6 +50,7 @@ export function startInstance({ options, setup } = {}) {
     async () => {
       await instance.start(options);
       await setup?.(instance);
+      for (const prepare of instance.preparations) await prepare();
     },
     { timeout: START_MAX_MS },
   );
@@ -65,6 +66,12 @@ export function startInstance({ options, setup } = {}) {
 
 class Instance {
   running = false;
+  preparations = [];
+
+  /** For files that share an instance: what one of them needs, done once, before the first test of all. */
+  prepare(what) {
+    this.preparations.push(what);
+  }
 
   async start(options) {
     this.directory = mkdtempSync(path.join(tmpdir(), 'bourse test-'));

@@ -5,11 +5,9 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import OpenAI from 'openai';
 
-import { CACHED_NANO, COMPLETION_NANO, MODEL, PROMPT_NANO, nanoOf, parseExact, user } from './api.mjs';
-import { startInstance } from './harness.mjs';
-import { prompt } from './simulator.mjs';
-
-const bourse = startInstance();
+import { CACHED_NANO, COMPLETION_NANO, MODEL, PROMPT_NANO, nanoOf, parseExact, user } from '../api.mjs';
+import { prompt } from '../simulator.mjs';
+import { bourse } from './one_instance.mjs';
 
 /** The client, and the text of every answer it got: its own numbers have been through a float. */
 function makeClient(apiKey, options = {}) {

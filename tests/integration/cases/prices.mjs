@@ -6,35 +6,34 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 
-import { MODEL, nanoOf, user } from './api.mjs';
-import { eventually, startInstance } from './harness.mjs';
-import { prompt } from './simulator.mjs';
+import { nanoOf, user } from '../api.mjs';
+import { eventually } from '../harness.mjs';
+import { prompt } from '../simulator.mjs';
+import { bourse } from './one_instance.mjs';
 
 let key;
-const bourse = startInstance({
-  setup: async (instance) => {
-    ({ key } = await instance.makeCustomer({ credit: '100' }));
-    await load(instance, {
-      half: { prompt: '0.0000000375', completion: '0.0000000375' },
-      worked: { prompt: '0.000000075', completion: '0.0000003' },
-      tiers: {
-        prompt: '0.000001',
-        completion: '0.000002',
-        tiers: [{ above_prompt_tokens: 1000, prompt: '0.000003', completion: '0.000006' }],
-      },
-      fee: { prompt: '0.000001', completion: '0.000001', request: '0.005' },
-      kinds: { prompt: '0.000001', completion: '0.000002', reasoning: '0.000004', cache_read: '0.00000025' },
-      changing: { prompt: '0.000001', completion: '0.000002' },
-    });
-    await eventually(async () =>
-      assert.equal((await instance.api.chat(key, { model: 'test/changing', messages: user('x') })).status, 200),
-    );
-  },
+bourse.prepare(async () => {
+  ({ key } = await bourse.makeCustomer({ credit: '100' }));
+  await load({
+    half: { prompt: '0.0000000375', completion: '0.0000000375' },
+    worked: { prompt: '0.000000075', completion: '0.0000003' },
+    tiers: {
+      prompt: '0.000001',
+      completion: '0.000002',
+      tiers: [{ above_prompt_tokens: 1000, prompt: '0.000003', completion: '0.000006' }],
+    },
+    fee: { prompt: '0.000001', completion: '0.000001', request: '0.005' },
+    kinds: { prompt: '0.000001', completion: '0.000002', reasoning: '0.000004', cache_read: '0.00000025' },
+    changing: { prompt: '0.000001', completion: '0.000002' },
+  });
+  await eventually(async () =>
+    assert.equal((await bourse.api.chat(key, { model: 'test/changing', messages: user('x') })).status, 200),
+  );
 });
 
 /** Loads models test/… with these prices, at the provider openai. */
-async function load(instance, models) {
-  const file = path.join(instance.directory, 'catalog.json');
+async function load(models) {
+  const file = path.join(bourse.directory, 'catalog.json');
   const limits = { context_length: 100_000, max_output: 10_000 };
   const model = ([name, { tiers, ...prices }]) => ({
     id: `test/${name}`,
@@ -68,7 +67,7 @@ async function load(instance, models) {
       models: Object.entries(models).map(model),
     }),
   );
-  await instance.bourse('catalog', 'load', file);
+  await bourse.bourse('catalog', 'load', file);
 }
 
 async function costOf(model, content) {
@@ -124,7 +123,7 @@ test('a price that changes during an answer changes the next one only', async ()
   await bourse.simulator.fault('openai', { kind: 'stall', after_chunks: 2 });
   const stream = await bourse.api.openStream(key, body);
   await stream.readContent(2);
-  await load(bourse, { changing: { prompt: '0.00001', completion: '0.00002' } });
+  await load({ changing: { prompt: '0.00001', completion: '0.00002' } });
   await bourse.simulator.clearFaults();
   await stream.readAll();
   assert.equal(stream.cost, 3n * 1000n + 4n * 2000n);
@@ -144,35 +143,43 @@ test('a price that changes during an answer changes the next one only', async ()
 test('the same catalog a second time changes nothing', async () => {
   const before = await bourse.sqlValue('select count(*) from price');
   const again = { changing: { prompt: '0.00001', completion: '0.00002' } };
-  await load(bourse, again);
-  await load(bourse, again);
+  await load(again);
+  await load(again);
   assert.equal(await bourse.sqlValue('select count(*) from price'), before);
 });
 
 test('a price map changes the price of a known model, a dry run and a price of zero do not', async () => {
   const file = path.join(bourse.directory, 'map.json');
+  const model = 'openai/gpt-4.1-nano'; // $0.10 in and $0.40 out a million
   const entry = {
     litellm_provider: 'openai',
     mode: 'chat',
-    max_input_tokens: 128000,
-    max_output_tokens: 16384,
-    output_cost_per_token: 6e-7,
-    cache_read_input_token_cost: 7.5e-8,
+    max_input_tokens: 1047576,
+    max_output_tokens: 32768,
+    output_cost_per_token: 4e-7,
+    cache_read_input_token_cost: 2.5e-8,
   };
   const importMap = (input_cost_per_token, ...words) => {
-    writeFileSync(file, JSON.stringify({ 'gpt-4o-mini': { ...entry, input_cost_per_token } }));
+    writeFileSync(file, JSON.stringify({ 'gpt-4.1-nano': { ...entry, input_cost_per_token } }));
     return bourse.bourse('catalog', 'import', file, '--source-date', '2026-11-01', ...words);
   };
-  const shown = async () => (await bourse.api.get(`/models/${MODEL}/endpoints`)).json.data.endpoints[0].pricing.prompt;
-  await importMap(1.8e-7, '--dry-run');
-  assert.equal(await shown(), '0.00000015');
+  const shown = async () => {
+    const { endpoints } = (await bourse.api.get(`/models/${model}/endpoints`)).json.data;
+    return endpoints.find((endpoint) => endpoint.provider_name === 'OpenAI').pricing.prompt;
+  };
+  await importMap(1.2e-7, '--dry-run');
+  assert.equal(await shown(), '0.0000001');
   await importMap(0);
-  assert.equal(await shown(), '0.00000015');
-  await importMap(1.8e-7);
-  assert.equal(await shown(), '0.00000018');
+  assert.equal(await shown(), '0.0000001');
+  await importMap(1.2e-7);
+  assert.equal(await shown(), '0.00000012');
   await eventually(async () => {
-    const answer = await bourse.api.chat(key, { model: MODEL, messages: user('sim:tokens=1') });
-    assert.equal(nanoOf(answer.exact.usage.cost), 3n * 180n + 600n);
+    const answer = await bourse.api.chat(key, {
+      model,
+      messages: user('sim:tokens=1'),
+      provider: { only: ['openai'] },
+    });
+    assert.equal(nanoOf(answer.exact.usage.cost), 3n * 120n + 400n);
   });
 });
 

@@ -3,10 +3,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { MODEL, assertError, nanoOf, user } from './api.mjs';
-import { startInstance } from './harness.mjs';
-
-const bourse = startInstance();
+import { MODEL, assertError, nanoOf, user } from '../api.mjs';
+import { bourse } from './one_instance.mjs';
 
 test('without credit a request is refused with 402, no provider is called, and a purchase opens the door', async () => {
   const org = await bourse.makeOrg();

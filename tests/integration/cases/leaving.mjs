@@ -4,10 +4,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { COMPLETION_NANO, MODEL, PROMPT_NANO, nanoOf, user } from './api.mjs';
-import { eventually, startInstance } from './harness.mjs';
+import { COMPLETION_NANO, MODEL, PROMPT_NANO, nanoOf, user } from '../api.mjs';
+import { eventually } from '../harness.mjs';
+import { bourse } from './one_instance.mjs';
 
-const bourse = startInstance();
 const STREAMED = 1,
   CANCELLED = 2,
   ESTIMATED = 4,

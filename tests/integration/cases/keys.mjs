@@ -6,10 +6,10 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import test from 'node:test';
 
-import { MODEL, assertError, nanoOf, user } from './api.mjs';
-import { eventually, startInstance } from './harness.mjs';
+import { MODEL, assertError, nanoOf, user } from '../api.mjs';
+import { eventually } from '../harness.mjs';
+import { bourse } from './one_instance.mjs';
 
-const bourse = startInstance();
 const hello = { model: MODEL, messages: user('Hello') };
 
 // ---- what a key is

@@ -6,14 +6,12 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 
-import { MODEL, assertError, user } from './api.mjs';
-import { startInstance } from './harness.mjs';
+import { MODEL, assertError, user } from '../api.mjs';
+import { bourse } from './one_instance.mjs';
 
 let key;
-const bourse = startInstance({
-  setup: async (instance) => {
-    ({ key } = await instance.makeCustomer({ credit: '100' }));
-  },
+bourse.prepare(async () => {
+  ({ key } = await bourse.makeCustomer({ credit: '100' }));
 });
 
 const good = { model: MODEL, messages: user('Hello') };

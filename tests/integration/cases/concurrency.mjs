@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import test from 'node:test';
 
-import { MODEL, assertError, nanoOf, user } from './api.mjs';
-import { eventually, startInstance } from './harness.mjs';
+import { MODEL, assertError, nanoOf, user } from '../api.mjs';
+import { eventually } from '../harness.mjs';
+import { bourse } from './one_instance.mjs';
 
-const bourse = startInstance();
 const agent = new http.Agent({ keepAlive: true, maxSockets: 256 });
 
 // All the tokens that are asked for are used, so that a hold is spent almost wholly.

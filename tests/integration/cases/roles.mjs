@@ -6,15 +6,14 @@ import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import test from 'node:test';
 
-import { MODEL, user } from './api.mjs';
-import { BUILD, startInstance } from './harness.mjs';
+import { MODEL, user } from '../api.mjs';
+import { BUILD } from '../harness.mjs';
+import { bourse } from './one_instance.mjs';
 
-const bourse = startInstance({
-  setup: async (instance) => {
-    const { key } = await instance.makeCustomer(); // rows to try on
-    assert.equal((await instance.api.chat(key, { model: MODEL, messages: user('Hello') })).status, 200);
-    await instance.quiet();
-  },
+bourse.prepare(async () => {
+  const { key } = await bourse.makeCustomer(); // rows to try on
+  assert.equal((await bourse.api.chat(key, { model: MODEL, messages: user('Hello') })).status, 200);
+  await bourse.quiet();
 });
 const root = process.getuid() === 0;
 const PSQL = '/usr/lib/postgresql/15/bin/psql';

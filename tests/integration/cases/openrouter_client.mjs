@@ -5,10 +5,8 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { OpenRouter } from '@openrouter/sdk';
 
-import { MODEL, nanoOf, user } from './api.mjs';
-import { startInstance } from './harness.mjs';
-
-const bourse = startInstance();
+import { MODEL, nanoOf, user } from '../api.mjs';
+import { bourse } from './one_instance.mjs';
 
 function makeClient(apiKey) {
   return new OpenRouter({ apiKey, serverURL: bourse.demo.BOURSE_BASE_URL, retryConfig: { strategy: 'none' } });

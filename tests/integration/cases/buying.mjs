@@ -3,10 +3,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { assertError, nanoOf } from './api.mjs';
-import { startInstance } from './harness.mjs';
-
-const bourse = startInstance();
+import { assertError, nanoOf } from '../api.mjs';
+import { bourse } from './one_instance.mjs';
 
 let keys = 0;
 function buy(management, body, idempotencyKey = `test-${++keys}`) {
@@ -202,4 +200,6 @@ test('a cancelled purchase is never credited', async () => {
   await bourse.bourseFails('purchase', 'confirm', '--org', org, '--id', id);
   assert.equal((await history(management))[0].status, 'cancelled');
   assert.equal(nanoOf((await credits(management)).total_credits), 0n);
+  bourse.setOption('payments_manual', 'immediate');
+  await bourse.killAndWait('ledger');
 });

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything that needs no configuration of its own, on one instance, one after the other.
+import './cases/roles.mjs';
+import './cases/keys.mjs';
+import './cases/openai_client.mjs';
+import './cases/openrouter_client.mjs';
+import './cases/refusals.mjs';
+import './cases/concurrency.mjs';
+import './cases/leaving.mjs';
+import './cases/bad_input.mjs';
+import './cases/prices.mjs';
+import './cases/buying.mjs';
