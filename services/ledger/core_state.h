@@ -14,8 +14,8 @@
 #define STREAM_REPLACED_NS \
     (2 * (uint64_t)1000000000) /* sooner when the edge came back as another process */
 #define CALLER_BAD_NS \
-    (5 * (uint64_t)1000000000) /* an unknown key is asked for again after this
-                                                  * \ */
+    (5 * (uint64_t)1000000000) /* an unknown key is asked for again after this \
+                                * \ */
 #define CALLER_REFRESH_NS \
     (60 * (uint64_t)1000000000) /* a known one is read again in the background */
 #define CALLER_RETRY_NS ((uint64_t)1000000000)
@@ -27,7 +27,7 @@
 #define LEASE_PREFETCH_NS (20 * (uint64_t)1000000)
 /* Moving a slot in its list costs as much memory traffic as all else that is done with it, so the
  * lists by age are exact to this. */
-#define AGE_GRAIN_NS (5 * (uint64_t)1000000000)
+#define AGE_GRAIN_NS      (5 * (uint64_t)1000000000)
 static inline uint32_t age_grain(uint64_t boot_ns)
 {
     return (uint32_t)(boot_ns / AGE_GRAIN_NS);
@@ -35,7 +35,7 @@ static inline uint32_t age_grain(uint64_t boot_ns)
 
 /* ---- callers ---- */
 
-#define CACHE_LINE        64
+#define CACHE_LINE 64
 #define CACHE_LINES(slot) \
     _Static_assert(sizeof(slot) % CACHE_LINE == 0, "a slot is a whole number of cache lines")
 
@@ -43,13 +43,14 @@ enum caller_state { CALLER_EMPTY, CALLER_LOADING, CALLER_READY };
 /* Two cache lines, the first of which holds what is compared. */
 struct caller_slot {
     struct key_hash stored;
-    uint8_t state; /* enum caller_state */
+    uint8_t state;   /* enum caller_state */
     bool refreshing; /* READY, and being read again */
-    bool changed;  /* while it was loading: load once more */
+    bool changed;    /* while it was loading: load once more */
     bool has_limit;
     uint8_t limit_cadence;
     uint16_t error;
-    uint32_t account_hint; /* slots of the leases its last hold used; lease_touch() looks there first */
+    uint32_t
+        account_hint; /* slots of the leases its last hold used; lease_touch() looks there first */
     uint32_t meter_hint;
     struct slot_list waiting;
     uint32_t listed_grain; /* of AGE_GRAIN_NS, when it was put at the end of the list by age */
@@ -65,22 +66,23 @@ struct lease {
     int64_t org;
     int64_t meter;
     int32_t period;
-    uint32_t account; /* slot of the org's meter 0; itself for meter 0 */
-    uint32_t holds;   /* open holds that use it */
+    uint32_t account;      /* slot of the org's meter 0; itself for meter 0 */
+    uint32_t holds;        /* open holds that use it */
     uint32_t listed_grain; /* of AGE_GRAIN_NS, when it was put at the end of the list by age */
-    money granted;    /* totals of this epoch, as PostgreSQL last said */
-    money returned;   /* as this core decided; PostgreSQL follows */
+    money granted;         /* totals of this epoch, as PostgreSQL last said */
+    money returned;        /* as this core decided; PostgreSQL follows */
     money settled;
     money held;
-    money window;    /* held in the running window of lease_window_ns, and in the one before it */
+    money window; /* held in the running window of lease_window_ns, and in the one before it */
     money window_before;
     uint64_t window_boot_ns;
     uint64_t used_boot_ns;
     uint64_t settled_seq; /* record of the last settlement from it */
-    bool fresh;       /* nothing is known of its totals yet */
-    bool unconfirmed; /* `returned` may not have reached PostgreSQL, or `granted` not us */
+    bool fresh;           /* nothing is known of its totals yet */
+    bool unconfirmed;     /* `returned` may not have reached PostgreSQL, or `granted` not us */
     bool in_use;
-    bool limit_changed; /* holds from before a change of its limit: what they leave over goes back */
+    bool
+        limit_changed; /* holds from before a change of its limit: what they leave over goes back */
     /* of meter 0 only: */
     bool asking : 1;
     bool answer_failed : 1; /* while the waiting holds are tried after a failed question */
@@ -98,7 +100,8 @@ struct lease {
     uint32_t rounds_answered;
     uint64_t retry_boot_ns;
 } __attribute__((aligned(CACHE_LINE)));
-_Static_assert(offsetof(struct lease, available) == 2 * CACHE_LINE, "what is seldom used stands apart");
+_Static_assert(offsetof(struct lease, available) == 2 * CACHE_LINE,
+               "what is seldom used stands apart");
 CACHE_LINES(struct lease);
 
 /* ---- holds ---- */
@@ -225,7 +228,8 @@ struct step {
     struct core *core;
     struct core_now now;
     struct core_actions *out;
-    uint32_t lease_at_hand; /* slot of the last lease touched, about to be used: not to be given to another */
+    uint32_t lease_at_hand; /* slot of the last lease touched, about to be used: not to be given to
+                               another */
 };
 void core_deliver(struct step *step, const struct core_action *action);
 struct record_place core_place_next(struct core *core);
