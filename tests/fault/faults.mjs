@@ -14,6 +14,7 @@ import { Load, makeCustomers } from './load.mjs';
 export const ROUNDS = Number(process.env.FAULT_ROUNDS ?? 10); // kills of one program in one test
 export const QUICK = { lease_seconds: 1, lease_idle: 1, journal_segment_size: 1048576 }; // leases end and segments turn over soon
 const BACK_MAX_MS = 1000; // a killed program is started again within this
+const TURN_MAX_MS = 60_000; // a stop or a start of the whole instance
 const REST_MAX_MS = 30_000; // holds of a lost edge are kept for ten seconds; leases go back after one
 
 const run = promisify(execFile);
@@ -125,23 +126,37 @@ export function familyOf(root) {
   return family;
 }
 
-/** Stops processes in their tracks for the time of `during`. */
-export async function whileStanding(pids, during) {
-  for (const pid of pids) process.kill(pid, 'SIGSTOP');
+/** To a process that may have ended by itself. */
+function signal(pid, name) {
   try {
-    return await during();
-  } finally {
-    for (const pid of pids) process.kill(pid, 'SIGCONT');
+    process.kill(pid, name);
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error;
   }
 }
 
-/** kill -9 of the supervisor and everything below it at once. */
+/** Stops processes in their tracks for the time of `during`. */
+export async function whileStanding(pids, during) {
+  for (const pid of pids) signal(pid, 'SIGSTOP');
+  try {
+    return await during();
+  } finally {
+    for (const pid of pids) signal(pid, 'SIGCONT');
+  }
+}
+
+/** kill -9 of the supervisor and everything below it at once: all are stopped first, so that none sees another one die. */
 export async function killInstance(bourse) {
   const supervisor = Number(readFileSync(path.join(bourse.var, 'run/supervise.pid'), 'utf8'));
-  const family = familyOf(supervisor);
-  for (const pid of family) process.kill(pid, 'SIGSTOP'); // so that none of them sees another one die
-  for (const pid of family) process.kill(pid, 'SIGKILL');
-  await eventually(() => assert.deepEqual(family.filter((pid) => lives(pid)), []));
+  const stopped = new Set();
+  for (let fresh = [supervisor]; fresh.length > 0; fresh = familyOf(supervisor).filter((pid) => !stopped.has(pid))) {
+    for (const pid of fresh) {
+      signal(pid, 'SIGSTOP');
+      stopped.add(pid);
+    }
+  }
+  for (const pid of stopped) signal(pid, 'SIGKILL');
+  await eventually(() => assert.deepEqual([...stopped].filter(lives), []));
 }
 
 function lives(pid) {
@@ -153,13 +168,13 @@ function lives(pid) {
 }
 
 export async function stopInstance(bourse) {
-  await run('make', ['--no-print-directory', 'down'], { cwd: ROOT, env: bourse.environment() });
+  await run('make', ['--no-print-directory', 'down'], { cwd: ROOT, env: bourse.environment(), timeout: TURN_MAX_MS });
 }
 
 /** `environment` reaches every program of the instance; `build` is the directory of the programs. */
 export async function startInstanceAgain(bourse, { environment, build = BUILD } = {}) {
   const env = { ...bourse.environment(), ...environment, BOURSE_BUILD: build };
-  await run(path.join(ROOT, 'tools/run/instance'), ['up'], { cwd: ROOT, env });
+  await run(path.join(ROOT, 'tools/run/instance'), ['up'], { cwd: ROOT, env, timeout: TURN_MAX_MS });
   for (const program of Object.keys(bourse.pids)) bourse.pids[program] = bourse.pid(program);
 }
 
