@@ -392,10 +392,10 @@ for (const [what, answer] of Object.entries(broken)) {
   for (const stream of [false, true]) {
     test(`a provider that answers ${what} gives 502, free of charge (${stream ? 'streamed' : 'not streamed'})`, async () => {
       const before = nanoOf((await bourse.api.get('/key', { key })).exact.data.usage);
-      const ends = (_, response) => {
-        answer(_, response);
+      const ends = (incoming, response) => {
+        answer(incoming, response);
         // A body that promises more than comes: the connection ends.
-        if (what.includes('length')) setImmediate(() => response.socket?.destroy());
+        if (what.includes('length')) setImmediate(() => incoming.socket.end());
       };
       const got = await answerTo(ends, { stream });
       assert.equal(got.status, 502, got.text);
