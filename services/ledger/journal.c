@@ -60,7 +60,7 @@ struct journal {
     uint64_t wanted_seq;
     uint64_t oldest_open;
     uint64_t posted_seq;
-    bool syncing;        /* the journal's thread, right now */
+    bool syncing; /* the journal's thread, right now */
     bool may_sync_here;
     bool sync_here_due;  /* journal_sync_here() is about to do it; the journal's thread keeps out */
     bool loaded;         /* the next sync waits until an interval after the start of the last */

@@ -17,9 +17,9 @@
 #include "shared/log.h"
 #include "shared/metrics.h"
 
-#define ARENA_MAX ((size_t)256 << 20)
+#define ARENA_MAX  ((size_t)256 << 20)
 #define ROW_MEMORY 4096 /* bytes of a batch, per record: about 3 KB for records, rows and sums */
-#define RETRY_MS  200
+#define RETRY_MS   200
 
 struct poster {
     struct poster_settings settings;
