@@ -3,7 +3,7 @@
 // large or too slow, garbage. Each is answered with an error or a closed connection, in time.
 import assert from 'node:assert/strict';
 import net from 'node:net';
-import test from 'node:test';
+import test, { beforeEach } from 'node:test';
 
 import { MODEL, user } from './api.mjs';
 import { eventually, startInstance, within } from './harness.mjs';
@@ -15,8 +15,10 @@ const bourse = startInstance({
   options: { edge_header_timeout: HEADER_TIMEOUT_MS },
   setup: async (instance) => {
     ({ key } = await instance.makeCustomer());
-    served = await instance.simulator.total();
   },
+});
+beforeEach(async () => {
+  served = await bourse.simulator.total();
 });
 
 const request = (headers, payload = body) =>
@@ -46,7 +48,6 @@ test('a well-formed request is served, with a length and in chunks', async () =>
   assert.match(plain, /^HTTP\/1\.1 200 /);
   const pieces = await bourse.api.raw(request(['Host: x', 'Transfer-Encoding: chunked', 'Connection: close'], chunked));
   assert.match(pieces, /^HTTP\/1\.1 200 /);
-  served = await bourse.simulator.total();
 });
 
 const refused = {
@@ -128,7 +129,6 @@ test('a header line beyond 32 KB and a head beyond 64 KB are refused', async () 
   assertRefused(head, 431, 400);
   const fits = await bourse.api.raw(request(['Host: x', `X-Long: ${'x'.repeat(30_000)}`, length, 'Connection: close']));
   assert.match(fits, /^HTTP\/1\.1 200 /);
-  served = await bourse.simulator.total();
 });
 
 const garbage = {
@@ -193,7 +193,6 @@ test('200 connections that drip do not keep others out', async () => {
   for (const socket of sockets) socket.write('POST /api/v1/chat/completions HTTP/1.1\r\nHost: x\r\nX-Slow: ');
   const answer = await within(1000, 'another client is served', bourse.api.chat(key, body));
   assert.equal(answer.status, 200);
-  served = await bourse.simulator.total();
   await eventually(() => assert.ok(sockets.every((socket) => socket.destroyed || socket.readyState !== 'open')), {
     deadline_ms: HEADER_TIMEOUT_MS + 3000,
   }).finally(() => sockets.forEach((socket) => socket.destroy()));
@@ -205,7 +204,6 @@ test('two requests behind each other on one connection are answered in order', a
   const statuses = text.match(/HTTP\/1\.1 \d{3}/g);
   assert.deepEqual(statuses, ['HTTP/1.1 200', 'HTTP/1.1 200', 'HTTP/1.1 200']);
   assert.ok(text.indexOf('chat.completion') > 0);
-  served = await bourse.simulator.total();
 });
 
 test('a client that asks before it sends is told to go on', async () => {
@@ -219,7 +217,6 @@ test('a client that asks before it sends is told to go on', async () => {
   await eventually(() => assert.match(text, /^HTTP\/1\.1 100 /));
   socket.write(body);
   await eventually(() => assert.match(text, /HTTP\/1\.1 200 /));
-  served = await bourse.simulator.total();
   socket.destroy();
 });
 
