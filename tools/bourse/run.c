@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "shared/descriptor.h"
 #include "shared/json/write.h"
 #include "shared/secret.h"
 #include "tools/bourse/command.h"
@@ -86,20 +87,13 @@ static bool read_arguments(const struct command *command, int argc, char **argv,
 
 static status read_file(const char *path, struct buffer *out)
 {
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) {
+    status result = descriptor_read_file(path, out);
+    if (result.code == ERROR_OVERFLOW) {
+        fprintf(stderr, "bourse: %s is larger than 64 MiB.\n", path);
+    } else if (!status_ok(result)) {
         fprintf(stderr, "bourse: cannot read %s.\n", path);
-        return FAIL(IO);
     }
-    for (;;) {
-        char *room = buffer_reserve(out, 65536);
-        size_t len = room == NULL ? 0 : fread(room, 1, 65536, file);
-        if (len == 0) break;
-        out->len += len;
-    }
-    fclose(file);
-    if (out->overflowed) fprintf(stderr, "bourse: %s is larger than 64 MiB.\n", path);
-    return buffer_finish(out);
+    return result;
 }
 
 static status write_secret(const char *path, struct json_writer *w)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "shared/clock.h"
+#include "shared/descriptor.h"
 #include "shared/h2o.h"
 #include "tools/load/samples.h"
 
@@ -160,20 +161,6 @@ static void usage(void)
            "\"whole_us\":{…}}.\n");
 }
 
-static bool read_body(const char *path, struct buffer *body)
-{
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) return false;
-    for (;;) {
-        char *room = buffer_reserve(body, 65536);
-        size_t len = room == NULL ? 0 : fread(room, 1, 65536, file);
-        if (len == 0) break;
-        body->len += len;
-    }
-    fclose(file);
-    return !body->overflowed;
-}
-
 static bool read_number(const char *text, int64_t low, int64_t *value)
 {
     return status_ok(slice_to_i64(slice_of(text), value)) && *value >= low;
@@ -200,7 +187,7 @@ static bool read_settings(int argc, char **argv, struct settings *s, struct buff
         case 'P':
             good &= status_ok(slice_to_c_string(slice_of(optarg), s->path, sizeof(s->path)));
             break;
-        case 'b': good &= read_body(optarg, &s->body); break;
+        case 'b': good &= status_ok(descriptor_read_file(optarg, &s->body)); break;
         case 'h':
             good &= status_ok(slice_to_c_string(slice_of(optarg), s->host, sizeof(s->host)));
             break;

@@ -3,26 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "shared/buffer.h"
+#include "shared/descriptor.h"
 #include "tools/tidy/tidy.h"
 
 #define SOURCES_MAX  4096
 #define FILE_MAX     (4u << 20)
 #define LIST_COMMAND "git ls-files -co --exclude-standard -- '*.c' '*.h' '*.cc' '*.def' | sort -u"
-
-static status read_file(const char *path, struct buffer *out)
-{
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) return FAIL(IO);
-    for (;;) {
-        char *room = buffer_reserve(out, 65536);
-        size_t len = room == NULL ? 0 : fread(room, 1, 65536, file);
-        if (len == 0) break;
-        out->len += len;
-    }
-    fclose(file);
-    return buffer_finish(out);
-}
 
 enum state { IN_CODE, IN_BLOCK, IN_LINE, IN_STRING, IN_CHARACTER };
 
@@ -78,7 +64,7 @@ status sources_read(struct sources *sources)
         struct buffer content;
         line[strcspn(line, "\n")] = '\0';
         buffer_init(&content, FILE_MAX);
-        if (status_ok(read_file(line, &content))) {
+        if (status_ok(descriptor_read_file(line, &content))) {
             struct source *source = &sources->items[sources->count++];
             source->path = arena_copy(&sources->arena, slice_of(line)).data;
             source->text = arena_copy(&sources->arena, buffer_slice(&content));
