@@ -4,6 +4,7 @@
  * errors are masked. */
 #include "services/edge/answer.h"
 
+#include "shared/http/reason.h"
 #include "shared/json/write.h"
 
 #define ENVELOPE_MAX          ((size_t)16 * 1024)
@@ -43,7 +44,7 @@ void answer_header_copied(h2o_req_t *http, slice name, slice value)
 void answer_body(h2o_req_t *http, int http_status, slice content_type, slice body)
 {
     http->res.status = http_status;
-    http->res.reason = answer_reason(http_status);
+    http->res.reason = http_reason(http_status);
     http->res.content_length = body.len;
     answer_header(http, SLICE("content-type"), content_type);
     h2o_send_inline(http, body.data, body.len);
@@ -137,39 +138,6 @@ static void write_metadata(struct json_writer *json, const struct failure *failu
     json_array_end(json);
 }
 
-const char *answer_reason(int http_status)
-{
-    static const struct {
-        int status;
-        const char *reason;
-    } reasons[] = {
-        {200, "OK"},
-        {201, "Created"},
-        {204, "No Content"},
-        {400, "Bad Request"},
-        {401, "Unauthorized"},
-        {402, "Payment Required"},
-        {403, "Forbidden"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {408, "Request Timeout"},
-        {409, "Conflict"},
-        {413, "Payload Too Large"},
-        {422, "Unprocessable Content"},
-        {429, "Too Many Requests"},
-        {431, "Request Header Fields Too Large"},
-        {500, "Internal Server Error"},
-        {502, "Bad Gateway"},
-        {503, "Service Unavailable"},
-        {504, "Gateway Timeout"},
-        {508, "Loop Detected"},
-    };
-    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
-        if (reasons[i].status == http_status) return reasons[i].reason;
-    }
-    return "Other";
-}
-
 /* ---- what the library says by itself --------------------------------------------------------- */
 
 struct envelope_stream {
@@ -204,7 +172,7 @@ static void replace_body(h2o_filter_t *filter, h2o_req_t *http, h2o_ostream_t **
     stream->super.do_send = send_envelope;
     stream->body = h2o_strdup(&http->pool, body.data, body.len);
     http->res.status = error_row_of(failure.cause.code)->http;
-    http->res.reason = answer_reason(http->res.status);
+    http->res.reason = http_reason(http->res.status);
     http->res.content_length = body.len;
     h2o_set_header(&http->pool, &http->res.headers, H2O_TOKEN_CONTENT_TYPE,
                    H2O_STRLIT("application/json"), 1);

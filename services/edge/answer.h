@@ -38,7 +38,6 @@ void answer_body(h2o_req_t *http, int http_status, slice content_type, slice bod
 void answer_failure(h2o_req_t *http, const struct failure *failure);
 /* The envelope alone. */
 void failure_append(struct buffer *out, const struct failure *failure);
-const char *answer_reason(int http_status);
 /* For what the library answers by itself (a body that is too large): its plain text becomes the
  * envelope. */
 void answer_install_filter(h2o_pathconf_t *path);

@@ -6,6 +6,7 @@
 
 #include "services/edge/identify.h"
 #include "services/edge/ledger_link.h"
+#include "shared/http/reason.h"
 #include "shared/log.h"
 
 #define ANSWER_MAX            ((size_t)64 * 1024 * 1024)
@@ -216,7 +217,7 @@ static void service_done(void *context, enum upstream_failure failure, const cha
     }
     h2o_req_t *http = forward->http;
     http->res.status = forward->http_status;
-    http->res.reason = answer_reason(forward->http_status);
+    http->res.reason = http_reason(forward->http_status);
     http->res.content_length = forward->answer.len;
     for (size_t i = 0; i < forward->kept; i++) {
         if (forward->names[i].data != NULL && forward->values[i].data != NULL)

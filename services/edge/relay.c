@@ -5,6 +5,7 @@
 
 #include "services/edge/attempt.h"
 #include "services/edge/edge.h"
+#include "shared/http/reason.h"
 #include "shared/clock.h"
 #include "shared/metrics.h"
 
@@ -103,7 +104,7 @@ static void answer_head(struct request *request)
 {
     h2o_req_t *http = request->http;
     http->res.status = 200;
-    http->res.reason = answer_reason(200);
+    http->res.reason = http_reason(200);
     answer_header(http, SLICE("x-generation-id"),
                   (slice){request->generation_text, sizeof(request->generation_text)});
     if (request->attempt.endpoint->provider->simulated)

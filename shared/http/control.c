@@ -12,6 +12,7 @@
 
 #include "shared/daemon.h"
 #include "shared/http/job.h"
+#include "shared/http/reason.h"
 #include "shared/http/routes.h"
 #include "shared/log.h"
 #include "shared/metrics.h"
@@ -89,7 +90,6 @@ static slice header_of(const h2o_req_t *request, slice name);
 static void job_done(struct control_job *job);
 static void answers_received(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages);
 static void job_answer(struct control_job *job);
-static const char *reason_of(int http_status);
 
 status control_start(const struct control_settings *settings, struct control **out)
 {
@@ -427,7 +427,7 @@ static void job_answer(struct control_job *job)
     h2o_req_t *request = job->waiting;
     job->answered = true;
     request->res.status = response->http_status;
-    request->res.reason = reason_of(response->http_status);
+    request->res.reason = http_reason(response->http_status);
     request->res.content_length = response->body.len;
     h2o_add_header(&request->pool, &request->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL,
                    response->content_type.data, response->content_type.len);
@@ -442,34 +442,4 @@ static void job_answer(struct control_job *job)
     bool has_body = body.len > 0 && !slice_equal(job->request.method, SLICE("HEAD"));
     h2o_start_response(request, &nothing_more);
     h2o_send(request, &body, has_body ? 1 : 0, H2O_SEND_STATE_FINAL);
-}
-
-/* The phrase is for people who look at raw bytes; clients read the number. */
-static const char *reason_of(int http_status)
-{
-    static const struct {
-        int http_status;
-        const char *reason;
-    } rows[] = {
-        {200, "OK"},
-        {201, "Created"},
-        {202, "Accepted"},
-        {204, "No Content"},
-        {400, "Bad Request"},
-        {401, "Unauthorized"},
-        {402, "Payment Required"},
-        {403, "Forbidden"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {409, "Conflict"},
-        {413, "Payload Too Large"},
-        {429, "Too Many Requests"},
-        {431, "Request Header Fields Too Large"},
-        {500, "Internal Server Error"},
-        {503, "Service Unavailable"},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        if (rows[i].http_status == http_status) return rows[i].reason;
-    }
-    return http_status < 400 ? "OK" : "Error";
 }
