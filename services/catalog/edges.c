@@ -5,7 +5,6 @@
 #include "services/catalog/edges.h"
 
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -77,9 +76,8 @@ status edges_start(struct catalog *catalog, h2o_loop_t *loop, struct edges **out
     edges->catalog = catalog;
     edges->loop = loop;
     edges->peers = peer_set_new(loop);
-    const struct passwd *user = getpwnam(EDGE_USER);
-    struct peer_rules rules = {0};
-    if (user != NULL) rules = (struct peer_rules){.allowed_uids = &user->pw_uid, .count = 1};
+    uid_t uid;
+    struct peer_rules rules = peer_rules_for_user(EDGE_USER, &uid);
     peer_accept(edges->peers, fd, &rules, &callbacks, edges);
     /* The loop closes what it was given; the catalog's descriptor stays the catalog's. */
     int wake_fd = fcntl(catalog->wake_fd, F_DUPFD_CLOEXEC, 0);

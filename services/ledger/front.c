@@ -5,7 +5,6 @@
 #include "services/ledger/front.h"
 
 #include <assert.h>
-#include <pwd.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
@@ -82,10 +81,8 @@ status front_open(struct ledger *ledger, struct front **out)
     int fd = -1;
     TRY(daemon_listen_unix(IPC_SOCKET, IPC_MODE, &fd));
     static const struct peer_callbacks callbacks = {peer_opened, peer_received, peer_closed};
-    /* Where the programs have users of their own, only the edge's may connect. */
-    const struct passwd *user = getpwnam(EDGE_USER);
-    struct peer_rules rules = {0};
-    if (user != NULL) rules = (struct peer_rules){.allowed_uids = &user->pw_uid, .count = 1};
+    uid_t uid;
+    struct peer_rules rules = peer_rules_for_user(EDGE_USER, &uid);
     peer_accept(front->peers, fd, &rules, &callbacks, front);
     inbox_set_receiver(&ledger->inbox, &front->receiver);
     journal_let_sync_here(ledger->journal);

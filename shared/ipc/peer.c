@@ -6,6 +6,7 @@
 #include "shared/ipc/peer.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -135,6 +136,14 @@ struct peer *peer_dial(struct peer_set *set, const char *path,
         h2o_timeout_link(set->loop, &set->at_once, &set->at_once_entry);
     }
     return peer;
+}
+
+struct peer_rules peer_rules_for_user(const char *user, uid_t *uid)
+{
+    const struct passwd *found = getpwnam(user);
+    if (found == NULL) return (struct peer_rules){0};
+    *uid = found->pw_uid;
+    return (struct peer_rules){.allowed_uids = uid, .count = 1};
 }
 
 void peer_accept(struct peer_set *set, int listen_fd, const struct peer_rules *rules,

@@ -37,6 +37,10 @@ struct peer_rules {
     const uid_t *allowed_uids;
     size_t count;
 };
+/* Where the programs have users of their own, only this one may connect; where there is no such
+ * user, nobody else than who may always. *uid is the caller's and must outlive the use of the
+ * rules. */
+struct peer_rules peer_rules_for_user(const char *user, uid_t *uid);
 void peer_accept(struct peer_set *set, int listen_fd, const struct peer_rules *rules,
                  const struct peer_callbacks *callbacks, void *context);
 
