@@ -14,7 +14,10 @@
 #include "shared/h2o.h"
 #include "shared/ipc/peer.h"
 
-#define EDGE_THREADS_MAX 256
+#define EDGE_THREADS_MAX   256
+
+/* Bytes beyond body_max that are still read: a client that is cut while it sends never reads why. */
+#define EDGE_BODY_OVER_MAX (16 * 1024 * 1024)
 
 struct ledger_link;
 struct catalog_link;

@@ -16,9 +16,8 @@
 
 #define DESCRIPTORS_PER_CONNECTION 4 /* client, provider, and room for the others */
 
-#define BODY_OVER_MAX              ((size_t)16 * 1024 * 1024)
-
 static status check_descriptors(const struct config *config);
+static status check_bodies(const struct config *config);
 static status edge_configure(struct edge *edge);
 static status edge_open(struct edge *edge);
 static void edge_run(struct edge *edge);
@@ -28,6 +27,7 @@ int main(int argc, char **argv)
     static struct edge edge;
     status started = daemon_start("edge", argc, argv, 1, &edge.config);
     if (status_ok(started)) started = check_descriptors(&edge.config);
+    if (status_ok(started)) started = check_bodies(&edge.config);
     if (status_ok(started)) started = edge_configure(&edge);
     if (status_ok(started)) started = edge_open(&edge);
     if (!status_ok(started)) {
@@ -52,6 +52,16 @@ static status check_descriptors(const struct config *config)
     return FAIL(CONFIGURATION);
 }
 
+/* A body that may be sent must find room: refused as "overloaded" it would be tried for ever. */
+static status check_bodies(const struct config *config)
+{
+    if (config->body_max <= config->body_total_max) return OK;
+    log_error("body_total_too_low", FN(count, body_max, config->body_max),
+              FN(count, body_total_max, config->body_total_max),
+              F(reason, SLICE("raise body_total_max to body_max at least, or lower body_max")));
+    return FAIL(CONFIGURATION);
+}
+
 static uint16_t thread_count_of(const struct config *config)
 {
     long count =
@@ -66,8 +76,7 @@ static void configure_http(struct edge *edge)
     const struct config *config = &edge->config;
     h2o_config_init(http);
     http->server_name = h2o_iovec_init(H2O_STRLIT("bourse"));
-    /* Somewhat more than we take: a client that is cut while it still sends never reads why. */
-    http->max_request_entity_size = (size_t)config->body_max + BODY_OVER_MAX;
+    http->max_request_entity_size = (size_t)(config->body_max + EDGE_BODY_OVER_MAX);
     http->http1.req_timeout = (uint64_t)config->edge_header_timeout;
     http->http1.upgrade_to_http2 = config->edge_http2;
     http->http2.idle_timeout = (uint64_t)config->edge_header_timeout;

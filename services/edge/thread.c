@@ -121,10 +121,14 @@ static void inbox_read(h2o_multithread_receiver_t *receiver, h2o_linklist_t *mes
 static void care_run(h2o_timeout_entry_t *entry)
 {
     struct thread *thread = H2O_STRUCT_FROM_MEMBER(struct thread, care_entry, entry);
-    const struct edge *edge = thread->edge;
+    const struct config *config = &thread->edge->config;
+    /* A thread's share, but with many threads no less than one client may send. */
+    int64_t share = config->body_total_max / thread->edge->thread_count;
+    int64_t one_max = config->body_max + EDGE_BODY_OVER_MAX;
+    int64_t uploads_max = share > one_max ? share : one_max;
     keys_sweep(thread->keys, clock_monotonic_ms());
     ledger_look(thread->ledger);
-    listen_cut_uploads(&thread->listener, (size_t)edge->config.body_total_max / edge->thread_count);
+    listen_cut_uploads(&thread->listener, (size_t)uploads_max);
     h2o_timeout_link(thread->loop, &thread->care, entry);
 }
 

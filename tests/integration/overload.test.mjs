@@ -18,6 +18,7 @@ const bourse = startInstance({
     edge_threads: 1,
     requests_max: REQUESTS,
     ledger_holds: HOLDS,
+    body_max: BODIES,
     body_total_max: BODIES,
     edge_connections: CONNECTIONS,
   },
