@@ -170,6 +170,7 @@ deps: ## install the Debian and npm packages that are missing
 
 # The page that a browser sees; Node builds it, the edge serves the files.
 console: $(BUILD_ROOT)/console/index.html ## build the console
+	@:
 
 $(BUILD_ROOT)/console/index.html: $(wildcard services/console/*.json services/console/*.ts services/console/*.html \
                                   services/console/src/*)
