@@ -10,3 +10,4 @@ import './cases/leaving.mjs';
 import './cases/bad_input.mjs';
 import './cases/prices.mjs';
 import './cases/buying.mjs';
+import './cases/readme.mjs';
