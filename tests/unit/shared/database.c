@@ -13,7 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define BINARIES "/usr/lib/postgresql/15/bin"
+#define INITDB "/usr/lib/postgresql/15/bin/initdb"
+#define PG_CTL "/usr/lib/postgresql/15/bin/pg_ctl"
 
 static void demand(int right, const char *what)
 {
@@ -31,7 +32,8 @@ static void become_unprivileged(void)
            "becoming the user postgres");
 }
 
-static void run(const char *program, const char *const *arguments)
+/* The first argument is the whole path: PostgreSQL's programs find each other by it. */
+static void run(const char *const *arguments)
 {
     pid_t pid = fork();
     if (pid == 0) {
@@ -39,11 +41,11 @@ static void run(const char *program, const char *const *arguments)
         demand(dup2(nowhere, 0) == 0 && dup2(nowhere, 1) == 1 && dup2(nowhere, 2) == 2, "dup2");
         become_unprivileged();
         demand(chdir("/") == 0, "chdir");
-        (void)execv(program, (char *const *)(uintptr_t)arguments);
+        (void)execv(arguments[0], (char *const *)(uintptr_t)arguments);
         _exit(127);
     }
     int code = -1;
-    demand(pid > 0 && waitpid(pid, &code, 0) == pid && code == 0, program);
+    demand(pid > 0 && waitpid(pid, &code, 0) == pid && code == 0, arguments[0]);
 }
 
 static const char *data_directory(const struct database *database)
@@ -64,10 +66,10 @@ void database_create(struct database *database)
     (void)snprintf(database->connection, sizeof(database->connection), "host=%s dbname=postgres",
                    home);
     const char *const arguments[] = {
-        "initdb", "-D",        data_directory(database), "-A", "trust", "-U",
+        INITDB,   "-D",        data_directory(database), "-A", "trust", "-U",
         "tester", "--no-sync", "--no-instructions",      "-E", "UTF8",  "--locale=C",
         NULL};
-    run(BINARIES "/initdb", arguments);
+    run(arguments);
     database_start(database);
 }
 
@@ -79,15 +81,15 @@ void database_start(struct database *database)
                    "-c shared_buffers=1MB -c max_connections=20",
                    scratch_path(&database->scratch, "pg"));
     const char *const arguments[] = {
-        "pg_ctl", "-D", data_directory(database), "-w", "-s", "-o", options, "start", NULL};
-    run(BINARIES "/pg_ctl", arguments);
+        PG_CTL, "-D", data_directory(database), "-w", "-s", "-o", options, "start", NULL};
+    run(arguments);
 }
 
 void database_stop(struct database *database)
 {
     const char *const arguments[] = {
-        "pg_ctl", "-D", data_directory(database), "-m", "immediate", "-s", "stop", NULL};
-    run(BINARIES "/pg_ctl", arguments);
+        PG_CTL, "-D", data_directory(database), "-m", "immediate", "-s", "stop", NULL};
+    run(arguments);
 }
 
 void database_remove(struct database *database)
