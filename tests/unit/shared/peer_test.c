@@ -512,7 +512,10 @@ static int exit_code_of(pid_t pid)
 
 TEST(a_stranger_is_hung_up_on_and_an_allowed_user_is_served)
 {
-    if (geteuid() != 0) skip(); /* only root can be somebody else */
+    if (geteuid() != 0) {
+        print_message("# skipped: only root can be somebody else\n");
+        skip();
+    }
     assert_int_equal(chmod(scratch.path, 0755), 0);
     int fd = -1;
     assert_ok(daemon_listen_unix(socket_path(), 0666, &fd));
