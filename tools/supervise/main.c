@@ -19,27 +19,27 @@
 #include <unistd.h>
 
 #include "shared/clock.h"
+#include "shared/descriptor.h"
 #include "shared/log.h"
 
-#define PROGRAMS_MAX           16
-#define ARGUMENTS_MAX          31
-#define TABLE_SIZE_MAX         16384
-#define PATH_SIZE              512
+#define PROGRAMS_MAX     16
+#define ARGUMENTS_MAX    31
+#define TABLE_SIZE_MAX   16384
+#define PATH_SIZE        512
 
 /* A program that lived this long had started well: its death is an accident and it is started again
  * at once. Shorter lives are counted; the first restarts at once, the next ones later, so that a
  * broken program does not eat the machine. */
-#define STABLE_AFTER_MS        2000
-#define QUICK_DEATHS_WINDOW_MS 30000
-#define QUICK_DEATHS_MAX       5
-#define RESTART_SOON_MS        500
-#define RESTART_LATE_MS        5000
+#define STABLE_AFTER_MS  2000
+#define QUICK_DEATHS_MAX 5
+#define RESTART_SOON_MS  500
+#define RESTART_LATE_MS  5000
 
-#define READY_WAIT_MS \
-    30000 /* then the next row starts anyway: a slow program must not keep the others down */
-#define READY_POLL_MS  20
-#define LOCK_TRIES_MAX 20
-#define IDLE_WAIT_MS   60000
+/* Then the next row starts anyway: a slow program must not keep the others down. */
+#define READY_WAIT_MS    30000
+#define READY_POLL_MS    20
+#define LOCK_TRIES_MAX   20
+#define IDLE_WAIT_MS     60000
 
 struct program {
     const char *name;
@@ -52,9 +52,8 @@ struct program {
     char *arguments[ARGUMENTS_MAX + 1];
 
     pid_t pid; /* 0: not running */
-    bool started, ready;
+    bool ready;
     uint64_t started_ms, restart_ms;
-    uint64_t first_quick_death_ms;
     int quick_deaths, deaths;
 };
 
@@ -64,9 +63,10 @@ struct supervisor {
     size_t next; /* first row that was never started */
     bool failed; /* a step of the start failed */
     sigset_t watched;
-    char table[TABLE_SIZE_MAX + 1];
+    struct buffer table; /* the programs' fields point into it */
 };
 
+static const int watched[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
 static struct supervisor supervisor;
 
 static void read_table(struct supervisor *s, const char *path);
@@ -87,9 +87,9 @@ static const char usage[] =
     "The next line starts when READY-SOCKET accepts connections, after 30 s at the latest.\n"
     "A program that dies is started again at once; one that keeps dying within 2 s of its start, "
     "after 0.5 s, and\n"
-    "after five such deaths in 30 s, every 5 s. Exit: 0 stopped by a signal, 1 a `once` line "
-    "failed, 2 wrong use,\n"
-    "3 already running here.\n";
+    "from the fifth such death in a row on, after 5 s. Exit: 0 stopped by a signal, 1 a `once` "
+    "line failed,\n"
+    "2 wrong use, 3 already running here.\n";
 
 static void fail(int code, const char *what, const char *subject)
 {
@@ -116,16 +116,15 @@ int main(int argc, char **argv)
 
     log_init("supervise", LOG_LEVEL_INFO);
     umask(027);
-    prctl(PR_SET_CHILD_SUBREAPER,
-          1); /* what a killed PostgreSQL leaves behind is reaped here, not by a lazy init */
+    /* What a killed PostgreSQL leaves behind is reaped here, not by a lazy init. */
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     take_lock();
     read_table(&supervisor, table);
     signal(SIGPIPE, SIG_IGN);
     sigemptyset(&supervisor.watched);
-    sigaddset(&supervisor.watched, SIGCHLD);
-    sigaddset(&supervisor.watched, SIGTERM);
-    sigaddset(&supervisor.watched, SIGINT);
-    sigaddset(&supervisor.watched, SIGHUP);
+    for (size_t i = 0; i < sizeof watched / sizeof watched[0]; i++) {
+        sigaddset(&supervisor.watched, watched[i]);
+    }
     sigprocmask(SIG_BLOCK, &supervisor.watched, NULL);
 
     run_until_signal(&supervisor);
@@ -189,13 +188,12 @@ static void read_row(struct program *p, char *line)
 
 static void read_table(struct supervisor *s, const char *path)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) fail(2, strerror(errno), path);
-    ssize_t len = read(fd, s->table, TABLE_SIZE_MAX);
-    if (len < 0 || len == TABLE_SIZE_MAX) fail(2, "unreadable or longer than 16 KiB", path);
-    close(fd);
-    char *rest = s->table;
-    while (rest != NULL) {
+    buffer_init(&s->table, TABLE_SIZE_MAX);
+    status got = descriptor_read_file(path, &s->table);
+    buffer_append_char(&s->table, '\0');
+    if (!status_ok(got) || !status_ok(buffer_finish(&s->table)))
+        fail(2, "unreadable or longer than 16 KiB", path);
+    for (char *rest = s->table.data; rest != NULL;) {
         char *line = strsep(&rest, "\n");
         if (line[0] == '\0' || line[0] == '#') continue;
         if (s->count == PROGRAMS_MAX) fail(2, "more rows than 16", path);
@@ -206,17 +204,12 @@ static void read_table(struct supervisor *s, const char *path)
 
 /* ---- one program ---- */
 
-static void path_of(char out[PATH_SIZE], const char *directory, const char *name, const char *end)
-{
-    snprintf(out, PATH_SIZE, "%s/%s%s", directory, name, end);
-}
-
 /* A reader never sees half a number: the file is written beside its place and moved there. */
 static void write_pid_file(const struct program *p)
 {
     char path[PATH_SIZE], fresh[PATH_SIZE];
-    path_of(path, "run", p->name, ".pid");
-    path_of(fresh, "run", p->name, ".pid.new");
+    snprintf(path, PATH_SIZE, "run/%s.pid", p->name);
+    snprintf(fresh, PATH_SIZE, "run/%s.pid.new", p->name);
     int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0) return;
     dprintf(fd, "%d\n", (int)p->pid);
@@ -227,7 +220,7 @@ static void write_pid_file(const struct program *p)
 static void remove_pid_file(const struct program *p)
 {
     char path[PATH_SIZE];
-    path_of(path, "run", p->name, ".pid");
+    snprintf(path, PATH_SIZE, "run/%s.pid", p->name);
     unlink(path);
 }
 
@@ -236,7 +229,7 @@ static void remove_pid_file(const struct program *p)
 static void become_program(const struct program *p, pid_t parent)
 {
     char path[PATH_SIZE];
-    path_of(path, "log", p->name, ".log");
+    snprintf(path, PATH_SIZE, "log/%s.log", p->name);
     int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (log < 0 || null < 0) fail(127, strerror(errno), path);
@@ -258,9 +251,9 @@ static void become_program(const struct program *p, pid_t parent)
     if (getppid() != parent) _exit(127);
 
     /* A shell starts background programs with SIGINT ignored, and that would be inherited. */
-    for (size_t i = 0; i < 3; i++) {
-        signal((const int[]){SIGPIPE, SIGINT, SIGQUIT}[i], SIG_DFL);
-    }
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGQUIT, SIG_DFL);
     sigprocmask(SIG_UNBLOCK, &supervisor.watched, NULL);
     /* A crash point of a test build fires once: the program that is started again shall recover. */
     if (p->deaths > 0) unsetenv("BOURSE_CRASH_AT");
@@ -271,7 +264,6 @@ static void become_program(const struct program *p, pid_t parent)
 static void start_program(struct program *p)
 {
     pid_t parent = getpid();
-    p->started = true;
     p->ready = false;
     p->restart_ms = 0;
     p->started_ms = clock_monotonic_ms();
@@ -291,16 +283,9 @@ static void start_program(struct program *p)
  * within a second. */
 static uint64_t restart_delay(struct program *p, uint64_t now_ms, bool was_killed)
 {
-    if (now_ms - p->started_ms >= STABLE_AFTER_MS) {
-        p->quick_deaths = 0;
-        return 0;
-    }
-    if (p->quick_deaths == 0 || now_ms - p->first_quick_death_ms > QUICK_DEATHS_WINDOW_MS) {
-        p->quick_deaths = 0;
-        p->first_quick_death_ms = now_ms;
-    }
-    p->quick_deaths++;
-    if (p->quick_deaths == 1) return 0;
+    bool was_stable = now_ms - p->started_ms >= STABLE_AFTER_MS;
+    p->quick_deaths = was_stable ? 0 : p->quick_deaths + 1;
+    if (p->quick_deaths <= 1) return 0;
     return was_killed || p->quick_deaths < QUICK_DEATHS_MAX ? RESTART_SOON_MS : RESTART_LATE_MS;
 }
 
@@ -336,6 +321,16 @@ static bool accepts_connections(const char *socket_path)
     return accepted;
 }
 
+/* Whether the row after this one may start. */
+static bool is_ready(struct program *p, uint64_t now_ms)
+{
+    if (!p->ready && !p->once) {
+        p->ready = now_ms - p->started_ms > READY_WAIT_MS || strcmp(p->ready_socket, "-") == 0 ||
+                   accepts_connections(p->ready_socket);
+    }
+    return p->ready;
+}
+
 /* ---- all of them ---- */
 
 static void reap(struct supervisor *s, bool stopping)
@@ -359,14 +354,7 @@ static void start_due(struct supervisor *s)
         struct program *p = &s->programs[i];
         if (p->pid == 0 && !p->once && now_ms >= p->restart_ms) start_program(p);
     }
-    while (s->next < s->count) {
-        struct program *before = s->next == 0 ? NULL : &s->programs[s->next - 1];
-        if (before != NULL && !before->ready && !before->once) {
-            bool late = now_ms - before->started_ms > READY_WAIT_MS;
-            before->ready = late || strcmp(before->ready_socket, "-") == 0 ||
-                            accepts_connections(before->ready_socket);
-        }
-        if (before != NULL && !before->ready) return;
+    while (s->next < s->count && (s->next == 0 || is_ready(&s->programs[s->next - 1], now_ms))) {
         start_program(&s->programs[s->next++]);
     }
 }
@@ -406,15 +394,12 @@ static void stop_program(struct supervisor *s, struct program *p)
 {
     uint64_t asked_ms = clock_monotonic_ms();
     if (p->pid != 0) kill(p->pid, p->stop_signal);
-    while (p->pid != 0 && clock_monotonic_ms() - asked_ms < p->stop_wait_ms) {
+    while (p->pid != 0) {
         wait_signal(s, READY_POLL_MS);
         reap(s, true);
-    }
-    while (p->pid != 0) {
+        if (p->pid == 0 || clock_monotonic_ms() - asked_ms < p->stop_wait_ms) continue;
         log_warning("killed", F(name, slice_of(p->name)), FN(number, pid, p->pid));
         kill(-p->pid, SIGKILL);
-        wait_signal(s, READY_POLL_MS);
-        reap(s, true);
     }
     remove_pid_file(p);
     if (!p->once)
