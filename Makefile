@@ -147,11 +147,12 @@ $(BUILD)/$(basename $(1)): $(call object_of,$(1) $(call support_of,$(1))) $(call
                            $(LIBRARY)
 	@mkdir -p $$(@D)
 	@echo "  link    $$@"
-	@$(CC) -o $$@ $$^ $(LINK_TEST) $(LDFLAGS) $(2) -lpq $(LIBRARIES)
+	@$(CC) -o $$@ $$^ $(2) $(LDFLAGS) -lpq $(LIBRARIES)
 endef
-$(foreach test,$(TESTS),$(eval $(call test_rules,$(test),-lcmocka)))
-$(foreach test,$(FUZZERS),$(eval $(call test_rules,$(test),-fsanitize=fuzzer)))
-$(foreach test,$(BENCHES),$(eval $(call test_rules,$(test),)))
+$(foreach test,$(TESTS),$(eval $(call test_rules,$(test),$(LINK_TEST) -lcmocka)))
+$(foreach test,$(FUZZERS),$(eval $(call test_rules,$(test),$(LINK_TEST) -fsanitize=fuzzer)))
+# What a program does is measured as the program does it: optimized as a whole.
+$(foreach test,$(BENCHES),$(eval $(call test_rules,$(test),$(LINK_PROGRAM))))
 
 test-programs: $(TESTS:%.c=$(BUILD)/%)
 fuzz-programs: $(FUZZERS:%.c=$(BUILD)/%)

@@ -7,26 +7,28 @@
 
 #include "shared/crc32c.h"
 
-#define LENGTH_SIZE  4
-#define CHECKED_FROM 8 /* the checksum covers the length and everything from here */
+#define LENGTH_SIZE   4
+#define CHECKSUM_SIZE 4
+#define CHECKED_FROM  8 /* the checksum covers the length and everything from here */
 
 static const char segment_magic[8] = {'B', 'O', 'U', 'R', 'S', 'E', 'J', '1'};
 #define SEGMENT_PREFIX_SIZE \
     16 /* magic, u32 length of the whole head, u32 CRC32C of what follows
                                 * \ */
 
-static size_t begin_record(struct buffer *out, struct record_place place, uint16_t type);
-static void end_record(struct buffer *out, size_t start);
+static uint8_t *begin_record(struct buffer *out);
+static void end_record(struct buffer *out, const uint8_t *end, struct record_place place,
+                       uint16_t type);
 static uint32_t checksum(const char *start, size_t len);
 
 #define RECORD(name, number)                                                 \
     void record_append_##name(struct buffer *out, struct record_place place, \
                               const struct record_##name *record)            \
     {                                                                        \
-        size_t start = begin_record(out, place, number);
-#define FIELD(kind, name) codec_put_##kind(out, &record->name);
-#define END(name)           \
-    end_record(out, start); \
+        uint8_t *at = begin_record(out);
+#define FIELD(kind, name) at = codec_write_##kind(at, &record->name);
+#define END(name)                              \
+    end_record(out, at, place, RECORD_##name); \
     }
 #include "services/ledger/records.def"
 #undef RECORD
@@ -47,15 +49,12 @@ static uint32_t checksum(const char *start, size_t len);
 #undef FIELD
 #undef END
 
-static size_t begin_record(struct buffer *out, struct record_place place, uint16_t type)
+/* Where the payload goes. There is room for the largest record, so its fields need not look. */
+static uint8_t *begin_record(struct buffer *out)
 {
-    size_t start = out->len;
-    char empty[CHECKED_FROM] = {0};
-    buffer_append_bytes(out, empty, sizeof(empty));
-    codec_put_u64(out, &place.seq);
-    codec_put_u64(out, &place.synced);
-    codec_put_u16(out, &type);
-    return start;
+    char *room = buffer_reserve(out, RECORD_SIZE_MAX);
+    assert(room != NULL);
+    return (uint8_t *)room + RECORD_HEAD_SIZE;
 }
 
 static void put_u32_at(char *at, uint32_t value)
@@ -72,12 +71,19 @@ static uint32_t get_u32_at(const char *at)
     return value;
 }
 
-static void end_record(struct buffer *out, size_t start)
+static void end_record(struct buffer *out, const uint8_t *end, struct record_place place,
+                       uint16_t type)
 {
-    size_t len = out->len - start;
-    assert(!out->overflowed && len <= RECORD_SIZE_MAX);
-    put_u32_at(out->data + start, (uint32_t)len);
-    put_u32_at(out->data + start + LENGTH_SIZE, checksum(out->data + start, len));
+    char *start = out->data + out->len;
+    size_t len = (size_t)(end - (const uint8_t *)start);
+    assert(len <= RECORD_SIZE_MAX);
+    codec_write_integer((uint8_t *)start, len, LENGTH_SIZE);
+    uint8_t *at = (uint8_t *)start + CHECKED_FROM;
+    at = codec_write_u64(at, &place.seq);
+    at = codec_write_u64(at, &place.synced);
+    (void)codec_write_u16(at, &type);
+    codec_write_integer((uint8_t *)start + LENGTH_SIZE, checksum(start, len), CHECKSUM_SIZE);
+    out->len += len;
 }
 
 static uint32_t checksum(const char *start, size_t len)

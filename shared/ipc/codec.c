@@ -14,11 +14,25 @@
 #define TITLE_MAX         64
 #define USER_AGENT_MAX    128
 #define SESSION_MAX       128
+#define ATTEMPT_SIZE      15 /* as written by write_attempts() */
 
 static uint64_t get_integer(struct codec_reader *in, size_t size);
 static void get_bytes(struct codec_reader *in, uint8_t *bytes, size_t size);
-static void put_attempt(struct buffer *out, const struct attempt_fact *attempt);
+static size_t size_of_text(slice text, size_t max);
+static size_t size_of_attempts(const struct generation_facts *facts);
+static uint8_t *write_text(uint8_t *at, slice text, size_t max);
+static uint8_t *write_attempts(uint8_t *at, const struct generation_facts *facts);
 static void get_attempt(struct codec_reader *in, struct attempt_fact *attempt);
+
+static uint8_t *reserve(struct buffer *out, size_t size)
+{
+    return (uint8_t *)buffer_reserve(out, size);
+}
+
+static void finish(struct buffer *out, const uint8_t *end)
+{
+    out->len = (size_t)(end - (const uint8_t *)out->data);
+}
 
 /* The plain integers differ in nothing but their type. */
 #define CODEC_INTEGER(kind)                                            \
@@ -45,12 +59,20 @@ void codec_get_price(struct codec_reader *in, kind_price *value)
     if (value->nano_per_million < 0) in->bad = true;
 }
 
+uint8_t *codec_write_u32_list(uint8_t *at, const kind_u32_list *value)
+{
+    assert(value->count <= CANDIDATES_MAX);
+    at = codec_write_u8(at, &value->count);
+    for (size_t i = 0; i < value->count; i++)
+        at = codec_write_u32(at, &value->items[i]);
+    return at;
+}
+
 void codec_put_u32_list(struct buffer *out, const kind_u32_list *value)
 {
     assert(value->count <= CANDIDATES_MAX);
-    codec_put_u8(out, &value->count);
-    for (size_t i = 0; i < value->count; i++)
-        codec_put_u32(out, &value->items[i]);
+    uint8_t *at = reserve(out, sizeof(value->count) + value->count * sizeof(value->items[0]));
+    if (at != NULL) finish(out, codec_write_u32_list(at, value));
 }
 
 void codec_get_u32_list(struct codec_reader *in, kind_u32_list *value)
@@ -135,13 +157,20 @@ void codec_get_caller(struct codec_reader *in, kind_caller *value)
 
 /* A count above the bound can only come from a provider that talks nonsense; it is cut here,
  * because a frame that the ledger refuses would be sent again for ever. */
-void codec_put_usage(struct buffer *out, const kind_usage *value)
+uint8_t *codec_write_usage(uint8_t *at, const kind_usage *value)
 {
     for (size_t i = 0; i < BILLING_CLASS_COUNT; i++) {
         uint32_t units = value->units[i];
-        codec_put_integer(out, units > BILLING_UNITS_MAX ? BILLING_UNITS_MAX : units,
-                          sizeof(units));
+        at = codec_write_integer(at, units > BILLING_UNITS_MAX ? BILLING_UNITS_MAX : units,
+                                 sizeof(units));
     }
+    return at;
+}
+
+void codec_put_usage(struct buffer *out, const kind_usage *value)
+{
+    uint8_t *at = reserve(out, sizeof(value->units));
+    if (at != NULL) finish(out, codec_write_usage(at, value));
 }
 
 void codec_get_usage(struct codec_reader *in, kind_usage *value)
@@ -152,22 +181,35 @@ void codec_get_usage(struct codec_reader *in, kind_usage *value)
     }
 }
 
+#define FACTS_INTEGERS_SIZE 25 /* six of four bytes, and the finish */
+uint8_t *codec_write_facts(uint8_t *at, const kind_facts *value)
+{
+    at = codec_write_u32(at, &value->model);
+    at = codec_write_u32(at, &value->endpoint);
+    at = codec_write_u32(at, &value->provider);
+    at = codec_write_u32(at, &value->flags);
+    at = codec_write_u8(at, &value->finish);
+    at = codec_write_u32(at, &value->first_byte_ms);
+    at = codec_write_u32(at, &value->total_ms);
+    at = write_text(at, value->native_finish, NATIVE_FINISH_MAX);
+    at = write_text(at, value->upstream_id, UPSTREAM_ID_MAX);
+    at = write_text(at, value->referer, REFERER_MAX);
+    at = write_text(at, value->title, TITLE_MAX);
+    at = write_text(at, value->user_agent, USER_AGENT_MAX);
+    at = write_text(at, value->session, SESSION_MAX);
+    return write_attempts(at, value);
+}
+
 void codec_put_facts(struct buffer *out, const kind_facts *value)
 {
-    codec_put_u32(out, &value->model);
-    codec_put_u32(out, &value->endpoint);
-    codec_put_u32(out, &value->provider);
-    codec_put_u32(out, &value->flags);
-    codec_put_u8(out, &value->finish);
-    codec_put_u32(out, &value->first_byte_ms);
-    codec_put_u32(out, &value->total_ms);
-    codec_put_text(out, value->native_finish, NATIVE_FINISH_MAX);
-    codec_put_text(out, value->upstream_id, UPSTREAM_ID_MAX);
-    codec_put_text(out, value->referer, REFERER_MAX);
-    codec_put_text(out, value->title, TITLE_MAX);
-    codec_put_text(out, value->user_agent, USER_AGENT_MAX);
-    codec_put_text(out, value->session, SESSION_MAX);
-    codec_put_attempts(out, value);
+    size_t size = FACTS_INTEGERS_SIZE + size_of_text(value->native_finish, NATIVE_FINISH_MAX) +
+                  size_of_text(value->upstream_id, UPSTREAM_ID_MAX) +
+                  size_of_text(value->referer, REFERER_MAX) +
+                  size_of_text(value->title, TITLE_MAX) +
+                  size_of_text(value->user_agent, USER_AGENT_MAX) +
+                  size_of_text(value->session, SESSION_MAX) + size_of_attempts(value);
+    uint8_t *at = reserve(out, size);
+    if (at != NULL) finish(out, codec_write_facts(at, value));
 }
 
 void codec_get_facts(struct codec_reader *in, kind_facts *value)
@@ -189,12 +231,35 @@ void codec_get_facts(struct codec_reader *in, kind_facts *value)
     codec_get_attempts(in, value);
 }
 
+static uint8_t attempts_written(const struct generation_facts *facts)
+{
+    return facts->attempt_count > ATTEMPTS_MAX ? ATTEMPTS_MAX : facts->attempt_count;
+}
+
+static size_t size_of_attempts(const struct generation_facts *facts)
+{
+    return sizeof(uint8_t) + (size_t)attempts_written(facts) * ATTEMPT_SIZE;
+}
+
+static uint8_t *write_attempts(uint8_t *at, const struct generation_facts *facts)
+{
+    uint8_t count = attempts_written(facts);
+    at = codec_write_u8(at, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct attempt_fact *attempt = &facts->attempts[i];
+        at = codec_write_u32(at, &attempt->endpoint);
+        at = codec_write_u32(at, &attempt->provider);
+        at = codec_write_u16(at, &attempt->http_status);
+        at = codec_write_u8(at, &attempt->result);
+        at = codec_write_u32(at, &attempt->latency_ms);
+    }
+    return at;
+}
+
 void codec_put_attempts(struct buffer *out, const struct generation_facts *facts)
 {
-    uint8_t count = facts->attempt_count > ATTEMPTS_MAX ? ATTEMPTS_MAX : facts->attempt_count;
-    codec_put_u8(out, &count);
-    for (size_t i = 0; i < count; i++)
-        put_attempt(out, &facts->attempts[i]);
+    uint8_t *at = reserve(out, size_of_attempts(facts));
+    if (at != NULL) finish(out, write_attempts(at, facts));
 }
 
 void codec_get_attempts(struct codec_reader *in, struct generation_facts *facts)
@@ -240,14 +305,23 @@ void codec_get_price_row(struct codec_reader *in, kind_price_row *value)
     }
 }
 
-void codec_put_text(struct buffer *out, slice text, size_t max)
+static size_t size_of_text(slice text, size_t max)
+{
+    return sizeof(uint16_t) + (text.len > max ? max : text.len);
+}
+
+static uint8_t *write_text(uint8_t *at, slice text, size_t max)
 {
     size_t len = text.len > max ? max : text.len;
-    char *room = buffer_reserve(out, sizeof(uint16_t) + len);
-    if (room == NULL) return;
-    codec_put_integer(out, len, sizeof(uint16_t));
-    if (len > 0) memcpy(room + sizeof(uint16_t), text.data, len);
-    out->len += len;
+    at = codec_write_integer(at, len, sizeof(uint16_t));
+    if (len > 0) memcpy(at, text.data, len);
+    return at + len;
+}
+
+void codec_put_text(struct buffer *out, slice text, size_t max)
+{
+    uint8_t *at = reserve(out, size_of_text(text, max));
+    if (at != NULL) finish(out, write_text(at, text, max));
 }
 
 void codec_get_text(struct codec_reader *in, slice *text, size_t max)
@@ -261,15 +335,6 @@ void codec_get_text(struct codec_reader *in, slice *text, size_t max)
     }
     if (len > 0) *text = (slice){(const char *)in->at, len};
     in->at += len;
-}
-
-static void put_attempt(struct buffer *out, const struct attempt_fact *attempt)
-{
-    codec_put_u32(out, &attempt->endpoint);
-    codec_put_u32(out, &attempt->provider);
-    codec_put_u16(out, &attempt->http_status);
-    codec_put_u8(out, &attempt->result);
-    codec_put_u32(out, &attempt->latency_ms);
 }
 
 static void get_attempt(struct codec_reader *in, struct attempt_fact *attempt)

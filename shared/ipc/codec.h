@@ -132,20 +132,31 @@ struct codec_reader {
     bool bad;
 };
 
-/* Little-endian. Inline, because a journal record is some eighty of these and a call for each was
- * the greater part of the ledger's work. */
-static inline void codec_put_integer(struct buffer *out, uint64_t value, size_t size)
+/* An encoder is codec_write_<kind>(at, value), which knows of no bounds and answers the end of what
+ * it wrote, and codec_put_<kind>(out, value), which makes room for it in a buffer first. Inline,
+ * because a journal record is some eighty of these: with a call or a look at the buffer for each
+ * they were the greater part of the ledger's work. Little-endian. */
+static inline uint8_t *codec_write_integer(uint8_t *at, uint64_t value, size_t size)
 {
     uint64_t little = htole64(value);
+    memcpy(at, &little, size);
+    return at + size;
+}
+
+static inline void codec_put_integer(struct buffer *out, uint64_t value, size_t size)
+{
     if (out->overflowed || out->size - out->len < size) {
-        buffer_append_bytes(out, &little, size);
-        return;
+        if (buffer_reserve(out, size) == NULL) return;
     }
-    memcpy(out->data + out->len, &little, size);
+    codec_write_integer((uint8_t *)out->data + out->len, value, size);
     out->len += size;
 }
 
 #define CODEC_INTEGER(kind)                                                           \
+    static inline uint8_t *codec_write_##kind(uint8_t *at, const kind_##kind *value)  \
+    {                                                                                 \
+        return codec_write_integer(at, (uint64_t)*value, sizeof(*value));             \
+    }                                                                                 \
     static inline void codec_put_##kind(struct buffer *out, const kind_##kind *value) \
     {                                                                                 \
         codec_put_integer(out, (uint64_t)*value, sizeof(*value));                     \
@@ -158,6 +169,10 @@ CODEC_INTEGER(u64)
 CODEC_INTEGER(i64)
 #undef CODEC_INTEGER
 
+static inline uint8_t *codec_write_money(uint8_t *at, const kind_money *value)
+{
+    return codec_write_i64(at, &value->nano);
+}
 static inline void codec_put_money(struct buffer *out, const kind_money *value)
 {
     codec_put_i64(out, &value->nano);
@@ -182,6 +197,10 @@ CODEC_KIND(usage)
 CODEC_KIND(facts)
 CODEC_KIND(price_row)
 #undef CODEC_KIND
+/* Of these the journal's records are made, besides integers and money. */
+uint8_t *codec_write_u32_list(uint8_t *at, const kind_u32_list *value);
+uint8_t *codec_write_usage(uint8_t *at, const kind_usage *value);
+uint8_t *codec_write_facts(uint8_t *at, const kind_facts *value);
 /* The attempts of facts alone, count and rows: what the column generation.attempts holds. */
 void codec_put_attempts(struct buffer *out, const struct generation_facts *facts);
 void codec_get_attempts(struct codec_reader *in, struct generation_facts *facts);
