@@ -5,16 +5,22 @@
 #include "services/ledger/core_state.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "shared/log.h"
 #include "shared/metrics.h"
 
+#define LARGE_PAGE ((size_t)2 << 20)
+
 /* Zeroed. It begins at a line of the processor's cache, for the slots that are whole numbers of
- * lines. */
+ * lines. A table is looked into at random, so a large one had better stand in large pages, or most
+ * looks wait for the page's address, too; whether there are any is the machine's business. */
 static void *new_array(size_t count, size_t size)
 {
     void *array = NULL;
-    if (posix_memalign(&array, CACHE_LINE, count * size) != 0) abort();
+    bool large = count * size >= LARGE_PAGE;
+    if (posix_memalign(&array, large ? LARGE_PAGE : CACHE_LINE, count * size) != 0) abort();
+    if (large) (void)madvise(array, count * size, MADV_HUGEPAGE);
     memset(array, 0, count * size);
     return array;
 }
@@ -31,6 +37,7 @@ static void new_callers_and_leases(struct core *core)
 {
     const struct core_settings *settings = &core->settings;
     core->callers = new_array(settings->callers_max, sizeof(*core->callers));
+    core->account_hints = new_array(settings->callers_max, sizeof(*core->account_hints));
     core->caller_links = new_array(settings->callers_max, sizeof(struct slot_link));
     slot_index_init(&core->caller_index, settings->callers_max);
     core->callers_by_age = SLOT_LIST_EMPTY;
@@ -89,6 +96,7 @@ void core_free(struct core **pointer)
     if (core == NULL) return;
     void *const memory[] = {
         core->callers,
+        core->account_hints,
         core->caller_links,
         core->caller_index.cells,
         core->leases,

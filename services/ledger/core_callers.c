@@ -18,11 +18,33 @@ uint32_t caller_find(const struct core *core, const struct key_hash *stored)
     uint32_t at = slot_index_home(&core->caller_index, tag);
     uint32_t slot;
     while ((slot = slot_index_next(&core->caller_index, tag, &at)) != SLOT_NONE) {
-        __builtin_prefetch((const char *)&core->callers[slot] + CACHE_LINE);
         if (memcmp(core->callers[slot].stored.bytes, stored->bytes, sizeof(stored->bytes)) == 0)
             break;
     }
     return slot;
+}
+
+void caller_prefetch_place(const struct core *core, const struct key_hash *stored)
+{
+    uint32_t home = slot_index_home(&core->caller_index, tag_of(stored));
+    __builtin_prefetch(&core->caller_index.cells[home]);
+}
+
+static void prefetch_two_lines(const void *slot)
+{
+    __builtin_prefetch(slot);
+    __builtin_prefetch((const char *)slot + CACHE_LINE);
+}
+
+void caller_prefetch(const struct core *core, const struct key_hash *stored)
+{
+    uint32_t tag = tag_of(stored);
+    uint32_t at = slot_index_home(&core->caller_index, tag);
+    uint32_t slot = slot_index_next(&core->caller_index, tag, &at);
+    if (slot == SLOT_NONE) return;
+    prefetch_two_lines(&core->callers[slot]);
+    uint32_t lease = core->account_hints[slot];
+    if (lease < core->settings.leases_max) prefetch_two_lines(&core->leases[lease]);
 }
 
 static void ask_for(struct step *step, const struct key_hash *stored)
@@ -58,15 +80,6 @@ static bool is_outdated(const struct caller_slot *caller, uint64_t boot_ns)
     return caller->error == ERROR_BAD_KEY && age_ns > CALLER_BAD_NS;
 }
 
-/* Its lease will be asked for in a moment, and is seldom in the processor's cache. */
-static void prefetch_lease(const struct core *core, uint32_t slot)
-{
-    if (slot >= core->settings.leases_max) return;
-    const char *lease = (const char *)&core->leases[slot];
-    __builtin_prefetch(lease);
-    __builtin_prefetch(lease + CACHE_LINE);
-}
-
 static void note_age(struct step *step, uint32_t slot)
 {
     struct core *core = step->core;
@@ -85,7 +98,6 @@ uint32_t caller_touch(struct step *step, const struct key_hash *stored)
     if (slot != SLOT_NONE) {
         struct caller_slot *caller = &core->callers[slot];
         note_age(step, slot);
-        prefetch_lease(core, caller->account_hint);
         if (caller->state == CALLER_LOADING) return slot;
         bool old = step->now.boot_ns - caller->loaded_boot_ns > CALLER_REFRESH_NS;
         if (is_outdated(caller, step->now.boot_ns)) {
@@ -104,10 +116,10 @@ uint32_t caller_touch(struct step *step, const struct key_hash *stored)
         .stored = *stored,
         .state = CALLER_LOADING,
         .listed_grain = age_grain(step->now.boot_ns),
-        .account_hint = SLOT_NONE,
         .meter_hint = SLOT_NONE,
         .waiting = SLOT_LIST_EMPTY,
     };
+    core->account_hints[slot] = SLOT_NONE;
     slot_index_add(&core->caller_index, tag_of(stored), slot);
     slot_list_append(&core->callers_by_age, core->caller_links, slot);
     ask_for(step, stored);

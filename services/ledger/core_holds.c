@@ -34,12 +34,14 @@ static void admit(struct attempt *attempt);
 
 void core_hold(struct step *step, const struct core_event *event)
 {
+    caller_prefetch_place(step->core, &event->hold.stored);
     uint32_t slot = waiting_new(step, false, event);
     if (slot == SLOT_NONE) {
         struct waiting full = {.link = event->link, .request = event->request};
         hold_refuse(step, &full, ERROR_LEDGER_FULL);
         return;
     }
+    caller_prefetch(step->core, &event->hold.stored);
     if (hold_try(step, slot)) waiting_end(step->core, slot);
 }
 
@@ -174,8 +176,8 @@ static enum admission find_leases(struct attempt *attempt)
 {
     const struct caller *caller = &attempt->caller->caller;
     struct step *step = attempt->step;
-    attempt->account =
-        lease_touch(step, (struct lease_key){.org = caller->org}, &attempt->caller->account_hint);
+    uint32_t *hint = &step->core->account_hints[attempt->caller - step->core->callers];
+    attempt->account = lease_touch(step, (struct lease_key){.org = caller->org}, hint);
     if (attempt->account == SLOT_NONE) return refuse(attempt, ERROR_LEDGER_FULL);
     if (!attempt->caller->has_limit) return ADMISSION_PASS;
     enum cadence cadence = (enum cadence)attempt->caller->limit_cadence;

@@ -49,9 +49,7 @@ struct caller_slot {
     bool has_limit;
     uint8_t limit_cadence;
     uint16_t error;
-    uint32_t
-        account_hint; /* slots of the leases its last hold used; lease_touch() looks there first */
-    uint32_t meter_hint;
+    uint32_t meter_hint; /* slot of the limit's lease that its last hold used */
     struct slot_list waiting;
     uint32_t listed_grain; /* of AGE_GRAIN_NS, when it was put at the end of the list by age */
     uint64_t loaded_boot_ns;
@@ -184,6 +182,9 @@ struct core {
     uint32_t refreshing; /* callers */
 
     struct caller_slot *callers;
+    /* By slot of a caller: that of the account's lease its last hold used. Apart from the callers
+     * and dense, so that the lease is on its way from memory before its caller has arrived. */
+    uint32_t *account_hints;
     struct slot_link *caller_links;
     struct slot_index caller_index;
     struct slot_list callers_by_age;
@@ -245,6 +246,10 @@ void waiting_expire(struct step *step);
 
 /* core_callers.c */
 uint32_t caller_find(const struct core *core, const struct key_hash *stored);
+/* What a hold of this key will look at comes from memory while something else is done: first where
+ * its caller stands, and when that is here, the caller itself and its lease. */
+void caller_prefetch_place(const struct core *core, const struct key_hash *stored);
+void caller_prefetch(const struct core *core, const struct key_hash *stored);
 /* The slot, loading or loaded; SLOT_NONE when none is free. Asks for it when that is needed. */
 uint32_t caller_touch(struct step *step, const struct key_hash *stored);
 void core_identify(struct step *step, const struct core_event *event);
