@@ -15,6 +15,7 @@ static const enum billing_class output_token_classes[] = {
     BILLING_audio_out,
 };
 /* For display: what the answer consists of. Everything else belongs to the request. */
+enum part { PART_INPUT = 1, PART_OUTPUT = 2, PART_BOTH = 3 };
 static const bool is_output_class[BILLING_CLASS_COUNT] = {
     [BILLING_completion] = true,
     [BILLING_reasoning] = true,
@@ -61,12 +62,13 @@ const struct price_tier *billing_tier(const struct price_row *row, uint64_t inpu
 /* ---- charge ---------------------------------------------------------------------------------- */
 
 static status add_classes(const struct price_row *row, const struct usage_vector *usage,
-                          bool output, struct money_sum *sum)
+                          enum part wanted, struct money_sum *sum)
 {
     const struct price_tier *tier = billing_tier(row, billing_input_tokens(usage));
     for (size_t class = 0; class < BILLING_CLASS_COUNT; class ++) {
         if (usage->units[class] > BILLING_UNITS_MAX) return FAIL(OVERFLOW);
-        if (is_output_class[class] != output) continue;
+        enum part part = is_output_class[class] ? PART_OUTPUT : PART_INPUT;
+        if ((part & wanted) == 0) continue;
         TRY(money_sum_add(sum, usage->units[class], tier->prices[class]));
     }
     return OK;
@@ -75,8 +77,7 @@ static status add_classes(const struct price_row *row, const struct usage_vector
 status billing_charge(const struct price_row *row, const struct usage_vector *usage, money *charge)
 {
     struct money_sum sum = {0};
-    TRY(add_classes(row, usage, false, &sum));
-    TRY(add_classes(row, usage, true, &sum));
+    TRY(add_classes(row, usage, PART_BOTH, &sum));
     return money_sum_round(&sum, charge);
 }
 
@@ -85,8 +86,8 @@ status billing_charge_split(const struct price_row *row, const struct usage_vect
 {
     struct money_sum input_sum = {0};
     struct money_sum output_sum = {0};
-    TRY(add_classes(row, usage, false, &input_sum));
-    TRY(add_classes(row, usage, true, &output_sum));
+    TRY(add_classes(row, usage, PART_INPUT, &input_sum));
+    TRY(add_classes(row, usage, PART_OUTPUT, &output_sum));
     TRY(money_sum_round(&input_sum, input));
     return money_sum_round(&output_sum, output);
 }

@@ -83,6 +83,7 @@ status money_scale(money amount, int64_t numerator, int64_t denominator, money *
 status money_sum_add(struct money_sum *sum, uint64_t units, price unit_price)
 {
     if (unit_price.nano_per_million < 0) return FAIL(OVERFLOW);
+    if (units == 0) return OK; /* as with most classes of units of most requests */
     /* < 2^64 · 2^63 = 2^127: the product fits, the sum is checked. */
     __int128 term = (__int128)units * unit_price.nano_per_million;
     __int128 total;
@@ -91,8 +92,19 @@ status money_sum_add(struct money_sum *sum, uint64_t units, price unit_price)
     return OK;
 }
 
+/* Nearly every sum is below nine thousand dollars, and then 64 bits do, in which a division by a
+ * constant is a multiplication. The room above is for what a rounding adds. */
+static bool is_small(const struct money_sum *sum)
+{
+    return sum->nano_millionths >= 0 && sum->nano_millionths <= INT64_MAX - UNITS_PER_PRICE;
+}
+
 status money_sum_round(const struct money_sum *sum, money *total)
 {
+    if (is_small(sum)) {
+        total->nano = ((int64_t)sum->nano_millionths + UNITS_PER_PRICE / 2) / UNITS_PER_PRICE;
+        return OK;
+    }
     /* Compared before the half is added: a sum near the end of 128 bits must not wrap. */
     if (sum->nano_millionths / UNITS_PER_PRICE > INT64_MAX) return FAIL(OVERFLOW);
     __int128 rounded = divide_half_up(sum->nano_millionths, UNITS_PER_PRICE);
@@ -103,6 +115,10 @@ status money_sum_round(const struct money_sum *sum, money *total)
 
 status money_sum_round_up(const struct money_sum *sum, money *total)
 {
+    if (is_small(sum)) {
+        total->nano = ((int64_t)sum->nano_millionths + UNITS_PER_PRICE - 1) / UNITS_PER_PRICE;
+        return OK;
+    }
     bool remainder = sum->nano_millionths % UNITS_PER_PRICE > 0;
     __int128 rounded = sum->nano_millionths / UNITS_PER_PRICE + (remainder ? 1 : 0);
     if (!fits_i64(rounded)) return FAIL(OVERFLOW);
