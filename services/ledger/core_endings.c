@@ -20,6 +20,14 @@ struct ending {
     const struct numbered *numbered; /* NULL: the ledger's own */
 };
 
+/* What its record says besides: how the charge was paid. */
+struct payment {
+    uint8_t part; /* 1: a correction */
+    money held;
+    money leased;
+    money meter_leased;
+};
+
 static void end_hold(struct step *step, uint32_t slot, const struct ending *ending);
 static void end_unknown(struct step *step, const struct numbered *numbered,
                         const struct ending *ending, uint64_t number);
@@ -129,46 +137,45 @@ static uint32_t find_own_hold(const struct step *step, uint32_t stream, uint64_t
 
 /* ---- records -------------------------------------------------------------------------------- */
 
-static void fill_who(struct record_ending *record, const struct hold *hold)
-{
-    record->hold = hold->number;
-    record->created_ns = hold->created_ns;
-    record->org = hold->caller.org;
-    record->workspace = hold->caller.workspace;
-    record->member = hold->caller.member;
-    record->key = hold->caller.key;
-    record->meter = hold->meter;
-    record->meter_period = hold->meter_period;
-}
-
-static void fill_what(struct record_ending *record, const struct ending *ending)
-{
-    record->state = ending->state;
-    record->reason = ending->reason;
-    record->price_id = ending->price_id;
-    if (ending->usage != NULL) record->usage = *ending->usage;
-    if (ending->facts != NULL) record->facts = *ending->facts;
-    record->charge = ending->charge;
-    record->charge_told = ending->charge;
-    record->provider_cost = ending->provider_cost;
-}
-
-static void append_ending(struct step *step, struct record_ending *record,
-                          const struct numbered *numbered)
+/* The hold's slot is free by now, and nothing else was put there yet: hold_floor() must not see it.
+ * Every field is named, so that what is about to be filled is not cleared first. */
+static void append_ending(struct step *step, const struct hold *hold, const struct ending *ending,
+                          const struct payment *payment)
 {
     struct core *core = step->core;
-    record->epoch = core->settings.epoch;
-    record->hold_floor = hold_floor(core);
-    if (numbered != NULL) {
-        const struct stream *stream = &core->streams[numbered->stream];
-        record->edge = stream->edge;
-        record->thread = stream->thread;
-        record->n = numbered->n;
-    }
+    const struct numbered *numbered = ending->numbered;
+    const struct stream *stream = numbered == NULL ? NULL : &core->streams[numbered->stream];
+    struct record_ending record = {
+        .hold = hold->number,
+        .part = payment->part,
+        .state = ending->state,
+        .reason = ending->reason,
+        .created_ns = hold->created_ns,
+        .org = hold->caller.org,
+        .workspace = hold->caller.workspace,
+        .member = hold->caller.member,
+        .key = hold->caller.key,
+        .held = payment->held,
+        .price_id = ending->price_id,
+        .usage = *ending->usage,
+        .charge = ending->charge,
+        .charge_told = ending->charge,
+        .provider_cost = ending->provider_cost,
+        .epoch = core->settings.epoch,
+        .leased = payment->leased,
+        .meter = hold->meter,
+        .meter_period = hold->meter_period,
+        .meter_leased = payment->meter_leased,
+        .hold_floor = hold_floor(core),
+        .edge = stream == NULL ? 0 : stream->edge,
+        .thread = stream == NULL ? 0 : stream->thread,
+        .n = stream == NULL ? 0 : numbered->n,
+        .facts = *ending->facts,
+    };
     struct record_place place = core_place_next(core);
     core->seq_ending_last = place.seq;
-    record_append_ending(step->out->journal, place, record);
-    if (numbered != NULL) stream_acknowledge(step, *numbered, place.seq, record->charge_told);
+    record_append_ending(step->out->journal, place, &record);
+    if (stream != NULL) stream_acknowledge(step, *numbered, place.seq, ending->charge);
 }
 
 /* The ledger released this hold when its edge was lost, and now the edge settles it after all: the
@@ -176,15 +183,12 @@ static void append_ending(struct step *step, struct record_ending *record,
 static void append_correction(struct step *step, uint32_t slot, const struct ending *ending)
 {
     struct core *core = step->core;
-    struct record_ending record = {.part = 1};
-    fill_who(&record, &core->holds[slot]);
-    fill_what(&record, ending);
-    record.state = ENDING_ABSORBED;
-    record.charge = MONEY_ZERO;
-    record.charge_told = MONEY_ZERO;
+    struct ending absorbed = *ending;
+    absorbed.state = ENDING_ABSORBED;
+    absorbed.charge = MONEY_ZERO;
     hold_forget_ghost(core, slot);
     metric_add(late_settles_total, 1);
-    append_ending(step, &record, ending->numbered);
+    append_ending(step, &core->holds[slot], &absorbed, &(struct payment){.part = 1});
 }
 
 static void end_hold(struct step *step, uint32_t slot, const struct ending *ending)
@@ -195,12 +199,10 @@ static void end_hold(struct step *step, uint32_t slot, const struct ending *endi
         append_correction(step, slot, ending);
         return;
     }
-    struct record_ending record = {.held = hold->amount};
-    fill_who(&record, hold);
-    fill_what(&record, ending);
-    record.leased = lease_settle(step, hold->account_lease, hold->amount, ending->charge);
+    struct payment payment = {.held = hold->amount};
+    payment.leased = lease_settle(step, hold->account_lease, hold->amount, ending->charge);
     if (hold->meter_lease != SLOT_NONE) {
-        record.meter_leased = lease_settle(step, hold->meter_lease, hold->amount, ending->charge);
+        payment.meter_leased = lease_settle(step, hold->meter_lease, hold->amount, ending->charge);
     }
     if (money_less(hold->amount, ending->charge)) {
         metric_add(overshoot_total, 1);
@@ -209,7 +211,7 @@ static void end_hold(struct step *step, uint32_t slot, const struct ending *endi
     }
     stream_hold_ended(core, hold->stream);
     hold_close(core, slot, ending->numbered == NULL);
-    append_ending(step, &record, ending->numbered);
+    append_ending(step, hold, ending, &payment);
     metric_set(holds_open, core->holds_open.count);
 }
 
@@ -233,7 +235,10 @@ static void end_unknown(struct step *step, const struct numbered *numbered,
 
 void hold_release_by_ledger(struct step *step, uint32_t slot)
 {
-    struct ending ending = {.state = ENDING_ABSORBED, .reason = ERROR_CLOSED};
+    static const struct usage_vector no_usage;
+    static const struct generation_facts no_facts;
+    struct ending ending = {
+        .state = ENDING_ABSORBED, .reason = ERROR_CLOSED, .usage = &no_usage, .facts = &no_facts};
     metric_add(releases_total, 1);
     end_hold(step, slot, &ending);
 }

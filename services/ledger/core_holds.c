@@ -13,6 +13,7 @@ struct attempt {
     struct step *step;
     uint32_t slot; /* of waiting */
     struct waiting *waiting;
+    uint32_t stream;
     struct caller_slot *caller;
     uint32_t account;
     uint32_t meter; /* SLOT_NONE: the key has no limit */
@@ -60,23 +61,23 @@ bool hold_try(struct step *step, uint32_t slot)
 
 /* ---- answers -------------------------------------------------------------------------------- */
 
-static void deliver_held(struct step *step, const struct waiting *waiting,
-                         const struct message_held *held)
+/* The answer to a hold, empty. Made where it is delivered from, and no more of it is cleared than
+ * what HELD has: the union is many times larger. */
+static void begin_held(struct core_action *action, const struct waiting *waiting)
 {
-    struct core_action
-        action; /* not cleared: the union is many times larger than what is used of it */
-    action.type = ACTION_HELD;
-    action.link = waiting->link;
-    action.request = waiting->request;
-    action.held = *held;
-    core_deliver(step, &action);
+    action->type = ACTION_HELD;
+    action->link = waiting->link;
+    action->request = waiting->request;
+    action->held = (struct message_held){0};
 }
 
 void hold_refuse(struct step *step, const struct waiting *waiting, uint16_t error)
 {
     metric_add(holds_refused_total, 1);
-    struct message_held held = {.error = error};
-    deliver_held(step, waiting, &held);
+    struct core_action action;
+    begin_held(&action, waiting);
+    action.held.error = error;
+    core_deliver(step, &action);
 }
 
 static enum admission refuse(struct attempt *attempt, uint16_t error)
@@ -104,7 +105,8 @@ static enum admission check_capacity(struct attempt *attempt)
     bool acks_full = core->ack_next - core->ack_sent + endings > core->acks_mask;
     bool holds_full = core->holds_free.count == 0 && core->holds_ghost.count == 0;
     bool full = journal_full || acks_full || holds_full;
-    if (stream_of_link(core, attempt->waiting->link) == SLOT_NONE) {
+    attempt->stream = stream_of_link(core, attempt->waiting->link);
+    if (attempt->stream == SLOT_NONE) {
         return refuse(attempt,
                       ERROR_CLOSED); /* it left while its hold waited: nobody would end it */
     }
@@ -125,8 +127,11 @@ static enum admission check_caller(struct attempt *attempt)
     if (expired) return refuse(attempt, ERROR_KEY_EXPIRED);
     if (caller->kind != CALLER_KEY) return refuse(attempt, ERROR_INFERENCE_KEY_NEEDED);
     if (caller->version != waiting->hold.caller_version) {
-        struct message_held stale = {.error = ERROR_STALE, .caller = *caller};
-        deliver_held(attempt->step, waiting, &stale);
+        struct core_action stale;
+        begin_held(&stale, waiting);
+        stale.held.error = ERROR_STALE;
+        stale.held.caller = *caller;
+        core_deliver(attempt->step, &stale);
         return ADMISSION_ANSWERED;
     }
     return ADMISSION_PASS;
@@ -243,9 +248,10 @@ static void say_what_is_left(const struct attempt *attempt, struct message_held 
 static enum admission refuse_for_money(struct attempt *attempt)
 {
     metric_add(holds_refused_total, 1);
-    struct message_held held = {0};
-    say_what_is_left(attempt, &held);
-    deliver_held(attempt->step, attempt->waiting, &held);
+    struct core_action action;
+    begin_held(&action, attempt->waiting);
+    say_what_is_left(attempt, &action.held);
+    core_deliver(attempt->step, &action);
     return ADMISSION_ANSWERED;
 }
 
@@ -379,6 +385,17 @@ static void take_leases(struct attempt *attempt, struct hold *hold)
     hold->meter_period = step->core->leases[attempt->meter].period;
 }
 
+static void answer_held(const struct attempt *attempt, const struct hold *hold)
+{
+    struct core_action action;
+    begin_held(&action, attempt->waiting);
+    action.held.hold = hold->number;
+    action.held.output_max = attempt->output_max;
+    action.held.amount = hold->amount;
+    action.held.created_ns = hold->created_ns;
+    core_deliver(attempt->step, &action);
+}
+
 static void admit(struct attempt *attempt)
 {
     struct step *step = attempt->step;
@@ -393,7 +410,7 @@ static void admit(struct attempt *attempt)
         .created_ns = step->now.wall.ns,
         .caller = attempt->caller->caller,
         .amount = attempt->amount,
-        .stream = stream_of_link(core, waiting->link),
+        .stream = attempt->stream,
         .price_ids = waiting->hold.price_ids,
     };
     take_leases(attempt, hold);
@@ -403,11 +420,7 @@ static void admit(struct attempt *attempt)
     append_hold_record(step, hold);
     metric_add(holds_total, 1);
     metric_set(holds_open, core->holds_open.count);
-    struct message_held held = {.hold = hold->number,
-                                .output_max = attempt->output_max,
-                                .amount = hold->amount,
-                                .created_ns = hold->created_ns};
-    deliver_held(step, waiting, &held);
+    answer_held(attempt, hold);
     lease_prefetch(step, attempt->account);
     if (attempt->meter != SLOT_NONE) lease_prefetch(step, attempt->meter);
 }

@@ -300,11 +300,13 @@ enum number_kind stream_check_number(struct step *step, struct numbered numbered
 void stream_note_ack(struct core *core, uint32_t slot, uint64_t n, const struct ack *ack)
 {
     struct stream *stream = &core->streams[slot];
-    struct ack *entry = &core->acks[core->ack_next & core->acks_mask];
-    *entry = *ack;
-    entry->n = n;
-    entry->stream = slot;
-    entry->before = stream->ack_last;
+    core->acks[core->ack_next & core->acks_mask] = (struct ack){.seq = ack->seq,
+                                                                .n = n,
+                                                                .charge = ack->charge,
+                                                                .request = ack->request,
+                                                                .stream = slot,
+                                                                .link = ack->link,
+                                                                .before = stream->ack_last};
     core->ack_next++;
     stream->ack_last = core->ack_next;
 }

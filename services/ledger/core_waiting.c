@@ -9,13 +9,14 @@ uint32_t waiting_new(struct step *step, bool identify, const struct core_event *
     uint32_t slot = slot_list_take(&core->waiting_free, core->waiting_links);
     if (slot == SLOT_NONE) return slot;
     struct waiting *waiting = &core->waiting[slot];
-    *waiting = (struct waiting){
-        .identify = identify,
-        .owner = SLOT_NONE,
-        .link = event->link,
-        .request = event->request,
-        .deadline_boot_ns = step->now.boot_ns + WAITING_DEADLINE_NS,
-    };
+    waiting->on = WAITING_NOTHING;
+    waiting->identify = identify;
+    waiting->prices_tried = false;
+    waiting->owner = SLOT_NONE;
+    waiting->round = 0;
+    waiting->link = event->link;
+    waiting->request = event->request;
+    waiting->deadline_boot_ns = step->now.boot_ns + WAITING_DEADLINE_NS;
     waiting->stored = identify ? event->stored : event->hold.stored;
     if (!identify) waiting->hold = *event->hold.message;
     return slot;
