@@ -202,8 +202,8 @@ void stream_hold_added(struct core *core, uint32_t slot)
 void stream_hold_ended(struct core *core, uint32_t slot)
 {
     struct stream *stream = &core->streams[slot];
-    stream->holds--;
-    if (stream->holds == 0 && stream->link == LINK_NONE) core->streams_lost--;
+    uint32_t left = --stream->holds;
+    if (left == 0 && stream->link == LINK_NONE) core->streams_lost--;
 }
 
 static bool is_abandoned(const struct core *core, const struct hold *hold, uint64_t boot_ns)
@@ -261,7 +261,7 @@ static struct ack *find_ack(struct core *core, uint32_t stream, uint64_t n)
 static void acknowledge_again(struct step *step, struct numbered numbered, money charge_if_lost)
 {
     struct core *core = step->core;
-    metric_add(frames_repeated_total, 1);
+    metric_add_alone(frames_repeated_total, 1);
     struct ack lost = {.n = numbered.n, .charge = charge_if_lost, .stream = numbered.stream};
     struct ack *ack = find_ack(core, numbered.stream, numbered.n);
     if (ack == NULL) ack = &lost;

@@ -7,28 +7,26 @@
 
 #include "shared/crc32c.h"
 
-#define LENGTH_SIZE   4
-#define CHECKSUM_SIZE 4
-#define CHECKED_FROM  8 /* the checksum covers the length and everything from here */
+#define LENGTH_SIZE  4
+#define CHECKED_FROM 8 /* the checksum covers the length and everything from here */
 
 static const char segment_magic[8] = {'B', 'O', 'U', 'R', 'S', 'E', 'J', '1'};
 #define SEGMENT_PREFIX_SIZE \
     16 /* magic, u32 length of the whole head, u32 CRC32C of what follows
                                 * \ */
 
-static uint8_t *begin_record(struct buffer *out);
-static void end_record(struct buffer *out, const uint8_t *end, struct record_place place,
-                       uint16_t type);
+static uint8_t *begin_record(struct buffer *out, struct record_place place, uint16_t type);
+static void end_record(struct buffer *out, const uint8_t *end);
 static uint32_t checksum(const char *start, size_t len);
 
 #define RECORD(name, number)                                                 \
     void record_append_##name(struct buffer *out, struct record_place place, \
                               const struct record_##name *record)            \
     {                                                                        \
-        uint8_t *at = begin_record(out);
+        uint8_t *at = begin_record(out, place, number);
 #define FIELD(kind, name) at = codec_write_##kind(at, &record->name);
-#define END(name)                              \
-    end_record(out, at, place, RECORD_##name); \
+#define END(name)        \
+    end_record(out, at); \
     }
 #include "services/ledger/records.def"
 #undef RECORD
@@ -50,17 +48,19 @@ static uint32_t checksum(const char *start, size_t len);
 #undef END
 
 /* Where the payload goes. There is room for the largest record, so its fields need not look. */
-static uint8_t *begin_record(struct buffer *out)
+static uint8_t *begin_record(struct buffer *out, struct record_place place, uint16_t type)
 {
     char *room = buffer_reserve(out, RECORD_SIZE_MAX);
     assert(room != NULL);
-    return (uint8_t *)room + RECORD_HEAD_SIZE;
+    uint8_t *at = (uint8_t *)room + CHECKED_FROM;
+    at = codec_write_u64(at, &place.seq);
+    at = codec_write_u64(at, &place.synced);
+    return codec_write_u16(at, &type);
 }
 
 static void put_u32_at(char *at, uint32_t value)
 {
-    for (size_t i = 0; i < sizeof(value); i++)
-        at[i] = (char)(uint8_t)(value >> (8 * i));
+    (void)codec_write_u32((uint8_t *)at, &value);
 }
 
 static uint32_t get_u32_at(const char *at)
@@ -71,18 +71,13 @@ static uint32_t get_u32_at(const char *at)
     return value;
 }
 
-static void end_record(struct buffer *out, const uint8_t *end, struct record_place place,
-                       uint16_t type)
+static void end_record(struct buffer *out, const uint8_t *end)
 {
     char *start = out->data + out->len;
     size_t len = (size_t)(end - (const uint8_t *)start);
     assert(len <= RECORD_SIZE_MAX);
-    codec_write_integer((uint8_t *)start, len, LENGTH_SIZE);
-    uint8_t *at = (uint8_t *)start + CHECKED_FROM;
-    at = codec_write_u64(at, &place.seq);
-    at = codec_write_u64(at, &place.synced);
-    (void)codec_write_u16(at, &type);
-    codec_write_integer((uint8_t *)start + LENGTH_SIZE, checksum(start, len), CHECKSUM_SIZE);
+    put_u32_at(start, (uint32_t)len);
+    put_u32_at(start + LENGTH_SIZE, checksum(start, len));
     out->len += len;
 }
 
