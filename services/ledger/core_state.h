@@ -26,8 +26,8 @@
     1024 /* lease questions in flight that no hold waits for; and background reads of callers */
 #define LEASE_PREFETCH_NS (20 * (uint64_t)1000000)
 /* Moving a slot in its list costs as much memory traffic as all else that is done with it, so the
- * lists by age are exact to this. */
-#define AGE_GRAIN_NS      (5 * (uint64_t)1000000000)
+ * lists by age are exact to this: half of the minute after which a lease goes back, by default. */
+#define AGE_GRAIN_NS      (30 * (uint64_t)1000000000)
 static inline uint32_t age_grain(uint64_t boot_ns)
 {
     return (uint32_t)(boot_ns / AGE_GRAIN_NS);
