@@ -184,11 +184,10 @@ static bool service_head(void *context, const struct upstream_head *head)
     struct forward *forward = context;
     forward->http_status = head->http_status;
     for (size_t i = 0; i < head->header_count && forward->kept < KEPT_MAX; i++) {
-        slice name = {head->headers[i].name->base, head->headers[i].name->len};
-        if (!is_kept(name)) continue;
-        forward->names[forward->kept] = arena_copy(&forward->arena, name);
-        forward->values[forward->kept++] = arena_copy(
-            &forward->arena, (slice){head->headers[i].value.base, head->headers[i].value.len});
+        const struct upstream_header *header = &head->headers[i];
+        if (!is_kept(header->name)) continue;
+        forward->names[forward->kept] = arena_copy(&forward->arena, header->name);
+        forward->values[forward->kept++] = arena_copy(&forward->arena, header->value);
     }
     return true;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls to other servers: how they begin, connect, run out of time and end. Every way out goes
  * through call_end(), which reports at most once, or through a cancel, which reports nothing.
- * What fails while a call is being started is put off to the next turn of the loop. The answers
- * are read in upstream_answer.c. */
+ * What fails while a call is being started is put off to the next turn of the loop. Requests are
+ * sent and answers read in upstream_answer.c. */
 #include "services/edge/upstream.h"
 
 #include <stdlib.h>
@@ -101,30 +101,23 @@ void upstream_cancel(struct upstream_call **call)
     if (c == NULL || c->over) return;
     c->over = true;
     if (c->in_callback) return; /* whoever called the owner goes on from here */
-    if (c->http != NULL) h2o_http1client_cancel(TAKE(c->http));
     call_let_go(c);
 }
 
+/* A head may still come; after it, bytes stay where they are. */
 void upstream_pause(struct upstream_call *call)
 {
     if (call->paused || call->over) return;
     call->paused = true;
-    if (!call->body_begun || call->http == NULL)
-        return; /* read_body() will see that it is paused */
-    call->paused_read = call->http->sock->_cb.read;
-    h2o_socket_read_stop(call->http->sock);
+    if (call->state == CALL_READING) h2o_socket_read_stop(call->connection->socket);
 }
 
 void upstream_resume(struct upstream_call *call)
 {
     if (!call->paused || call->over) return;
     call->paused = false;
-    call->heard_ms = clock_monotonic_ms();
-    bool unread = call->paused_read != NULL && call->http->sock->input->size > 0;
-    if (call->state == CALL_HELD || unread)
-        call_start_later(call);
-    else if (call->paused_read != NULL)
-        h2o_socket_read_start(call->http->sock, TAKE(call->paused_read));
+    call->heard = true;
+    if (call->state == CALL_READING || call->state == CALL_ENDED) call_start_later(call);
 }
 
 /* ---- beginnings ------------------------------------------------------------------------------ */
@@ -287,22 +280,7 @@ static status place_of(const struct upstream_call *call, struct upstream_place *
     return OK;
 }
 
-void call_connect(struct upstream_call *call)
-{
-    struct upstream_place place;
-    status entered = place_of(call, &place);
-    if (status_ok(entered))
-        entered = upstream_pools_enter(call->client->pools, &place, &call->pool);
-    if (!status_ok(entered)) {
-        bool busy = entered.code == ERROR_OVERLOADED;
-        fail_later(call, busy ? UPSTREAM_BUSY : UPSTREAM_CONNECT, "no connection to be had");
-        return;
-    }
-    call->state = CALL_CONNECTING;
-    call_open(call);
-}
-
-void call_connect_failed(struct upstream_call *call, const char *error)
+static void connect_failed(struct upstream_call *call, const char *error)
 {
     call_leave_pool(call);
     if (call->detail == NULL) call->detail = error; /* the first address's fault tells most */
@@ -314,9 +292,38 @@ void call_connect_failed(struct upstream_call *call, const char *error)
     fail_later(call, UPSTREAM_CONNECT, call->detail);
 }
 
+static void connection_opened(struct upstream_call *call, const char *error)
+{
+    if (error == NULL)
+        call_send(call);
+    else
+        connect_failed(call, error);
+}
+
+void call_connect(struct upstream_call *call)
+{
+    struct upstream_place place;
+    status entered = place_of(call, &place);
+    if (status_ok(entered))
+        entered = upstream_pools_enter(call->client->pools, &place, &call->pool);
+    if (!status_ok(entered)) {
+        bool busy = entered.code == ERROR_OVERLOADED;
+        fail_later(call, busy ? UPSTREAM_BUSY : UPSTREAM_CONNECT, "no connection to be had");
+        return;
+    }
+    if (!call->replaced) call->connection = upstream_connection_take(call->pool, call);
+    if (call->connection != NULL) {
+        call_send(call);
+        return;
+    }
+    call->state = CALL_CONNECTING;
+    call->connection = upstream_connection_open(call->pool, call, connection_opened);
+    if (call->connection == NULL) connect_failed(call, "connection refused");
+}
+
 void call_leave_pool(struct upstream_call *call)
 {
-    call->http = NULL;
+    upstream_connection_close(&call->connection);
     if (call->pool != NULL) upstream_pool_leave(TAKE(call->pool));
 }
 
@@ -327,13 +334,12 @@ void call_let_go(struct upstream_call *call)
     call_leave_pool(call);
     resolve_wait_cancel(&call->resolving);
     if (h2o_timeout_is_linked(&call->later)) h2o_timeout_unlink(&call->later);
-    if (call->held != NULL) h2o_buffer_dispose(&call->held);
     free_call(call);
 }
 
 void call_end(struct upstream_call *call, enum upstream_failure failure, const char *detail)
 {
-    if (call->http != NULL) h2o_http1client_cancel(TAKE(call->http));
+    call_leave_pool(call);
     call->over = true;
     call->in_callback = true;
     call->callbacks.done(call->context, failure, detail);
@@ -351,16 +357,14 @@ static void run_later(h2o_timeout_entry_t *entry)
     struct upstream_call *call = H2O_STRUCT_FROM_MEMBER(struct upstream_call, later, entry);
     if (call->state == CALL_FAILING)
         call_end(call, call->failure, call->detail);
-    else if (call->state == CALL_WAITING)
-        call_guard(call);
-    else
-        call_give_held(call);
+    else if (!call->paused)
+        call_read_on(call);
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
-/* Deadlines are looked at every TICK_MS instead of being timers: a byte that arrives then costs
- * one store and no list. */
+/* Deadlines are looked at every TICK_MS instead of being timers: bytes that arrive then cost one
+ * store, no list and no clock. */
 static bool is_late(const struct upstream_call *call, uint64_t now_ms,
                     enum upstream_failure *failure)
 {
@@ -376,7 +380,7 @@ static bool is_late(const struct upstream_call *call, uint64_t now_ms,
         return now_ms >= call->waiting_since_ms + call->first_byte_timeout_ms;
     case CALL_READING:
         *failure = UPSTREAM_IDLE_TIMEOUT;
-        return !call->paused && now_ms >= call->heard_ms + call->idle_timeout_ms;
+        return now_ms >= call->heard_ms + call->idle_timeout_ms;
     default: return false;
     }
 }
@@ -390,6 +394,8 @@ static void run_tick(h2o_timeout_entry_t *entry)
     while (client->cursor != NULL) {
         struct upstream_call *call = client->cursor;
         client->cursor = call->next;
+        if (call->heard || call->paused) call->heard_ms = now_ms;
+        call->heard = false;
         enum upstream_failure failure;
         if (is_late(call, now_ms, &failure)) call_end(call, failure, "timeout");
     }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests to other servers from one event loop, over h2o's HTTP/1 client with its traps worked
- * around: host names checked under every TLS version (one TLS context per host name), a
- * kept-alive connection that closed is retried once unseen, own timers for connect, first byte,
- * silence and total, own resolver off the loop with a cache, bounded connections, backpressure.
- * h2o's types stay behind this file. Also reaches Unix sockets (the control plane).
- * Single-threaded: an upstream_client belongs to its loop. */
+/* Requests to other servers from one event loop: HTTP/1.1 over the loop's sockets. Host names are
+ * checked under every TLS version (one TLS context per host name), connections are kept and
+ * bounded, a kept one that closed unseen is replaced once by a new one, and there are timers for
+ * connect, first byte, silence and total, a resolver off the loop with a cache, and backpressure.
+ * Also reaches Unix sockets (the control plane). Single-threaded: an upstream_client belongs to
+ * its loop. */
 #pragma once
 
 #include "shared/config.h"
@@ -25,18 +25,21 @@ enum upstream_failure {
     UPSTREAM_FIRST_BYTE_TIMEOUT,
     UPSTREAM_IDLE_TIMEOUT,
     UPSTREAM_TOTAL_TIMEOUT,
-    UPSTREAM_RESET,      /* the connection broke, before the head or in the body */
-    UPSTREAM_BAD_ANSWER, /* not HTTP, or broken framing */
+    UPSTREAM_RESET,      /* the connection ended or broke before the answer was whole */
+    UPSTREAM_BAD_ANSWER, /* not HTTP, or broken framing, or above a bound */
     UPSTREAM_BUSY,       /* the bound on connections to this host is reached */
 };
 
+struct upstream_header {
+    slice name, value; /* the name in lower case */
+};
+/* All slices are views until the callback returns. */
 struct upstream_head {
     int http_status;
-    slice content_type;     /* views until the callback returns */
+    slice content_type;
     int64_t retry_after_ms; /* from Retry-After (seconds) or retry-after-ms; -1: none */
-    const h2o_header_t *headers;
+    const struct upstream_header *headers;
     size_t header_count;
-    slice reason;
 };
 
 struct upstream_callbacks {
@@ -45,9 +48,10 @@ struct upstream_callbacks {
     /* Body bytes, in order, not kept by the client afterwards. Answering false cancels. While
      * paused (see below) no body callback runs. */
     bool (*body)(void *context, slice bytes);
-    /* Exactly once, unless cancelled: failure UPSTREAM_OK: the server ended the body in an
-     * orderly way *as HTTP sees it* — h2o cannot tell a truncated chunked body from a whole one,
-     * so whoever bills must look for the protocol's own end mark. */
+    /* Exactly once, unless cancelled. UPSTREAM_OK: the body is whole *as HTTP sees it*: as long as
+     * its Content-Length said, or with its last chunk. A body that says neither ends with the
+     * connection, whoever ended that, so whoever bills must look for the protocol's own end
+     * mark. */
     void (*done)(void *context, enum upstream_failure failure, const char *detail);
 };
 

@@ -1,33 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pools in a hash table and in the order of their last use. The library's pools have no bound on
- * connections, check the name of a certificate under TLS 1.2 only, and crash without a timeout
- * being set: all three are seen to here. */
+/* Pools in a hash table and in the order of their last use. The complication is TLS: the loop's
+ * library compares the name in a certificate under TLS 1.2 only, so OpenSSL is told to. */
 #include "services/edge/upstream_pool.h"
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 
+#include "services/edge/upstream_connection.h"
 #include "shared/log.h"
 
 #define POOLS_MAX          256
 #define BUCKET_COUNT       512
 
-/* An idle connection is closed by us after this time. Servers close theirs after 5 s and more;
- * one that closed first is noticed when it is taken out, and the rest is a retry. */
-#define CONNECTION_IDLE_MS 10000
-
-/* The library's own timer for all of an exchange. It cannot tell connecting from waiting and
- * runs on while nobody reads, so it is set beyond upstream_total_timeout's maximum and the
- * client keeps timers of its own. */
-#define LIBRARY_TIMEOUT_MS (48u * 3600 * 1000)
+/* A kept connection is closed by us after this time. Servers close theirs after 5 s and more; one
+ * that closes first is noticed when it does, or else by a request that is sent again. */
+#define CONNECTION_KEPT_MS 10000
 
 struct upstream_pools {
     h2o_loop_t *loop;
     int64_t connections_max;
     X509_STORE *authorities;
-    h2o_timeout_t library_timeout;
-    h2o_linklist_t by_use; /* oldest first */
+    h2o_timeout_t kept_timeout; /* one list for the connections of all pools, oldest first */
+    h2o_linklist_t by_use;      /* oldest first */
     struct upstream_pool *buckets[BUCKET_COUNT];
     size_t count;
 };
@@ -69,7 +64,7 @@ status upstream_pools_new(h2o_loop_t *loop, const struct config *config,
     p->connections_max = config->upstream_connections;
     p->authorities = authorities;
     h2o_linklist_init_anchor(&p->by_use);
-    h2o_timeout_init(loop, &p->library_timeout, LIBRARY_TIMEOUT_MS);
+    h2o_timeout_init(loop, &p->kept_timeout, CONNECTION_KEPT_MS);
     *pools = p;
     return OK;
 }
@@ -81,7 +76,7 @@ void upstream_pools_free(struct upstream_pools **pools)
     while (!h2o_linklist_is_empty(&p->by_use)) {
         close_pool(p, H2O_STRUCT_FROM_MEMBER(struct upstream_pool, use, p->by_use.next));
     }
-    h2o_timeout_dispose(p->loop, &p->library_timeout);
+    h2o_timeout_dispose(p->loop, &p->kept_timeout);
     X509_STORE_free(p->authorities);
     free(p);
 }
@@ -108,7 +103,6 @@ status upstream_pools_enter(struct upstream_pools *pools, const struct upstream_
 void upstream_pool_leave(struct upstream_pool *pool)
 {
     pool->active--;
-    pool->left_ms = h2o_now(pool->http.loop);
 }
 
 /* FNV-1a over everything that tells places apart. */
@@ -130,10 +124,10 @@ static uint64_t hash_place(const struct upstream_place *place)
 
 static bool is_place(const struct upstream_pool *pool, const struct upstream_place *place)
 {
-    return pool->tls == place->tls &&
+    return (pool->tls != NULL) == place->tls &&
            slice_equal((slice){pool->host, pool->host_len}, place->host) &&
-           pool->sockets.peer.sockaddr.len == place->address_len &&
-           memcmp(&pool->sockets.peer.sockaddr.bytes, &place->address, place->address_len) == 0;
+           pool->address_len == place->address_len &&
+           memcmp(&pool->address, &place->address, place->address_len) == 0;
 }
 
 /* ---- pools ----------------------------------------------------------------------------------- */
@@ -156,19 +150,13 @@ static status open_pool(struct upstream_pools *pools, const struct upstream_plac
     host[place->host.len] = '\0';
     pool->host = host;
     pool->host_len = place->host.len;
-    pool->tls = place->tls;
     pool->hash = hash_place(place);
-
-    struct sockaddr_storage address = {0};
-    memcpy(&address, &place->address, place->address_len);
-    h2o_socketpool_init_by_address(&pool->sockets, (struct sockaddr *)&address, place->address_len,
-                                   place->tls, SIZE_MAX);
-    /* The pool asks the server for the name in peer.host, which by now is the address's digits. */
-    free(pool->sockets.peer.host.base);
-    pool->sockets.peer.host = h2o_strdup(NULL, host, pool->host_len);
-    h2o_socketpool_set_timeout(&pool->sockets, pools->loop, CONNECTION_IDLE_MS);
-    pool->http = (h2o_http1client_ctx_t){
-        .loop = pools->loop, .io_timeout = &pools->library_timeout, .ssl_ctx = tls};
+    pool->tls = tls;
+    pool->address = place->address;
+    pool->address_len = place->address_len;
+    pool->loop = pools->loop;
+    pool->kept_timeout = &pools->kept_timeout;
+    h2o_linklist_init_anchor(&pool->kept);
 
     struct upstream_pool **bucket = &pools->buckets[pool->hash % BUCKET_COUNT];
     pool->next = *bucket;
@@ -188,20 +176,20 @@ static void close_pool(struct upstream_pools *pools, struct upstream_pool *pool)
     *place = pool->next;
     h2o_linklist_unlink(&pool->use);
     pools->count--;
-    h2o_socketpool_dispose(&pool->sockets);
-    if (pool->http.ssl_ctx != NULL) SSL_CTX_free(pool->http.ssl_ctx);
+    struct upstream_connection *kept;
+    while ((kept = upstream_connection_take(pool, NULL)) != NULL) {
+        upstream_connection_close(&kept);
+    }
+    SSL_CTX_free(pool->tls);
     free(pool->host);
     free(pool);
 }
 
-/* A call leaves its pool inside of the library's last callback, and the library gives the
- * connection back to the pool after it: a pool that was left in this turn of the loop is still
- * needed. */
 static struct upstream_pool *oldest_idle(struct upstream_pools *pools)
 {
     for (h2o_linklist_t *node = pools->by_use.next; node != &pools->by_use; node = node->next) {
         struct upstream_pool *pool = H2O_STRUCT_FROM_MEMBER(struct upstream_pool, use, node);
-        if (pool->active == 0 && pool->left_ms != h2o_now(pools->loop)) return pool;
+        if (pool->active == 0) return pool;
     }
     return NULL;
 }

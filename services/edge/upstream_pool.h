@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Kept-alive connections of one loop, by where they lead: one pool per (scheme, host name, port,
- * address), each with a TLS context of its own that demands the host's name in the certificate.
- * Inside of the upstream client only. */
+/* Where connections lead: one pool per (scheme, host name, port, address), each with a TLS context
+ * of its own that demands the host's name in the certificate, with the connections it keeps, and
+ * with a bound on the calls that use it. Inside of the upstream client only. */
 #pragma once
 
 #include <sys/un.h>
@@ -9,15 +9,17 @@
 #include "services/edge/resolve.h"
 #include "shared/config.h"
 
+union upstream_address {
+    struct sockaddr any;
+    union resolved_address ip; /* with the port */
+    struct sockaddr_un local;
+};
+
 /* Where a connection leads. */
 struct upstream_place {
     slice host; /* as in the URL; for TLS and for telling pools apart */
     bool tls;
-    union {
-        struct sockaddr any;
-        union resolved_address ip; /* with the port */
-        struct sockaddr_un local;
-    } address;
+    union upstream_address address;
     socklen_t address_len;
 };
 
@@ -25,13 +27,15 @@ struct upstream_pool {
     h2o_linklist_t use;         /* by last use */
     struct upstream_pool *next; /* of the same hash */
     uint64_t hash;
-    bool tls;
     char *host;
     size_t host_len;
-    h2o_socketpool_t sockets;
-    h2o_http1client_ctx_t http;
-    uint32_t active;  /* calls that run; a pool with one is never thrown away */
-    uint64_t left_ms; /* the loop's time when the last call left */
+    SSL_CTX *tls; /* NULL: plain */
+    union upstream_address address;
+    socklen_t address_len;
+    h2o_loop_t *loop;
+    h2o_linklist_t kept;         /* connections; the one used last is the first */
+    h2o_timeout_t *kept_timeout; /* of each of them */
+    uint32_t active;             /* calls that run; a pool with one is never thrown away */
 };
 
 struct upstream_pools;

@@ -1,106 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls to servers that misbehave: each ends exactly once with the right word, and every trap of
- * the library below is stepped over. Times are short, and what is waited for is an event with a
- * deadline. */
-#include <stdlib.h>
+/* Calls to servers that misbehave: each ends exactly once with the right word. Times are short, and
+ * what is waited for is an event with a deadline. */
 #include <time.h>
 
 #include "services/edge/dialects/dialect.h"
-#include "shared/metrics.h"
 #include "tests/unit/edge/upstream_calls.h"
-
-/* ---- kept-alive connections ------------------------------------------------------------------ */
-
-/* The first connection answers once and hangs up on the second request, as a server whose idle
- * timer fires just then. */
-static void hang_up_on_second(struct conversation *c)
-{
-    if (c->index > 0) {
-        answer_ok(c);
-        return;
-    }
-    conversation_read(c);
-    SAY(c, ANSWER_OK);
-    conversation_read(c);
-}
-
-TEST(a_kept_connection_that_closes_unseen_is_replaced)
-{
-    struct scripted_server server;
-    server_start(&server, hang_up_on_second, NULL);
-    int64_t retries = metric_read(METRIC_upstream_retries_total);
-    struct report first = {0}, second = {0};
-    start(&first, &server);
-    run_to_end(&first, UPSTREAM_OK);
-    start(&second, &server);
-    run_to_end(&second, UPSTREAM_OK);
-    assert_string_equal(second.body, "ok");
-    assert_int_equal(atomic_load(&server.connections), 2);
-    assert_int_equal(metric_read(METRIC_upstream_retries_total), retries + 1);
-    server_stop(&server);
-}
-
-TEST(a_new_connection_that_closes_unanswered_is_not_tried_again)
-{
-    struct scripted_server server;
-    server_start(&server, hang_up_at_once, NULL);
-    struct report report = {0};
-    start(&report, &server);
-    run_to_end(&report, UPSTREAM_RESET);
-    assert_int_equal(atomic_load(&server.connections), 1);
-    server_stop(&server);
-}
-
-static void break_off_second_head(struct conversation *c)
-{
-    conversation_read(c);
-    SAY(c, ANSWER_OK);
-    conversation_read(c);
-    SAY(c, "HTTP/1.1 200 OK\r\nconte");
-}
-
-TEST(a_kept_connection_that_had_begun_to_answer_is_not_tried_again)
-{
-    struct scripted_server server;
-    server_start(&server, break_off_second_head, NULL);
-    struct report first = {0}, second = {0};
-    start(&first, &server);
-    run_to_end(&first, UPSTREAM_OK);
-    start(&second, &server);
-    run_to_end(&second, UPSTREAM_RESET);
-    assert_int_equal(atomic_load(&server.connections), 1);
-    server_stop(&server);
-}
-
-/* Every connection answers once and hangs up on its second request. */
-static void always_hang_up_on_second(struct conversation *c)
-{
-    conversation_read(c);
-    SAY(c, ANSWER_OK);
-    conversation_read(c);
-}
-
-TEST(closed_connections_are_tried_again_three_times_at_most)
-{
-    struct scripted_server server;
-    server_start(&server, always_hang_up_on_second, NULL);
-    /* Five at once leave five kept connections, each of which will hang up. */
-    struct report reports[5] = {0};
-    for (int i = 0; i < 5; i++) {
-        start(&reports[i], &server);
-    }
-    for (int i = 0; i < 5; i++) {
-        run_to_end(&reports[i], UPSTREAM_OK);
-    }
-    assert_int_equal(atomic_load(&server.connections), 5);
-    struct report report = {0};
-    start(&report, &server);
-    run_to_end(&report, UPSTREAM_RESET);
-    /* One try and three repetitions, all on kept connections. */
-    assert_int_equal(atomic_load(&server.requests), 9);
-    assert_int_equal(atomic_load(&server.connections), 5);
-    server_stop(&server);
-}
 
 /* ---- broken answers -------------------------------------------------------------------------- */
 
@@ -228,8 +132,8 @@ TEST(bytes_that_are_not_http_are_a_bad_answer)
     expect_failure(switch_protocols, UPSTREAM_BAD_ANSWER, 0);
     expect_failure(bad_chunk, UPSTREAM_BAD_ANSWER, 1);
 }
-/* The library asserts otherwise, and the process would die. */
-TEST(framing_that_the_library_does_not_survive_is_a_bad_answer)
+/* Anything may stand behind such a head. */
+TEST(a_body_that_cannot_be_delimited_is_a_bad_answer)
 {
     expect_failure(unknown_encoding, UPSTREAM_BAD_ANSWER, 0);
     expect_failure(bad_length, UPSTREAM_BAD_ANSWER, 0);
@@ -274,14 +178,41 @@ TEST(a_body_above_its_bound_is_a_bad_answer)
     server_stop(&server);
 }
 
-/* ---- a stream that is cut where HTTP does not see it ----------------------------------------- */
+/* ---- answers that end with the connection ---------------------------------------------------- */
+
+#define HALF_A_STREAM "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Half\"}}]}\n\n"
 
 static void cut_between_chunks(struct conversation *c)
 {
     conversation_read(c);
-    SAY(c, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
-           "6\r\ndata: \r\n"
-           "36\r\n{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Half\"}}]}\n\n\r\n");
+    SAY(c, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3c\r\n" HALF_A_STREAM "\r\n");
+}
+static void cut_in_last_chunk(struct conversation *c)
+{
+    conversation_read(c);
+    SAY(c, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n");
+}
+static void until_close(struct conversation *c)
+{
+    conversation_read(c);
+    SAY(c, "HTTP/1.1 200 OK\r\n\r\n" HALF_A_STREAM);
+}
+static void until_reset(struct conversation *c)
+{
+    conversation_read(c);
+    SAY(c, "HTTP/1.1 200 OK\r\n\r\nhalf");
+    conversation_await_go(c);
+    conversation_reset(c);
+}
+
+TEST(a_chunked_body_without_its_last_chunk_is_a_reset)
+{
+    expect_failure(cut_between_chunks, UPSTREAM_RESET, 1);
+    expect_failure(cut_in_last_chunk, UPSTREAM_RESET, 1);
+}
+TEST(a_body_until_the_end_of_the_connection_does_not_end_with_a_reset)
+{
+    expect_failure(until_reset, UPSTREAM_RESET, 1);
 }
 
 static status note_done(void *context, const struct event *event)
@@ -291,13 +222,14 @@ static status note_done(void *context, const struct event *event)
     return OK;
 }
 
-TEST(a_stream_cut_between_chunks_ends_well_for_http_but_is_not_complete)
+TEST(a_stream_until_the_end_of_the_connection_ends_well_for_http_but_is_not_complete)
 {
     struct scripted_server server;
-    server_start(&server, cut_between_chunks, NULL);
+    server_start(&server, until_close, NULL);
     struct report report = {0};
     start(&report, &server);
-    run_to_end(&report, UPSTREAM_OK); /* the library cannot tell */
+    run_to_end(&report, UPSTREAM_OK); /* nobody can tell */
+    assert_string_equal(report.body, HALF_A_STREAM);
 
     struct arena arena;
     arena_init(&arena, 1 << 20);
@@ -306,10 +238,57 @@ TEST(a_stream_cut_between_chunks_ends_well_for_http_but_is_not_complete)
     assert_ok(dialect_openai.decoder_new(&arena, true, note_done, &dones, &decoder));
     assert_ok(dialect_openai.decoder_feed(decoder, (slice){report.body, report.body_len}));
     assert_ok(dialect_openai.decoder_finish(decoder));
-    assert_int_equal(dones, 0); /* the decoder can */
+    assert_int_equal(dones, 0); /* but the decoder */
     dialect_openai.decoder_free(&decoder);
     arena_free(&arena);
     server_stop(&server);
+}
+
+/* ---- answers before the request was read ----------------------------------------------------- */
+
+#define TOO_LARGE "HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno"
+
+static void refuse_unread(struct conversation *c)
+{
+    if (c->index > 0) {
+        answer_ok(c);
+        return;
+    }
+    SAY(c, TOO_LARGE);
+    conversation_await_go(c);
+}
+static void refuse_unread_and_reset(struct conversation *c)
+{
+    if (c->index > 0) {
+        answer_ok(c);
+        return;
+    }
+    SAY(c, TOO_LARGE);
+    conversation_reset(c);
+}
+
+static void expect_early_answer(server_script script)
+{
+    static char bytes[32 << 20]; /* more than the kernel's buffers hold */
+    h2o_iovec_t body = {bytes, sizeof(bytes)};
+    struct scripted_server server;
+    server_start(&server, script, NULL);
+    struct report large = {0}, next = {0};
+    start_with(&large, &server, (struct upstream_request){.body = &body, .body_count = 1});
+    run_to_end(&large, UPSTREAM_OK);
+    assert_int_equal(large.http_status, 413);
+    assert_string_equal(large.body, "no");
+    start(&next, &server);
+    run_to_end(&next, UPSTREAM_OK);
+    assert_string_equal(next.body, "ok");
+    assert_int_equal(atomic_load(&server.connections), 2);
+    server_stop(&server);
+}
+
+TEST(an_answer_during_a_large_upload_is_heard_and_ends_the_connection)
+{
+    expect_early_answer(refuse_unread);
+    expect_early_answer(refuse_unread_and_reset);
 }
 
 /* ---- timers ---------------------------------------------------------------------------------- */
@@ -486,22 +465,79 @@ TEST(the_last_bytes_of_an_answer_can_be_paused_on)
     server_stop(&server);
 }
 
+static void last_chunk_later(struct conversation *c)
+{
+    conversation_read(c);
+    SAY(c, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n");
+    conversation_await_go(c);
+    SAY(c, "5\r\nafter\r\n0\r\n\r\n");
+    answer_ok(c);
+}
+
+TEST(an_answer_that_ends_during_a_pause_ends_after_it_and_leaves_its_connection_usable)
+{
+    struct scripted_server server;
+    server_start(&server, last_chunk_later, NULL);
+    struct report report = {.pause_in_body = true}, next = {0};
+    start(&report, &server);
+    RUN_UNTIL(report.bodies == 1);
+    atomic_store(&server.go, true);
+    run_for(50);
+    assert_int_equal(report.bodies, 1);
+    report.pause_in_body = false;
+    upstream_resume(report.call);
+    upstream_pause(report.call); /* before the turn in which it would go on */
+    run_for(20);
+    assert_int_equal(report.bodies, 1);
+    upstream_resume(report.call);
+    run_to_end(&report, UPSTREAM_OK);
+    assert_string_equal(report.body, "firstafter");
+    start(&next, &server);
+    run_to_end(&next, UPSTREAM_OK);
+    assert_int_equal(atomic_load(&server.connections), 1);
+    server_stop(&server);
+}
+
+static void say_and_reset(struct conversation *c)
+{
+    conversation_read(c);
+    SAY(c, "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf");
+    conversation_await_go(c);
+    conversation_reset(c);
+    atomic_store(&c->server->go, false);
+}
+
+TEST(a_connection_that_breaks_during_a_pause_is_a_reset_after_it)
+{
+    struct scripted_server server;
+    server_start(&server, say_and_reset, NULL);
+    struct report report = {.pause_in_body = true};
+    start(&report, &server);
+    RUN_UNTIL(report.bodies == 1);
+    atomic_store(&server.go, true);
+    RUN_UNTIL(!atomic_load(&server.go));
+    run_for(20);
+    assert_int_equal(report.ends, 0);
+    upstream_resume(report.call);
+    run_to_end(&report, UPSTREAM_RESET);
+    server_stop(&server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(a_kept_connection_that_closes_unseen_is_replaced),
-        CASE(a_new_connection_that_closes_unanswered_is_not_tried_again),
-        CASE(a_kept_connection_that_had_begun_to_answer_is_not_tried_again),
-        CASE(closed_connections_are_tried_again_three_times_at_most),
         CASE(a_connection_reset_before_the_head_is_a_reset),
         CASE(a_connection_reset_in_the_body_is_a_reset),
         CASE(a_body_shorter_than_its_length_is_a_reset),
         CASE(a_stream_cut_inside_a_chunk_is_a_reset),
         CASE(bytes_that_are_not_http_are_a_bad_answer),
-        CASE(framing_that_the_library_does_not_survive_is_a_bad_answer),
+        CASE(a_body_that_cannot_be_delimited_is_a_bad_answer),
         CASE(a_head_above_its_bound_is_a_bad_answer),
         CASE(a_body_above_its_bound_is_a_bad_answer),
-        CASE(a_stream_cut_between_chunks_ends_well_for_http_but_is_not_complete),
+        CASE(a_chunked_body_without_its_last_chunk_is_a_reset),
+        CASE(a_body_until_the_end_of_the_connection_does_not_end_with_a_reset),
+        CASE(a_stream_until_the_end_of_the_connection_ends_well_for_http_but_is_not_complete),
+        CASE(an_answer_during_a_large_upload_is_heard_and_ends_the_connection),
         CASE(silence_after_the_request_runs_into_the_first_byte_timer),
         CASE(silence_inside_an_answer_runs_into_the_idle_timer),
         CASE(an_answer_without_end_runs_into_the_total_timer),
@@ -512,6 +548,8 @@ int main(void)
         CASE(a_whole_answer_that_came_while_paused_is_given_after_the_pause),
         CASE(part_of_an_answer_that_came_with_a_paused_head_is_given_after_the_pause),
         CASE(the_last_bytes_of_an_answer_can_be_paused_on),
+        CASE(an_answer_that_ends_during_a_pause_ends_after_it_and_leaves_its_connection_usable),
+        CASE(a_connection_that_breaks_during_a_pause_is_a_reset_after_it),
     };
     return run_upstream_tests("upstream_faults", tests, sizeof(tests) / sizeof(tests[0]));
 }
