@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Growth by doubling, never past the cap. Every append goes through buffer_reserve(), the one place
- * that compares lengths. After an overflow nothing more is taken in: a run of bytes with a hole in
+/* Growth by doubling, never past the cap. Every append goes through buffer_reserve(), the one way to
+ * room that compares lengths. After an overflow nothing more is taken in: a run of bytes with a hole in
  * it would be worse than a short one. */
 #include "shared/buffer.h"
 
@@ -33,14 +33,13 @@ void buffer_clear(struct buffer *b)
     b->overflowed = false;
 }
 
-char *buffer_reserve(struct buffer *b, size_t len)
+char *buffer_reserve_more(struct buffer *b, size_t len)
 {
     if (b->overflowed || len > b->size_max - b->len) {
         b->overflowed = true;
         return NULL;
     }
-    bool room = b->data != NULL && len <= b->size - b->len;
-    if (!b->fixed && !room) buffer_grow(b, b->len + len);
+    if (!b->fixed) buffer_grow(b, b->len + len);
     return b->data + b->len;
 }
 
@@ -108,6 +107,7 @@ status buffer_finish(const struct buffer *b)
 static void buffer_grow(struct buffer *b, size_t size_needed)
 {
     size_t size = b->size < BUFFER_SIZE_MIN ? BUFFER_SIZE_MIN : b->size;
+    if (size > b->size_max) size = b->size_max;
     while (size < size_needed) {
         size = size > b->size_max / 2 ? b->size_max : size * 2;
     }

@@ -9,7 +9,7 @@
 struct buffer {
     char *data;
     size_t len;
-    size_t size;     /* allocated */
+    size_t size;     /* allocated; never above the cap */
     size_t size_max; /* cap; a fixed buffer has size == size_max and owns nothing */
     bool fixed;
     bool overflowed;
@@ -20,9 +20,19 @@ void buffer_init_fixed(struct buffer *b, void *memory, size_t size); /* memory i
 void buffer_free(struct buffer *b);
 void buffer_clear(struct buffer *b); /* keeps the memory, clears `overflowed` */
 
+/* Makes room where buffer_reserve() finds none. */
+char *buffer_reserve_more(struct buffer *b, size_t len);
+
 /* Room for `len` more bytes at data + len (the caller writes, then adds to len); NULL (and
- * overflowed) when past the cap. */
-char *buffer_reserve(struct buffer *b, size_t len);
+ * overflowed) when past the cap. Inline, because answers are put together in pieces of a few
+ * bytes. */
+static inline char *buffer_reserve(struct buffer *b, size_t len)
+{
+    if (b->data == NULL || b->overflowed || len > b->size - b->len)
+        return buffer_reserve_more(b, len);
+    return b->data + b->len;
+}
+
 void buffer_append(struct buffer *b, slice s);
 void buffer_append_bytes(struct buffer *b, const void *bytes, size_t len);
 void buffer_append_char(struct buffer *b, char c);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The JSON writer: commas, quotes and escapes, straight into a buffer. Whether the calls make
- * one whole value is the caller's duty. The complication: strings are copied in runs as long as
+ * one whole value is the caller's duty. The complication: short strings that need no escape, which
+ * most keys and values are, are put down in one step. Others are copied in runs as long as
  * possible, 16 bytes looked at at a time, and a string that is not ASCII has its UTF-8 checked
  * once as a whole; only an invalid one is looked at character by character. */
 
@@ -14,7 +15,9 @@
 #include "shared/json/write.h"
 
 #define REPLACEMENT_CHARACTER SLICE("\xEF\xBF\xBD") /* U+FFFD */
+#define SHORT_TEXT_LEN        64                    /* longer ones are quicker in runs */
 
+static bool write_short_text(struct json_writer *w, slice text, bool is_key);
 static void write_text(struct buffer *out, slice text);
 
 /* ---- structure ------------------------------------------------------------------------------- */
@@ -30,19 +33,25 @@ static uint64_t write_depth_bit(const struct json_writer *w)
     return w->depth == 0 ? 0 : (uint64_t)1 << (w->depth - 1);
 }
 
-/* Before every value and key. */
-static void write_begin(struct json_writer *w)
+/* Before every value and key, with its comma: room for `len` bytes that follow, which the caller
+ * writes and counts. NULL past the cap. */
+static char *write_begin(struct json_writer *w, size_t len)
 {
-    if (!w->after_key && (w->has_items & write_depth_bit(w)) != 0) buffer_append_char(w->out, ',');
-    w->has_items |= write_depth_bit(w);
+    const uint64_t bit = write_depth_bit(w);
+    const bool comma = !w->after_key && (w->has_items & bit) != 0;
+    w->has_items |= bit;
     w->after_key = false;
+    char *room = buffer_reserve(w->out, len + comma);
+    if (room == NULL || !comma) return room;
+    *room = ',';
+    w->out->len++;
+    return room + 1;
 }
 
 static void write_open(struct json_writer *w, char bracket)
 {
     assert(w->depth < JSON_DEPTH_MAX);
-    write_begin(w);
-    buffer_append_char(w->out, bracket);
+    json_raw_value(w, (slice){&bracket, 1});
     w->depth++;
     w->has_items &= ~write_depth_bit(w);
 }
@@ -77,8 +86,10 @@ void json_array_end(struct json_writer *w)
 void json_key(struct json_writer *w, slice name)
 {
     assert(w->depth > 0 && !w->after_key);
-    json_string(w, name);
-    buffer_append_char(w->out, ':');
+    if (!write_short_text(w, name, true)) {
+        json_string(w, name);
+        buffer_append_char(w->out, ':');
+    }
     w->after_key = true;
 }
 
@@ -86,7 +97,8 @@ void json_key(struct json_writer *w, slice name)
 
 void json_string(struct json_writer *w, slice text)
 {
-    write_begin(w);
+    if (write_short_text(w, text, false)) return;
+    (void)write_begin(w, 0);
     buffer_append_char(w->out, '"');
     write_text(w->out, text);
     buffer_append_char(w->out, '"');
@@ -94,13 +106,13 @@ void json_string(struct json_writer *w, slice text)
 
 void json_i64(struct json_writer *w, int64_t value)
 {
-    write_begin(w);
+    (void)write_begin(w, 0);
     buffer_append_i64(w->out, value);
 }
 
 void json_u64(struct json_writer *w, uint64_t value)
 {
-    write_begin(w);
+    (void)write_begin(w, 0);
     buffer_append_u64(w->out, value);
 }
 
@@ -116,13 +128,13 @@ void json_null(struct json_writer *w)
 
 void json_money(struct json_writer *w, money amount)
 {
-    write_begin(w);
+    (void)write_begin(w, 0);
     money_append_dollars(w->out, amount);
 }
 
 void json_price_string(struct json_writer *w, price value)
 {
-    write_begin(w);
+    (void)write_begin(w, 0);
     buffer_append_char(w->out, '"');
     price_append_dollars_per_unit(w->out, value);
     buffer_append_char(w->out, '"');
@@ -130,13 +142,15 @@ void json_price_string(struct json_writer *w, price value)
 
 void json_raw_value(struct json_writer *w, slice valid_json)
 {
-    write_begin(w);
-    buffer_append(w->out, valid_json);
+    char *room = write_begin(w, valid_json.len);
+    if (room == NULL || valid_json.len == 0) return;
+    memcpy(room, valid_json.data, valid_json.len);
+    w->out->len += valid_json.len;
 }
 
 void json_time(struct json_writer *w, wall_time at)
 {
-    write_begin(w);
+    (void)write_begin(w, 0);
     buffer_append_char(w->out, '"');
     clock_append_iso(w->out, at);
     buffer_append_char(w->out, '"');
@@ -193,6 +207,59 @@ void json_key_raw(struct json_writer *w, slice name, slice valid_json)
 {
     json_key(w, name);
     json_raw_value(w, valid_json);
+}
+
+/* ---- short strings --------------------------------------------------------------------------- */
+
+/* Whether one of eight bytes is a control character, a quote, a backslash or not ASCII. A byte
+ * minus n has its high bit set when it was below n or is high itself; a borrow reaches only bytes
+ * behind one that is special anyhow. */
+static bool write_has_special(uint64_t bytes)
+{
+    const uint64_t ones = 0x0101010101010101;
+    const uint64_t quote = bytes ^ (ones * '"');
+    const uint64_t backslash = bytes ^ (ones * '\\');
+    const uint64_t special = (bytes - ones * 0x20) | (quote - ones) | (backslash - ones) | bytes;
+    return (special & (ones * 0x80)) != 0;
+}
+
+static uint64_t write_load(const char *bytes, size_t len)
+{
+    uint64_t loaded = 0;
+    memcpy(&loaded, bytes, len);
+    return loaded;
+}
+
+/* The last bytes of a text are looked at together with some before them. */
+static bool write_is_simple(slice text)
+{
+    const char *end = text.data + text.len;
+    if (text.len >= 8) {
+        for (const char *at = text.data; end - at > 8; at += 8)
+            if (write_has_special(write_load(at, 8))) return false;
+        return !write_has_special(write_load(end - 8, 8));
+    }
+    if (text.len >= 4)
+        return !write_has_special(write_load(text.data, 4) << 32 | write_load(end - 4, 4));
+    uint64_t bytes = 0x2020202020202020;
+    for (size_t i = 0; i < text.len; i++)
+        bytes = bytes << 8 | (uint8_t)text.data[i];
+    return !write_has_special(bytes);
+}
+
+/* Quotes around it, a comma before it, a colon behind a key. False: it needs another way. */
+static bool write_short_text(struct json_writer *w, slice text, bool is_key)
+{
+    if (text.len > SHORT_TEXT_LEN || !write_is_simple(text)) return false;
+    const size_t len = text.len + 2 + is_key;
+    char *room = write_begin(w, len);
+    if (room == NULL) return true; /* the buffer says that it overflowed */
+    room[0] = '"';
+    if (text.len > 0) memcpy(room + 1, text.data, text.len);
+    room[text.len + 1] = '"';
+    if (is_key) room[text.len + 2] = ':';
+    w->out->len += len;
+    return true;
 }
 
 /* ---- strings --------------------------------------------------------------------------------- */
