@@ -196,6 +196,11 @@ bool attempt_may_have_served(const struct request *request)
     return attempt->call != NULL && !attempt->collecting;
 }
 
+static void free_decoder(struct attempt *attempt)
+{
+    if (attempt->decoder != NULL) attempt->dialect->decoder_free(&attempt->decoder);
+}
+
 void attempt_drop(struct request *request)
 {
     struct attempt *attempt = &request->attempt;
@@ -204,7 +209,7 @@ void attempt_drop(struct request *request)
     else
         upstream_cancel(&attempt->call);
     attempt->in_callback = false;
-    if (attempt->decoder != NULL) attempt->dialect->decoder_free(&attempt->decoder);
+    free_decoder(attempt);
     if (attempt->authorization.len > 0)
         explicit_bzero((char *)(uintptr_t)attempt->authorization.data, attempt->authorization.len);
     attempt->authorization = SLICE_NONE;
@@ -288,6 +293,8 @@ static void answer_complete(struct request *request)
         answer_broke(request, ATTEMPT_SERVER, SLICE_NONE);
         return;
     }
+    /* Nothing is decoded any more; the next answer takes its memory. */
+    free_decoder(&request->attempt);
     request_continue(request);
 }
 
