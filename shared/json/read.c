@@ -28,7 +28,6 @@ void json_document_init(struct json_document *document, uint32_t values_max)
 
 void json_document_free(struct json_document *document)
 {
-    json_walk_free(document->parser);
     free(document->nodes);
     json_document_init(document, document->values_max);
 }
@@ -42,7 +41,7 @@ static void document_reserve(struct json_document *document, uint64_t count)
     uint64_t size = count > NODES_FIRST ? count : NODES_FIRST;
     if (size < doubled && doubled <= NODES_KEPT_MAX) size = doubled;
     free(document->nodes);
-    document->nodes = calloc(size, sizeof(struct json_node));
+    document->nodes = malloc(size * sizeof(struct json_node));
     if (document->nodes == NULL) abort();
     document->nodes_size = (uint32_t)size;
 }
@@ -54,12 +53,12 @@ status json_parse(struct json_document *document, slice text)
     if (text.len > UINT32_MAX) return FAIL(TOO_MANY_VALUES);
 
     struct json_index index;
-    status parsed = json_walk_bytes(&document->parser, text, &index);
+    status parsed = json_walk_bytes(text, &index);
     if (status_ok(parsed)) {
         document_reserve(document, json_tape_room(index.count, document->values_max));
         parsed = json_tape_write(document, index);
     }
-    json_walk_trim(document->parser);
+    json_walk_trim();
     return parsed;
 }
 

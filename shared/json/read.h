@@ -30,16 +30,15 @@ struct json_node {
     bool escaped; /* a string that holds a backslash */
 };
 
-/* Reusable: keeps its memory between parses. Of what a huge text needed all but 5 MiB is given
- * back: the index at once, the nodes by the next parse. One per thread or per connection, never
- * shared. */
+/* Reusable: keeps its nodes between parses; the index of a parse is the thread's. Of what a huge
+ * text needed all but 5 MiB is given back: the index at once, the nodes by the next parse. One per
+ * thread or per connection, never shared. */
 struct json_document {
     const char *text;
     struct json_node *nodes; /* [0] is the root; members of an object are key node, value node, … */
     uint32_t nodes_size;     /* allocated */
     uint32_t node_count;     /* 0 when nothing was accepted */
     uint32_t values_max;
-    void *parser; /* simdjson's state, owned */
 };
 
 /* values_max counts values at every level, the root among them; keys are none. */

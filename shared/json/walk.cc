@@ -13,7 +13,6 @@
 
 #include <cstdlib>
 #include <memory>
-#include <utility>
 
 extern "C" {
 #include "shared/json/walk.h"
@@ -35,18 +34,16 @@ void require(simdjson::error_code result)
     if (result != simdjson::SUCCESS) std::abort();
 }
 
-/* One parser of the first size is kept per thread: documents come and go with every answer, and its
- * index alone is 64 KiB that malloc would hand back and forth. */
-thread_local std::unique_ptr<parser> spare;
+/* One per thread: its index is of use only until the tape is written, and is 64 KiB at least. */
+thread_local std::unique_ptr<parser> kept;
 
-parser *parser_create()
+parser *parser_of_thread()
 {
-    if (spare) return spare.release();
+    if (kept) return kept.get();
     /* The depth is of use to simdjson's own second stage only, which is never run. */
-    std::unique_ptr<parser> created;
     require(simdjson::get_active_implementation()->create_dom_parser_implementation(TEXT_LEN_FIRST,
-                                                                                    1, created));
-    return created.release();
+                                                                                    1, kept));
+    return kept.get();
 }
 
 void parser_reserve(parser *p, size_t text_len)
@@ -59,11 +56,10 @@ void parser_reserve(parser *p, size_t text_len)
 
 } // namespace
 
-extern "C" status json_walk_bytes(void **parser_slot, slice text, struct json_index *index)
+extern "C" status json_walk_bytes(slice text, struct json_index *index)
 {
-    if (*parser_slot == nullptr) *parser_slot = parser_create();
-    parser *p = static_cast<parser *>(*parser_slot);
     if (text.len == 0) return FAIL(BAD_JSON);
+    parser *p = parser_of_thread();
     parser_reserve(p, text.len);
 
     const uint8_t *bytes = reinterpret_cast<const uint8_t *>(text.data);
@@ -78,16 +74,9 @@ extern "C" status json_walk_bytes(void **parser_slot, slice text, struct json_in
     return OK;
 }
 
-extern "C" void json_walk_trim(void *parser_memory)
+extern "C" void json_walk_trim(void)
 {
-    parser *p = static_cast<parser *>(parser_memory);
-    if (p != nullptr && p->capacity() > TEXT_LEN_KEPT) require(p->set_capacity(TEXT_LEN_FIRST));
-}
-
-extern "C" void json_walk_free(void *parser_memory)
-{
-    std::unique_ptr<parser> p(static_cast<parser *>(parser_memory));
-    if (p && !spare && p->capacity() <= TEXT_LEN_FIRST) spare = std::move(p);
+    if (kept && kept->capacity() > TEXT_LEN_KEPT) require(kept->set_capacity(TEXT_LEN_FIRST));
 }
 
 extern "C" bool json_walk_utf8_valid(slice text)

@@ -7,22 +7,19 @@
 #include "shared/json/read.h"
 
 /* Where each token of the text begins: one of {}[]:, or the first byte of a string, number or
- * literal. Ascending; positions[count] is the text's length. Valid until the next walk with the
- * same parser. */
+ * literal. Ascending; positions[count] is the text's length. The memory is the thread's, valid
+ * until its next walk or trim. */
 struct json_index {
     const uint32_t *positions;
     uint32_t count;
 };
 
 /* Fills the index. BAD_JSON on an empty text, invalid UTF-8, a raw control character in a string or
- * an unclosed string. *parser is NULL at first; it is created and grown as needed. Reads no byte
- * past the text. text.len <= UINT32_MAX. */
-status json_walk_bytes(void **parser, slice text, struct json_index *index);
+ * an unclosed string. Reads no byte past the text. text.len <= UINT32_MAX. */
+status json_walk_bytes(slice text, struct json_index *index);
 
-/* Gives the index's memory back when it is larger than one ordinary body needs. The index is
- * dead. */
-void json_walk_trim(void *parser);
-void json_walk_free(void *parser);
+/* Gives the index's memory back when it is larger than one ordinary body needs. */
+void json_walk_trim(void);
 
 /* The writer asks this of strings that are not ASCII. */
 bool json_walk_utf8_valid(slice text);
