@@ -43,25 +43,6 @@ char *buffer_reserve_more(struct buffer *b, size_t len)
     return b->data + b->len;
 }
 
-void buffer_append(struct buffer *b, slice s)
-{
-    buffer_append_bytes(b, s.data, s.len);
-}
-
-void buffer_append_bytes(struct buffer *b, const void *bytes, size_t len)
-{
-    if (len == 0) return;
-    char *room = buffer_reserve(b, len);
-    if (room == NULL) return;
-    memcpy(room, bytes, len);
-    b->len += len;
-}
-
-void buffer_append_char(struct buffer *b, char c)
-{
-    buffer_append_bytes(b, &c, 1);
-}
-
 void buffer_append_i64(struct buffer *b, int64_t value)
 {
     if (value < 0) buffer_append_char(b, '-');
@@ -82,10 +63,13 @@ void buffer_append_u64(struct buffer *b, uint64_t value)
 void buffer_append_hex(struct buffer *b, const uint8_t *bytes, size_t len)
 {
     static const char digits[] = "0123456789abcdef";
+    char *room = buffer_reserve(b, 2 * len);
+    if (room == NULL) return;
     for (size_t i = 0; i < len; i++) {
-        const char pair[2] = {digits[bytes[i] >> 4], digits[bytes[i] & 15]};
-        buffer_append_bytes(b, pair, sizeof(pair));
+        room[2 * i] = digits[bytes[i] >> 4];
+        room[2 * i + 1] = digits[bytes[i] & 15];
     }
+    b->len += 2 * len;
 }
 
 void buffer_consume(struct buffer *b, size_t len)

@@ -33,9 +33,22 @@ static inline char *buffer_reserve(struct buffer *b, size_t len)
     return b->data + b->len;
 }
 
-void buffer_append(struct buffer *b, slice s);
-void buffer_append_bytes(struct buffer *b, const void *bytes, size_t len);
-void buffer_append_char(struct buffer *b, char c);
+static inline void buffer_append_bytes(struct buffer *b, const void *bytes, size_t len)
+{
+    if (len == 0) return;
+    char *room = buffer_reserve(b, len);
+    if (room == NULL) return;
+    memcpy(room, bytes, len);
+    b->len += len;
+}
+static inline void buffer_append(struct buffer *b, slice s)
+{
+    buffer_append_bytes(b, s.data, s.len);
+}
+static inline void buffer_append_char(struct buffer *b, char c)
+{
+    buffer_append_bytes(b, &c, 1);
+}
 void buffer_append_i64(struct buffer *b, int64_t value);
 void buffer_append_u64(struct buffer *b, uint64_t value);
 void buffer_append_hex(struct buffer *b, const uint8_t *bytes, size_t len); /* lower case */

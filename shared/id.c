@@ -199,7 +199,9 @@ void key_generate(struct secret *text)
 static bool is_base62(slice text)
 {
     for (size_t i = 0; i < text.len; i++) {
-        if (memchr(base62_digits, text.data[i], sizeof(base62_digits) - 1) == NULL) return false;
+        const char c = text.data[i];
+        const bool digit = c >= '0' && c <= '9';
+        if (!digit && !(c >= 'A' && c <= 'Z') && !(c >= 'a' && c <= 'z')) return false;
     }
     return true;
 }

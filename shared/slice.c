@@ -9,11 +9,10 @@ static char to_lower(char c)
     return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
 }
 
-bool slice_equal_nocase(slice a, slice b)
+bool slice_equal_nocase_bytes(const char *a, const char *b, size_t len)
 {
-    if (a.len != b.len) return false;
-    for (size_t i = 0; i < a.len; i++) {
-        if (to_lower(a.data[i]) != to_lower(b.data[i])) return false;
+    for (size_t i = 0; i < len; i++) {
+        if (to_lower(a[i]) != to_lower(b[i])) return false;
     }
     return true;
 }
@@ -26,17 +25,6 @@ bool slice_starts_with(slice s, slice prefix)
 bool slice_ends_with(slice s, slice suffix)
 {
     return s.len >= suffix.len && slice_equal(slice_from(s, s.len - suffix.len), suffix);
-}
-
-slice slice_from(slice s, size_t offset)
-{
-    if (offset >= s.len) return SLICE_NONE;
-    return (slice){s.data + offset, s.len - offset};
-}
-
-slice slice_first(slice s, size_t len_max)
-{
-    return (slice){s.data, s.len < len_max ? s.len : len_max};
 }
 
 static bool is_blank(char c)

@@ -33,11 +33,24 @@ static inline bool slice_equal(slice a, slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
-bool slice_equal_nocase(slice a, slice b); /* ASCII only */
+/* Empty when offset is past the end. */
+static inline slice slice_from(slice s, size_t offset)
+{
+    return offset >= s.len ? SLICE_NONE : (slice){s.data + offset, s.len - offset};
+}
+
+static inline slice slice_first(slice s, size_t len_max)
+{
+    return (slice){s.data, s.len < len_max ? s.len : len_max};
+}
+
+bool slice_equal_nocase_bytes(const char *a, const char *b, size_t len); /* ASCII only */
+static inline bool slice_equal_nocase(slice a, slice b)
+{
+    return a.len == b.len && slice_equal_nocase_bytes(a.data, b.data, a.len);
+}
 bool slice_starts_with(slice s, slice prefix);
 bool slice_ends_with(slice s, slice suffix);
-slice slice_from(slice s, size_t offset); /* empty when offset is past the end */
-slice slice_first(slice s, size_t len_max);
 slice slice_trim(slice s); /* spaces and tabs at both ends */
 
 /* Drop the first character if it is c; answers whether it was. For small parsers that read from the

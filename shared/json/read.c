@@ -18,6 +18,7 @@
 static const struct json_node *node_of(struct json_value v);
 static slice string_inside(const struct json_node *node, const char *text);
 static bool inside_equal(slice inside, slice text);
+static bool node_equal(const struct json_node *node, const char *text, slice name);
 
 /* ---- documents ------------------------------------------------------------------------------- */
 
@@ -93,8 +94,13 @@ uint32_t json_count(struct json_value v)
 struct json_value json_get(struct json_value object, slice name)
 {
     if (json_kind_of(object) != JSON_OBJECT) return (struct json_value){0};
-    for (struct json_iterator i = json_iterate(object); json_next(&i);)
-        if (json_string_equal(i.key, name)) return i.value;
+    const struct json_document *document = object.document;
+    uint32_t key = object.node + 1;
+    for (uint32_t left = json_count(object); left > 0; left--) {
+        if (node_equal(&document->nodes[key], document->text, name))
+            return (struct json_value){document, key + 1};
+        key = document->nodes[key + 1].next;
+    }
     return (struct json_value){0};
 }
 
@@ -180,10 +186,7 @@ status json_read_number_text(struct json_value v, slice *digits)
 
 bool json_string_equal(struct json_value v, slice text)
 {
-    if (json_kind_of(v) != JSON_STRING) return false;
-    const struct json_node *node = node_of(v);
-    slice inside = string_inside(node, v.document->text);
-    return node->escaped ? inside_equal(inside, text) : slice_equal(inside, text);
+    return json_kind_of(v) == JSON_STRING && node_equal(node_of(v), v.document->text, text);
 }
 
 size_t json_string_len(struct json_value v)
@@ -263,6 +266,12 @@ static const struct json_node *node_of(struct json_value v)
 static slice string_inside(const struct json_node *node, const char *text)
 {
     return (slice){text + node->offset + 1, node->len - 2};
+}
+
+static bool node_equal(const struct json_node *node, const char *text, slice name)
+{
+    const slice inside = string_inside(node, text);
+    return node->escaped ? inside_equal(inside, name) : slice_equal(inside, name);
 }
 
 /* Piece by piece, so that a long escaped key needs no memory. */
