@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counters and gauges of metrics.def, one relaxed atomic each, and their Prometheus text. */
+/* Counters and gauges of metrics.def, and their Prometheus text. Each thread counts in a place of
+ * its own, and reading adds them up: threads that count the same thing would wait for one another's
+ * cache lines. A metric is either added to, by any thread, or set. */
 #pragma once
 
+#include <stdalign.h>
 #include <stdatomic.h>
 
 #include "shared/buffer.h"
@@ -12,7 +15,15 @@ enum metric {
 #undef METRIC
     METRIC_COUNT
 };
-extern _Atomic int64_t metric_values[METRIC_COUNT];
+
+#define METRIC_PLACES    64 /* more threads share them */
+#define METRIC_ALIGNMENT 64 /* of a cache line */
+struct metric_place {
+    alignas(METRIC_ALIGNMENT) _Atomic int64_t values[METRIC_COUNT];
+};
+extern struct metric_place metric_places[METRIC_PLACES];
+extern _Thread_local struct metric_place *metric_own; /* NULL: none yet */
+struct metric_place *metric_take_place(void);
 extern _Atomic bool metric_touched[METRIC_COUNT];
 
 /* A metric that is 0 because nothing happened yet is shown; one of another program is not. Reading
@@ -25,7 +36,8 @@ static inline void metric_touch(enum metric metric)
 static inline void metric_add_to(enum metric metric, int64_t amount)
 {
     metric_touch(metric);
-    atomic_fetch_add_explicit(&metric_values[metric], amount, memory_order_relaxed);
+    struct metric_place *place = metric_own != NULL ? metric_own : metric_take_place();
+    atomic_fetch_add_explicit(&place->values[metric], amount, memory_order_relaxed);
 }
 /* For a counter that one thread alone adds to: without a lock on the processor's memory, which would
  * wait for every store before it. */
@@ -38,7 +50,7 @@ static inline void metric_add_alone_to(enum metric metric, int64_t amount)
 static inline void metric_set_to(enum metric metric, int64_t value)
 {
     metric_touch(metric);
-    atomic_store_explicit(&metric_values[metric], value, memory_order_relaxed);
+    atomic_store_explicit(&metric_places[0].values[metric], value, memory_order_relaxed);
 }
 #define metric_add(name, amount)       metric_add_to(METRIC_##name, (int64_t)(amount))
 #define metric_add_alone(name, amount) metric_add_alone_to(METRIC_##name, (int64_t)(amount))

@@ -38,9 +38,12 @@ TEST(a_metric_is_shown_with_its_help_type_and_program)
 
 TEST(a_gauge_goes_down_too)
 {
-    metric_set(connections, 5);
+    metric_add(connections, 5);
     metric_add(connections, -7);
     assert_int_equal(metric_read(METRIC_connections), -2);
+    metric_set(market_models, 5);
+    metric_set(market_models, 3);
+    assert_int_equal(metric_read(METRIC_market_models), 3);
 }
 
 TEST(the_label_is_escaped)
@@ -52,6 +55,21 @@ TEST(the_label_is_escaped)
     assert_non_null(strstr(out.data, "bourse_holds_total{program=\"a\\\"b\\\\c\\nd\"} 3\n"));
 }
 
+static void *end_one(void *argument)
+{
+    metric_add(requests_in_flight, -1);
+    return argument;
+}
+
+TEST(a_gauge_that_one_thread_raised_is_lowered_by_another)
+{
+    pthread_t thread;
+    metric_add(requests_in_flight, 3);
+    assert_int_equal(pthread_create(&thread, NULL, end_one, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(metric_read(METRIC_requests_in_flight), 2);
+}
+
 static void *count_requests(void *argument)
 {
     for (int i = 0; i < 10000; i++) {
@@ -60,16 +78,18 @@ static void *count_requests(void *argument)
     return argument;
 }
 
+/* More threads than there are places. */
 TEST(no_count_of_several_threads_is_lost)
 {
-    pthread_t threads[4];
-    for (size_t i = 0; i < 4; i++) {
+    pthread_t threads[METRIC_PLACES + 2];
+    const size_t count = sizeof(threads) / sizeof(threads[0]);
+    for (size_t i = 0; i < count; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, count_requests, NULL), 0);
     }
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < count; i++) {
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     }
-    assert_int_equal(metric_read(METRIC_requests_total), 40000);
+    assert_int_equal(metric_read(METRIC_requests_total), 660000);
 }
 
 int main(void)
@@ -79,6 +99,7 @@ int main(void)
         cmocka_unit_test(a_metric_is_shown_with_its_help_type_and_program),
         cmocka_unit_test(a_gauge_goes_down_too),
         cmocka_unit_test(the_label_is_escaped),
+        cmocka_unit_test(a_gauge_that_one_thread_raised_is_lowered_by_another),
         cmocka_unit_test(no_count_of_several_threads_is_lost),
     };
     return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
