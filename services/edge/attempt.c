@@ -131,7 +131,6 @@ static status begin_attempt(struct request *request)
         .next = (uint8_t)(candidate + 1),
         .endpoint = request->choice.candidates[candidate],
         .retry_after_ms = -1,
-        .started_us = clock_monotonic_us(),
     };
     slice key;
     TRY(keys_get(request->thread->keys, attempt->endpoint->provider, request, &key));

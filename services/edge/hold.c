@@ -7,7 +7,6 @@
 #include "services/edge/edge.h"
 #include "services/edge/settle.h"
 #include "services/edge/thread.h"
-#include "shared/clock.h"
 #include "shared/metrics.h"
 
 #define HOLD_CALL_MAX_MS 3600000u
@@ -50,7 +49,7 @@ static status choose(struct request *request)
     memcpy(choose.order, wish->order, sizeof(choose.order));
     memcpy(choose.only, wish->only, sizeof(choose.only));
     memcpy(choose.ignore, wish->ignore, sizeof(choose.ignore));
-    TRY(choose_endpoints(&choose, request->thread->edge->health, clock_monotonic_ms(),
+    TRY(choose_endpoints(&choose, request->thread->edge->health, thread_now_ms(request->thread),
                          thread_random(request->thread), &request->choice));
     if (request->choice.count == 0) return FAIL(NO_ENDPOINT);
     request->input_tokens_max = choose.input_tokens_max;
@@ -179,7 +178,8 @@ static void refused(struct request *request, const struct message_held *held)
     if (held->error == ERROR_STALE && !request->held.restarted) {
         request->held.restarted = true;
         request->caller = held->caller;
-        callers_put(request->thread->callers, &request->key, &held->caller, clock_monotonic_ms());
+        callers_put(request->thread->callers, &request->key, &held->caller,
+                    thread_now_ms(request->thread));
         if (held->caller.kind != CALLER_KEY)
             request_fail_code(request, FAIL(INFERENCE_KEY_NEEDED));
         else

@@ -4,6 +4,7 @@
 
 #include "services/edge/callers.h"
 #include "services/edge/edge.h"
+#include "services/edge/thread.h"
 #include "shared/clock.h"
 
 #define BEARER SLICE("bearer ")
@@ -47,7 +48,7 @@ enum step_result step_identify(struct request *request)
     status known = identify_key(request->http, &request->key);
     if (!status_ok(known)) return request_fail_code(request, known);
     struct caller caller;
-    if (callers_find(thread->callers, &request->key, clock_monotonic_ms(), &caller))
+    if (callers_find(thread->callers, &request->key, thread_now_ms(thread), &caller))
         return accept_caller(request, &caller);
     struct buffer *out;
     const struct peer_call call = {
@@ -87,6 +88,7 @@ static void identified(void *context, status result, const struct frame *frame)
         request_fail_code(request, (status){message.error});
         return;
     }
-    callers_put(request->thread->callers, &request->key, &message.caller, clock_monotonic_ms());
+    callers_put(request->thread->callers, &request->key, &message.caller,
+                thread_now_ms(request->thread));
     if (accept_caller(request, &message.caller) == STEP_NEXT) request_continue(request);
 }

@@ -5,7 +5,7 @@
 #include "services/edge/catalog_link.h"
 #include "services/edge/edge.h"
 #include "services/edge/relay.h"
-#include "shared/clock.h"
+#include "services/edge/thread.h"
 #include "shared/metrics.h"
 
 void outcome_report(struct request *request, enum attempt_result result, uint32_t total_ms)
@@ -26,7 +26,7 @@ void outcome_report(struct request *request, enum attempt_result result, uint32_
         retry_after_ms =
             attempt->retry_after_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)attempt->retry_after_ms;
     health_board_observe(request->thread->edge->health, attempt->endpoint->id, result,
-                         clock_monotonic_ms(), retry_after_ms);
+                         thread_now_ms(request->thread), retry_after_ms);
 }
 
 enum step_result step_outcome(struct request *request)

@@ -5,8 +5,8 @@
 
 #include "services/edge/attempt.h"
 #include "services/edge/edge.h"
+#include "services/edge/thread.h"
 #include "shared/http/reason.h"
-#include "shared/clock.h"
 #include "shared/metrics.h"
 
 #define NATIVE_FINISH_MAX 32
@@ -117,7 +117,7 @@ static void answer_head(struct request *request)
         answer_header(http, SLICE("content-type"), SLICE("application/json"));
     }
     request->response_started = true;
-    request->last_sent_ms = clock_monotonic_ms();
+    request->last_sent_ms = thread_now_ms(request->thread);
 }
 
 static void control_flow(struct request *request)
@@ -141,7 +141,7 @@ static void send_out(struct request *request)
     request->flight = swapped;
     request->flight_text = request->skin == NULL ? 0 : chat_skin_delivered_bytes(request->skin);
     request->in_flight = true;
-    request->last_sent_ms = clock_monotonic_ms();
+    request->last_sent_ms = thread_now_ms(request->thread);
     h2o_iovec_t piece = {request->flight.data, request->flight.len};
     size_t count = piece.len > 0 ? 1 : 0;
     if (request->final_pending) request->final_sent = true;

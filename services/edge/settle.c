@@ -9,7 +9,7 @@
 #include "services/edge/edge.h"
 #include "services/edge/identify.h"
 #include "services/edge/relay.h"
-#include "shared/clock.h"
+#include "services/edge/thread.h"
 #include "shared/log.h"
 #include "shared/metrics.h"
 
@@ -191,7 +191,7 @@ void settle_ending(struct request *request, const struct ending *ending)
 
 enum step_result step_settle(struct request *request)
 {
-    request->settle_since_ms = clock_monotonic_ms();
+    request->settle_since_ms = thread_now_ms(request->thread);
     settle(request, chat_skin_delivered_bytes(request->skin), ATTEMPT_OK);
     return STEP_WAIT;
 }

@@ -72,6 +72,17 @@ uint64_t thread_random(struct thread *thread)
     return z ^ (z >> 31);
 }
 
+uint64_t thread_now_ms(struct thread *thread)
+{
+    /* The loop's own time follows the wall clock, so it only tells that there is a new one. */
+    const uint64_t turn_ms = h2o_now(thread->loop);
+    if (turn_ms != thread->turn_ms) {
+        thread->turn_ms = turn_ms;
+        thread->now_ms = clock_monotonic_ms();
+    }
+    return thread->now_ms;
+}
+
 /* ---- messages -------------------------------------------------------------------------------- */
 
 static void send_message(struct thread *thread, struct market *market)

@@ -14,3 +14,5 @@ void thread_give_market(struct thread *thread, struct market *market); /* retain
 void thread_tell_stop(struct thread *thread);
 
 uint64_t thread_random(struct thread *thread);
+/* Monotonic, and as old as the loop's turn: for what lasts many milliseconds. */
+uint64_t thread_now_ms(struct thread *thread);
