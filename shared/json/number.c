@@ -66,8 +66,21 @@ static char number_digit(const struct decimal *d, size_t i)
     return i < d->whole.len ? d->whole.data[i] : d->fraction.data[i - d->whole.len];
 }
 
+/* Nearly all numbers are a few digits and nothing else. */
+static bool number_read_plain(slice number, int64_t *value)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < number.len; i++) {
+        if (!number_is_digit(number.data[i])) return false;
+        sum = 10 * sum + (number.data[i] - '0');
+    }
+    *value = sum;
+    return true;
+}
+
 status json_text_to_i64(slice number, int64_t *value)
 {
+    if (number.len < INT64_DIGITS_MAX && number_read_plain(number, value)) return OK;
     struct decimal d = number_take_apart(number);
     size_t first = 0;
     size_t end = d.whole.len + d.fraction.len;

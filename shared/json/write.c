@@ -35,7 +35,7 @@ static uint64_t write_depth_bit(const struct json_writer *w)
 
 /* Before every value and key, with its comma: room for `len` bytes that follow, which the caller
  * writes and counts. NULL past the cap. */
-static char *write_begin(struct json_writer *w, size_t len)
+static inline char *write_begin(struct json_writer *w, size_t len)
 {
     const uint64_t bit = write_depth_bit(w);
     const bool comma = !w->after_key && (w->has_items & bit) != 0;
