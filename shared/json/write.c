@@ -17,8 +17,7 @@
 #define REPLACEMENT_CHARACTER SLICE("\xEF\xBF\xBD") /* U+FFFD */
 #define SHORT_TEXT_LEN        64                    /* longer ones are quicker in runs */
 
-static bool write_short_text(struct json_writer *w, slice text, bool is_key);
-static void write_text(struct buffer *out, slice text);
+static void write_string(struct json_writer *w, slice text, bool is_key);
 
 /* ---- structure ------------------------------------------------------------------------------- */
 
@@ -86,10 +85,7 @@ void json_array_end(struct json_writer *w)
 void json_key(struct json_writer *w, slice name)
 {
     assert(w->depth > 0 && !w->after_key);
-    if (!write_short_text(w, name, true)) {
-        json_string(w, name);
-        buffer_append_char(w->out, ':');
-    }
+    write_string(w, name, true);
     w->after_key = true;
 }
 
@@ -97,11 +93,7 @@ void json_key(struct json_writer *w, slice name)
 
 void json_string(struct json_writer *w, slice text)
 {
-    if (write_short_text(w, text, false)) return;
-    (void)write_begin(w, 0);
-    buffer_append_char(w->out, '"');
-    write_text(w->out, text);
-    buffer_append_char(w->out, '"');
+    write_string(w, text, false);
 }
 
 void json_i64(struct json_writer *w, int64_t value)
@@ -223,43 +215,26 @@ static bool write_has_special(uint64_t bytes)
     return (special & (ones * 0x80)) != 0;
 }
 
-static uint64_t write_load(const char *bytes, size_t len)
+/* Copies `step` bytes at a time, eight at most; the last ones together with some before them. Inlined
+ * with a constant, so that a step is one load and one store. */
+__attribute__((always_inline)) static inline bool write_copy_steps(char *to, slice text,
+                                                                   size_t step)
 {
-    uint64_t loaded = 0;
-    memcpy(&loaded, bytes, len);
-    return loaded;
-}
-
-/* The last bytes of a text are looked at together with some before them. */
-static bool write_is_simple(slice text)
-{
-    const char *end = text.data + text.len;
-    if (text.len >= 8) {
-        for (const char *at = text.data; end - at > 8; at += 8)
-            if (write_has_special(write_load(at, 8))) return false;
-        return !write_has_special(write_load(end - 8, 8));
+    for (size_t at = 0; at < text.len; at += step) {
+        const size_t from = at + step <= text.len ? at : text.len - step;
+        uint64_t bytes = 0x2020202020202020;
+        memcpy(&bytes, text.data + from, step);
+        memcpy(to + from, &bytes, step);
+        if (write_has_special(bytes)) return false;
     }
-    if (text.len >= 4)
-        return !write_has_special(write_load(text.data, 4) << 32 | write_load(end - 4, 4));
-    uint64_t bytes = 0x2020202020202020;
-    for (size_t i = 0; i < text.len; i++)
-        bytes = bytes << 8 | (uint8_t)text.data[i];
-    return !write_has_special(bytes);
+    return true;
 }
 
-/* Quotes around it, a comma before it, a colon behind a key. False: it needs another way. */
-static bool write_short_text(struct json_writer *w, slice text, bool is_key)
+/* Copies a text that needs no escape; false for any other. */
+static bool write_copy_simple(char *to, slice text)
 {
-    if (text.len > SHORT_TEXT_LEN || !write_is_simple(text)) return false;
-    const size_t len = text.len + 2 + is_key;
-    char *room = write_begin(w, len);
-    if (room == NULL) return true; /* the buffer says that it overflowed */
-    room[0] = '"';
-    if (text.len > 0) memcpy(room + 1, text.data, text.len);
-    room[text.len + 1] = '"';
-    if (is_key) room[text.len + 2] = ':';
-    w->out->len += len;
-    return true;
+    if (text.len >= 8) return write_copy_steps(to, text, 8);
+    return text.len >= 4 ? write_copy_steps(to, text, 4) : write_copy_steps(to, text, 1);
 }
 
 /* ---- strings --------------------------------------------------------------------------------- */
@@ -354,4 +329,22 @@ static void write_text(struct buffer *out, slice text)
             at += write_high_character(out, slice_from(text, at));
         }
     }
+}
+
+/* In quotes, with a comma before it where one is due and a colon behind a key. */
+static void write_string(struct json_writer *w, slice text, bool is_key)
+{
+    const bool is_short = text.len <= SHORT_TEXT_LEN;
+    const size_t len = text.len + 2 + is_key;
+    char *room = write_begin(w, is_short ? len : 0);
+    if (is_short && room != NULL && write_copy_simple(room + 1, text)) {
+        room[0] = '"';
+        room[text.len + 1] = '"';
+        if (is_key) room[text.len + 2] = ':';
+        w->out->len += len;
+        return;
+    }
+    buffer_append_char(w->out, '"');
+    write_text(w->out, text);
+    buffer_append(w->out, is_key ? SLICE("\":") : SLICE("\""));
 }
