@@ -23,7 +23,7 @@ static _Atomic unsigned places_taken;
 struct metric_place *metric_take_place(void)
 {
     unsigned number = atomic_fetch_add_explicit(&places_taken, 1, memory_order_relaxed);
-    metric_own = &metric_places[number % METRIC_PLACES];
+    metric_own = &metric_places[number < METRIC_PLACES ? number : METRIC_PLACES - 1];
     return metric_own;
 }
 

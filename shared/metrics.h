@@ -16,7 +16,7 @@ enum metric {
     METRIC_COUNT
 };
 
-#define METRIC_PLACES    64 /* more threads share them */
+#define METRIC_PLACES    64 /* more threads share the last */
 #define METRIC_ALIGNMENT 64 /* of a cache line */
 struct metric_place {
     alignas(METRIC_ALIGNMENT) _Atomic int64_t values[METRIC_COUNT];
@@ -33,28 +33,26 @@ static inline void metric_touch(enum metric metric)
     if (atomic_load_explicit(&metric_touched[metric], memory_order_relaxed)) return;
     atomic_store_explicit(&metric_touched[metric], true, memory_order_relaxed);
 }
+/* In a place of its own a thread adds without a lock on the processor's memory, which would wait for
+ * every store before it. */
 static inline void metric_add_to(enum metric metric, int64_t amount)
 {
     metric_touch(metric);
     struct metric_place *place = metric_own != NULL ? metric_own : metric_take_place();
-    atomic_fetch_add_explicit(&place->values[metric], amount, memory_order_relaxed);
-}
-/* For a counter that one thread alone adds to: without a lock on the processor's memory, which would
- * wait for every store before it. */
-static inline void metric_add_alone_to(enum metric metric, int64_t amount)
-{
-    metric_touch(metric);
-    int64_t value = atomic_load_explicit(&metric_values[metric], memory_order_relaxed);
-    atomic_store_explicit(&metric_values[metric], value + amount, memory_order_relaxed);
+    _Atomic int64_t *value = &place->values[metric];
+    if (place == &metric_places[METRIC_PLACES - 1])
+        atomic_fetch_add_explicit(value, amount, memory_order_relaxed);
+    else
+        atomic_store_explicit(value, atomic_load_explicit(value, memory_order_relaxed) + amount,
+                              memory_order_relaxed);
 }
 static inline void metric_set_to(enum metric metric, int64_t value)
 {
     metric_touch(metric);
     atomic_store_explicit(&metric_places[0].values[metric], value, memory_order_relaxed);
 }
-#define metric_add(name, amount)       metric_add_to(METRIC_##name, (int64_t)(amount))
-#define metric_add_alone(name, amount) metric_add_alone_to(METRIC_##name, (int64_t)(amount))
-#define metric_set(name, value)        metric_set_to(METRIC_##name, (int64_t)(value))
+#define metric_add(name, amount) metric_add_to(METRIC_##name, (int64_t)(amount))
+#define metric_set(name, value)  metric_set_to(METRIC_##name, (int64_t)(value))
 int64_t metric_read(enum metric metric);
 /* # HELP, # TYPE and bourse_<name>{program="…"} value; only metrics this process ever touched. */
 void metrics_append_text(struct buffer *out, const char *program);

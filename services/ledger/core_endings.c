@@ -75,7 +75,7 @@ void core_settle(struct step *step, const struct core_event *event)
     bool priced = compute_charge(core, message->price_id, &message->usage, &ending.charge);
     ending.provider_cost = ending.charge;
     if (stream_check_number(step, numbered, ending.charge) != NUMBER_NEW) return;
-    metric_add_alone(settles_total, 1);
+    metric_add(settles_total, 1);
     uint32_t slot = find_own_hold(step, numbered.stream, message->hold, event->settle.place);
     if (slot == SLOT_NONE) {
         end_unknown(step, &numbered, &ending, message->hold);
@@ -88,7 +88,7 @@ void core_settle(struct step *step, const struct core_event *event)
     }
     if (!priced) ending.state = ENDING_ABSORBED;
     if (hold->state == HOLD_OPEN && ending.charge.nano != message->charge.nano) {
-        metric_add_alone(charge_disagreement_total, 1);
+        metric_add(charge_disagreement_total, 1);
         log_warning("charge_disagreement", FN(number, hold, hold->number),
                     FN(amount, edge, message->charge), FN(amount, ledger, ending.charge));
     }
@@ -113,7 +113,7 @@ void core_release(struct step *step, const struct core_event *event)
         (void)compute_charge(core, message->price_id, &message->usage, &ending.provider_cost);
     }
     if (stream_check_number(step, numbered, MONEY_ZERO) != NUMBER_NEW) return;
-    metric_add_alone(releases_total, 1);
+    metric_add(releases_total, 1);
     uint32_t slot = find_own_hold(step, numbered.stream, message->hold, event->release.place);
     if (slot == SLOT_NONE || core->holds[slot].state == HOLD_GHOST) {
         end_unknown(step, &numbered, &ending, message->hold);
@@ -187,7 +187,7 @@ static void append_correction(struct step *step, uint32_t slot, const struct end
     absorbed.state = ENDING_ABSORBED;
     absorbed.charge = MONEY_ZERO;
     hold_forget_ghost(core, slot);
-    metric_add_alone(late_settles_total, 1);
+    metric_add(late_settles_total, 1);
     append_ending(step, &core->holds[slot], &absorbed, &(struct payment){.part = 1});
 }
 
@@ -205,7 +205,7 @@ static void end_hold(struct step *step, uint32_t slot, const struct ending *endi
         payment.meter_leased = lease_settle(step, hold->meter_lease, hold->amount, ending->charge);
     }
     if (money_less(hold->amount, ending->charge)) {
-        metric_add_alone(overshoot_total, 1);
+        metric_add(overshoot_total, 1);
         log_warning("overshoot", FN(number, hold, hold->number), FN(amount, held, hold->amount),
                     FN(amount, charge, ending->charge));
     }
@@ -221,7 +221,7 @@ static void end_unknown(struct step *step, const struct numbered *numbered,
 {
     struct core *core = step->core;
     if (ending->state == ENDING_SETTLED) {
-        metric_add_alone(late_settles_total, 1);
+        metric_add(late_settles_total, 1);
         log_warning("settle_without_hold", FN(number, hold, number),
                     FN(amount, charge, ending->charge));
     }
@@ -239,6 +239,6 @@ void hold_release_by_ledger(struct step *step, uint32_t slot)
     static const struct generation_facts no_facts;
     struct ending ending = {
         .state = ENDING_ABSORBED, .reason = ERROR_CLOSED, .usage = &no_usage, .facts = &no_facts};
-    metric_add_alone(releases_total, 1);
+    metric_add(releases_total, 1);
     end_hold(step, slot, &ending);
 }

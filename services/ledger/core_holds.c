@@ -73,7 +73,7 @@ static void begin_held(struct core_action *action, const struct waiting *waiting
 
 void hold_refuse(struct step *step, const struct waiting *waiting, uint16_t error)
 {
-    metric_add_alone(holds_refused_total, 1);
+    metric_add(holds_refused_total, 1);
     struct core_action action;
     begin_held(&action, waiting);
     action.held.error = error;
@@ -247,7 +247,7 @@ static void say_what_is_left(const struct attempt *attempt, struct message_held 
 
 static enum admission refuse_for_money(struct attempt *attempt)
 {
-    metric_add_alone(holds_refused_total, 1);
+    metric_add(holds_refused_total, 1);
     struct core_action action;
     begin_held(&action, attempt->waiting);
     say_what_is_left(attempt, &action.held);
@@ -418,7 +418,7 @@ static void admit(struct attempt *attempt)
     slot_list_append(&core->holds_open, core->hold_links, slot);
     stream_hold_added(core, hold->stream);
     append_hold_record(step, hold);
-    metric_add_alone(holds_total, 1);
+    metric_add(holds_total, 1);
     metric_set(holds_open, core->holds_open.count);
     answer_held(attempt, hold);
     lease_prefetch(step, attempt->account);

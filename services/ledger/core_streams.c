@@ -261,7 +261,7 @@ static struct ack *find_ack(struct core *core, uint32_t stream, uint64_t n)
 static void acknowledge_again(struct step *step, struct numbered numbered, money charge_if_lost)
 {
     struct core *core = step->core;
-    metric_add_alone(frames_repeated_total, 1);
+    metric_add(frames_repeated_total, 1);
     struct ack lost = {.n = numbered.n, .charge = charge_if_lost, .stream = numbered.stream};
     struct ack *ack = find_ack(core, numbered.stream, numbered.n);
     if (ack == NULL) ack = &lost;
