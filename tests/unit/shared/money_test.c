@@ -78,6 +78,44 @@ TEST(a_sum_never_leaves_its_128_bits_unseen)
     assert_fails(money_sum_add(&sum, 1, (price){-1}), OVERFLOW);
 }
 
+/* 2^63 - 1 = 9,223,372,036,854,775,807 millionths: up to a million below it 64 bits do. */
+TEST(a_sum_is_rounded_alike_on_both_sides_of_what_64_bits_hold)
+{
+    const struct {
+        int64_t millionths;
+        int64_t rounded;
+        int64_t rounded_up;
+    } rows[] = {
+        {9223372036853499999, 9223372036853, 9223372036854},
+        {9223372036853500000, 9223372036854, 9223372036854},
+        {9223372036853775807, 9223372036854, 9223372036854}, /* the last in 64 bits */
+        {9223372036853775808, 9223372036854, 9223372036854},
+        {9223372036854000000, 9223372036854, 9223372036854},
+        {9223372036854499999, 9223372036854, 9223372036855},
+        {9223372036854500000, 9223372036855, 9223372036855},
+        {9223372036854775807, 9223372036855, 9223372036855},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct money_sum sum = {0};
+        money total;
+        assert_ok(money_sum_add(&sum, 1, (price){rows[i].millionths}));
+        assert_ok(money_sum_round(&sum, &total));
+        assert_int_equal(total.nano, rows[i].rounded);
+        assert_ok(money_sum_round_up(&sum, &total));
+        assert_int_equal(total.nano, rows[i].rounded_up);
+    }
+}
+
+TEST(no_units_cost_nothing_but_a_negative_price_is_refused)
+{
+    struct money_sum sum = {0};
+    money total;
+    assert_ok(money_sum_add(&sum, 0, (price){INT64_MAX}));
+    assert_ok(money_sum_round(&sum, &total));
+    assert_int_equal(total.nano, 0);
+    assert_fails(money_sum_add(&sum, 0, (price){-1}), OVERFLOW);
+}
+
 TEST(rounding_up_is_the_least_amount_not_below_the_sum)
 {
     struct money_sum sum = {0};
@@ -359,6 +397,8 @@ int main(void)
         cmocka_unit_test(the_greatest_count_at_a_high_price_is_exact),
         cmocka_unit_test(a_cost_reaches_the_greatest_amount_and_not_one_more),
         cmocka_unit_test(a_sum_never_leaves_its_128_bits_unseen),
+        cmocka_unit_test(a_sum_is_rounded_alike_on_both_sides_of_what_64_bits_hold),
+        cmocka_unit_test(no_units_cost_nothing_but_a_negative_price_is_refused),
         cmocka_unit_test(rounding_up_is_the_least_amount_not_below_the_sum),
         cmocka_unit_test(purchase_fees_follow_the_published_table),
         cmocka_unit_test(a_purchase_fee_of_hostile_numbers_is_refused),
