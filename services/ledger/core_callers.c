@@ -170,6 +170,20 @@ void core_identify(struct step *step, const struct core_event *event)
     if (identify_try(step, slot)) waiting_end(step->core, slot);
 }
 
+/* The next hold is to be measured against the key's limit as it is now. */
+static void limits_changed(struct step *step, const struct caller *caller)
+{
+    for (int cadence = 0; caller->key != 0 && cadence < CADENCE_COUNT; cadence++) {
+        struct lease_key key = {
+            .org = caller->org,
+            .meter = meter_of_key(caller->key, (enum cadence)cadence),
+            .period = clock_period((enum cadence)cadence, step->now.wall),
+        };
+        uint32_t lease = lease_find(step->core, key);
+        if (lease != SLOT_NONE) lease_limit_changed(step, lease);
+    }
+}
+
 void core_caller_answered(struct step *step, const struct core_event *event)
 {
     struct core *core = step->core;
@@ -188,6 +202,10 @@ void core_caller_answered(struct step *step, const struct core_event *event)
     }
     bool unknown_now = answer->error == ERROR_DATABASE;
     if (!unknown_now) {
+        /* A change that came while the key had no slot, or from elsewhere, was not noticed. */
+        bool new = caller->state == CALLER_LOADING;
+        if (new || answer->caller.version != caller->caller.version)
+            limits_changed(step, &answer->caller);
         caller->error = answer->error;
         caller->caller = answer->caller;
         caller->has_limit = answer->has_limit;
@@ -212,20 +230,7 @@ void core_key_changed(struct step *step, const struct core_event *event)
     uint32_t slot = caller_find(core, &event->stored);
     if (slot == SLOT_NONE) return;
     struct caller_slot *caller = &core->callers[slot];
-    /* What the key's limits lent goes back, what is held now as soon as it is not, so that the next
-     * hold is measured against the new limit. */
-    for (int cadence = 0; caller->caller.key != 0 && cadence < CADENCE_COUNT; cadence++) {
-        struct lease_key key = {
-            .org = caller->caller.org,
-            .meter = meter_of_key(caller->caller.key, (enum cadence)cadence),
-            .period = clock_period((enum cadence)cadence, step->now.wall),
-        };
-        uint32_t lease = lease_find(core, key);
-        if (lease == SLOT_NONE) continue;
-        core->leases[lease].short_until_boot_ns = 0;
-        core->leases[lease].limit_changed = core->leases[lease].holds > 0;
-        lease_give_back(step, lease);
-    }
+    limits_changed(step, &caller->caller);
     if (caller->state == CALLER_LOADING || caller->refreshing) {
         caller->changed = true;
         caller->state = CALLER_LOADING;

@@ -200,9 +200,9 @@ static void end_hold(struct step *step, uint32_t slot, const struct ending *endi
         return;
     }
     struct payment payment = {.held = hold->amount};
-    payment.leased = lease_settle(step, hold->account_lease, hold->amount, ending->charge);
+    payment.leased = lease_settle(step, hold->account_lease, hold, ending->charge);
     if (hold->meter_lease != SLOT_NONE) {
-        payment.meter_leased = lease_settle(step, hold->meter_lease, hold->amount, ending->charge);
+        payment.meter_leased = lease_settle(step, hold->meter_lease, hold, ending->charge);
     }
     if (money_less(hold->amount, ending->charge)) {
         metric_add(overshoot_total, 1);

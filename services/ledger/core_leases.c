@@ -184,9 +184,20 @@ void lease_take(struct step *step, uint32_t slot, money amount)
     note_use(step, lease, amount);
 }
 
-money lease_settle(struct step *step, uint32_t slot, money amount, money charge)
+/* A hold from before the change ended. Once none is open, all that is left was lent under the limit
+ * as it is. */
+static void give_back_leftover(struct step *step, uint32_t slot, uint64_t number)
 {
     struct lease *lease = &step->core->leases[slot];
+    if (number < lease->changed_before) lease_give_back(step, slot);
+    bool none = lease->holds == 0 || hold_floor(step->core) >= lease->changed_before;
+    if (none) lease->limit_changed = false;
+}
+
+money lease_settle(struct step *step, uint32_t slot, const struct hold *hold, money charge)
+{
+    struct lease *lease = &step->core->leases[slot];
+    money amount = hold->amount;
     money covered = money_min(charge, amount);
     if (money_less(amount, charge)) {
         money above = money_min(money_minus(charge, amount), lease_free_room(lease));
@@ -200,10 +211,7 @@ money lease_settle(struct step *step, uint32_t slot, money amount, money charge)
     lease->settled = money_plus(lease->settled, covered);
     lease->settled_seq = step->core->seq_last + 1; /* the record that follows */
     lease->used_boot_ns = step->now.boot_ns;
-    if (lease->limit_changed) {
-        lease->limit_changed = lease->holds > 0;
-        lease_give_back(step, slot);
-    }
+    if (lease->limit_changed) give_back_leftover(step, slot, hold->number);
     return covered;
 }
 
@@ -346,9 +354,21 @@ void lease_give_back(struct step *step, uint32_t slot)
     send_request(step, lease->account, &request);
 }
 
+void lease_limit_changed(struct step *step, uint32_t slot)
+{
+    struct core *core = step->core;
+    struct lease *lease = &core->leases[slot];
+    struct lease *account = &core->leases[lease->account];
+    lease->short_until_boot_ns = 0;
+    lease->limit_changed = lease->holds > 0;
+    lease->changed_before = core->next_hold;
+    account->changed = account->changed || account->asking;
+    lease_give_back(step, slot);
+}
+
 /* ---- answers -------------------------------------------------------------------------------- */
 
-static void take_totals(struct step *step, const struct lease_answer *answer)
+static void take_totals(struct step *step, const struct lease_answer *answer, bool changed)
 {
     struct core *core = step->core;
     for (uint8_t i = 0; i < answer->count; i++) {
@@ -364,6 +384,10 @@ static void take_totals(struct step *step, const struct lease_answer *answer)
         }
         lease->granted = total->granted;
         lease->available = total->available;
+        /* While the question was in flight a limit was changed: this may be lent under the old one.
+         */
+        if (changed && lease->meter != 0)
+            lease->returned = money_plus(lease->returned, lease_free_room(lease));
         set_unconfirmed(core, lease, total->returned.nano != lease->returned.nano);
         if (money_is_zero(total->available)) {
             lease->short_until_boot_ns = step->now.boot_ns + LEASE_SHORT_NS;
@@ -371,7 +395,7 @@ static void take_totals(struct step *step, const struct lease_answer *answer)
     }
 }
 
-/* Credit was added while the question was in flight: its answer refuses nobody. */
+/* Credit or a limit changed while the question was in flight: its answer refuses nobody. */
 static void ask_waiting_again(struct core *core, struct lease *account)
 {
     for (uint32_t i = account->waiting.first; i != SLOT_NONE; i = core->waiting_links[i].after)
@@ -393,10 +417,11 @@ void core_lease_answered(struct step *step, const struct core_event *event)
     } else {
         account->frozen = answer->frozen;
         account->must_ask = account->changed;
-        take_totals(step, answer);
+        take_totals(step, answer, account->changed);
     }
     if (account->changed) ask_waiting_again(core, account);
-    account->changed = false;
+    /* Of a question that failed the effect is seen with the next answer. */
+    account->changed = account->changed && answer->failed;
     account->answer_failed = answer->failed;
     account->rounds_answered = account->rounds_asked;
     for (uint32_t left = account->waiting.count; left > 0; left--)

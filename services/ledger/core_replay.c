@@ -184,6 +184,9 @@ void core_set_granted(struct core *core, const struct lease_held *held, money gr
     if (slot == SLOT_NONE) return;
     core->leases[slot].granted = granted;
     core->leases[slot].fresh = false; /* a lease of this epoch, and all of it */
+    /* Its limit may have been changed since it was lent. */
+    core->leases[slot].limit_changed = held->meter != 0;
+    core->leases[slot].changed_before = core->next_hold;
 }
 
 uint32_t core_release_all(struct core *core, struct core_now now, struct core_actions *out)

@@ -97,6 +97,8 @@ struct lease {
     uint32_t rounds_asked;
     uint32_t rounds_answered;
     uint64_t retry_boot_ns;
+    /* of other meters, where limit_changed: number of the first hold after the change */
+    uint64_t changed_before;
 } __attribute__((aligned(CACHE_LINE)));
 _Static_assert(offsetof(struct lease, available) == 2 * CACHE_LINE,
                "what is seldom used stands apart");
@@ -268,9 +270,11 @@ uint32_t lease_find(const struct core *core, struct lease_key key);
 uint32_t lease_touch(struct step *step, struct lease_key key, uint32_t *hint);
 money lease_free_room(const struct lease *lease);
 void lease_take(struct step *step, uint32_t slot, money amount);
-/* Ends a hold of `amount` that cost `charge`; answers the part of the charge that the lease
- * covered. */
-money lease_settle(struct step *step, uint32_t slot, money amount, money charge);
+/* Ends a hold that cost `charge`; answers the part of the charge that the lease covered. */
+money lease_settle(struct step *step, uint32_t slot, const struct hold *hold, money charge);
+/* The limit of a meter may be another one than it was lent under: what is free goes back, and what
+ * open holds leave over as soon as they end. Also what a question in flight may bring. */
+void lease_limit_changed(struct step *step, uint32_t slot);
 void lease_ask(struct step *step, uint32_t account);
 void lease_prefetch(struct step *step, uint32_t slot);
 void lease_give_back(struct step *step, uint32_t slot);

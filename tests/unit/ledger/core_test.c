@@ -337,6 +337,94 @@ TEST(room_given_back_while_a_question_is_in_flight_reaches_the_database_later)
     world_free(&world);
 }
 
+/* ---- a limit that changes while something runs ---- */
+
+static void with_limit(struct world *world, int64_t nano)
+{
+    with_credit(world, 100 * DOLLAR);
+    model_key(&world->model, 1)->has_limit = true;
+    model_key(&world->model, 1)->limit = nano;
+}
+
+static void change_limit(struct world *world, int64_t nano)
+{
+    model_key(&world->model, 1)->limit = nano;
+    world_step(world, &(struct core_event){.type = EVENT_KEY_CHANGED, .stored = model_hash(1)});
+}
+
+TEST(what_a_hold_leaves_over_after_a_restart_is_not_spent_under_the_limit_from_before)
+{
+    struct world world;
+    with_limit(&world, 3 * DOLLAR);
+    uint64_t hold = take(&world, 2 * DOLLAR).hold;
+    change_limit(&world, DOLLAR);
+    world_crash(&world, world.disk.len);
+    world_connect(&world, &hold, 1);
+    assert_int_equal(world_settle(&world, 0, hold, 40 * CENT), 40 * CENT);
+    world_post(&world);
+    assert_int_equal(take(&world, 61 * CENT).error, ERROR_KEY_LIMIT);
+    assert_int_equal(take(&world, 60 * CENT).error, ERROR_NONE);
+    world_free(&world);
+}
+
+TEST(what_a_question_in_flight_brings_is_not_spent_under_the_limit_from_before)
+{
+    struct world world;
+    with_limit(&world, 5 * DOLLAR);
+    (void)world_settle(&world, 0, take(&world, CENT).hold, 0);
+    struct message_hold message = hold_of(3 * DOLLAR);
+    struct core_event event = {
+        .type = EVENT_HOLD, .link = world.link, .hold = {model_hash(1), &message}};
+    world_step_only(&world, &event);
+    assert_int_equal(world.question_count, 1);
+    struct lease_answer answer = {0};
+    model_answer_lease(&world.model, world.settings.epoch, &world.questions[0].lease, &answer);
+    world.question_count = 0;
+    model_key(&world.model, 1)->limit = DOLLAR; /* after the answer was made, before it arrives */
+    world_step_only(&world,
+                    &(struct core_event){.type = EVENT_KEY_CHANGED, .stored = model_hash(1)});
+    world_step(&world, &(struct core_event){.type = EVENT_LEASE, .lease = &answer});
+    world_wait(&world, 1000000000);
+    assert_int_equal(world.last.held.error, ERROR_KEY_LIMIT);
+    assert_int_equal(take(&world, 101 * CENT).error, ERROR_KEY_LIMIT);
+    assert_int_equal(take(&world, 100 * CENT).error, ERROR_NONE);
+    world_free(&world);
+}
+
+TEST(a_limit_that_changed_while_its_key_had_no_slot_counts_when_the_key_has_one_again)
+{
+    struct world world;
+    with_limit(&world, 5 * DOLLAR);
+    (void)model_add_key(&world.model, 1, 2);
+    core_free(&world.core);
+    world.settings.callers_max = 1;
+    world.core = core_new(&world.settings);
+    world_step_only(&world, &(struct core_event){.type = EVENT_PRICES, .prices = world.prices});
+    world_connect(&world, NULL, 0);
+    (void)world_settle(&world, 0, take(&world, 2 * DOLLAR).hold, 0);
+    struct message_hold other = hold_of(CENT);
+    assert_int_equal(world_hold(&world, 2, &other).error, ERROR_NONE); /* takes the slot */
+    change_limit(&world, DOLLAR);
+    assert_int_equal(take(&world, 101 * CENT).error, ERROR_KEY_LIMIT);
+    assert_int_equal(take(&world, 100 * CENT).error, ERROR_NONE);
+    world_free(&world);
+}
+
+TEST(what_holds_since_a_change_leave_over_serves_the_next_without_a_question)
+{
+    struct world world;
+    with_limit(&world, 5 * DOLLAR);
+    uint64_t before = take(&world, DOLLAR).hold;
+    change_limit(&world, 4 * DOLLAR);
+    uint64_t since = take(&world, DOLLAR).hold;
+    (void)world_settle(&world, 0, before, 0);
+    (void)take(&world, DOLLAR); /* one is always open */
+    world.database_down = true;
+    (void)world_settle(&world, 0, since, 0);
+    assert_int_equal(take(&world, DOLLAR).error, ERROR_NONE);
+    world_free(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +445,12 @@ int main(void)
         cmocka_unit_test(
             a_settle_after_the_ledgers_own_release_becomes_a_correction_that_charges_nothing),
         cmocka_unit_test(room_given_back_while_a_question_is_in_flight_reaches_the_database_later),
+        cmocka_unit_test(
+            what_a_hold_leaves_over_after_a_restart_is_not_spent_under_the_limit_from_before),
+        cmocka_unit_test(what_a_question_in_flight_brings_is_not_spent_under_the_limit_from_before),
+        cmocka_unit_test(
+            a_limit_that_changed_while_its_key_had_no_slot_counts_when_the_key_has_one_again),
+        cmocka_unit_test(what_holds_since_a_change_leave_over_serves_the_next_without_a_question),
     };
     return cmocka_run_group_tests_name("ledger core", tests, NULL, NULL);
 }
