@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Growth by doubling, never past the cap. Every append goes through buffer_reserve(), the one way to
- * room that compares lengths. After an overflow nothing more is taken in: a run of bytes with a hole in
- * it would be worse than a short one. */
+/* Growth by doubling, never past the cap. Every append goes through buffer_reserve(), the one way
+ * to room that compares lengths. After an overflow nothing more is taken in: a run of bytes with a
+ * hole in it would be worse than a short one. */
 #include "shared/buffer.h"
 
 #include <stdlib.h>

@@ -215,14 +215,14 @@ static bool write_has_special(uint64_t bytes)
     return (special & (ones * 0x80)) != 0;
 }
 
-/* Copies `step` bytes at a time, eight at most; the last ones together with some before them. Inlined
- * with a constant, so that a step is one load and one store. */
+/* Copies `step` bytes at a time, eight at most; the last ones together with some before them.
+ * Inlined with a constant, so that a step is one load and one store. */
 __attribute__((always_inline)) static inline bool write_copy_steps(char *to, slice text,
                                                                    size_t step)
 {
     for (size_t at = 0; at < text.len; at += step) {
         const size_t from = at + step <= text.len ? at : text.len - step;
-        uint64_t bytes = 0x2020202020202020;
+        uint64_t bytes = 0x2020202020202020; /* blanks, where there are fewer than eight */
         memcpy(&bytes, text.data + from, step);
         memcpy(to + from, &bytes, step);
         if (write_has_special(bytes)) return false;

@@ -140,26 +140,43 @@ static void what_must_be_escaped_is_and_nothing_else(void **state)
     assert_written(SLICE("{\"a\\\"\\n\":null}"));
 }
 
-/* Sixteen bytes are looked at at a time. The string begins with `first`. */
-static void check_escape_at_every_place(slice first, char special, slice escape)
+#define TEXT_LEN_MAX 80
+
+/* A string of `len` bytes that begins with `first`, as a value and as a key. */
+static void check_escape_at(slice first, size_t len, size_t at, char special, slice escape)
 {
-    for (size_t at = first.len; at < 70; at++) {
-        char text[70];
-        char expected[80];
-        memset(text, 'x', sizeof(text));
-        memset(expected, 'x', sizeof(expected));
-        memcpy(text, first.data, first.len);
-        memcpy(expected + 1, first.data, first.len);
-        text[at] = special;
-        memcpy(expected + 1 + at, escape.data, escape.len);
-        size_t expected_len = 1 + sizeof(text) - 1 + escape.len + 1;
-        expected[0] = expected[expected_len - 1] = '"';
-        json_string(&w, (slice){text, sizeof(text)});
-        assert_written((slice){expected, expected_len});
-    }
+    char text[TEXT_LEN_MAX];
+    char expected[TEXT_LEN_MAX + 20];
+    memset(text, 'x', sizeof(text));
+    memcpy(text, first.data, first.len);
+    text[at] = special;
+
+    char *quoted = expected + 1;
+    memset(expected, 'x', sizeof(expected));
+    memcpy(quoted + 1, first.data, first.len);
+    memcpy(quoted + 1 + at, escape.data, escape.len);
+    size_t quoted_len = len - 1 + escape.len + 2;
+    quoted[0] = quoted[quoted_len - 1] = '"';
+    json_string(&w, (slice){text, len});
+    assert_written((slice){quoted, quoted_len});
+
+    expected[0] = '{';
+    memcpy(quoted + quoted_len, ":1}", 3);
+    json_object_begin(&w);
+    json_key_u64(&w, (slice){text, len}, 1);
+    json_object_end(&w);
+    assert_written((slice){expected, quoted_len + 4});
 }
 
-static void an_escape_is_found_at_every_place_of_a_long_string(void **state)
+/* Eight or sixteen bytes are looked at at a time, and four of a very short string. */
+static void check_escape_at_every_place(slice first, char special, slice escape)
+{
+    for (size_t len = first.len + 1; len <= TEXT_LEN_MAX; len++)
+        for (size_t at = first.len; at < len; at++)
+            check_escape_at(first, len, at, special, escape);
+}
+
+static void an_escape_is_found_at_every_place_of_a_string_of_any_length(void **state)
 {
     (void)state;
     /* ASCII, and not ASCII but valid. */
@@ -171,6 +188,9 @@ static void an_escape_is_found_at_every_place_of_a_long_string(void **state)
         check_escape_at_every_place(firsts[i], '\x1F', SLICE("\\u001f"));
         check_escape_at_every_place(firsts[i], '\0', SLICE("\\u0000"));
         check_escape_at_every_place(firsts[i], ' ', SLICE(" "));
+        check_escape_at_every_place(firsts[i], '!', SLICE("!"));
+        check_escape_at_every_place(firsts[i], '#', SLICE("#"));
+        check_escape_at_every_place(firsts[i], '\x7F', SLICE("\x7F"));
         check_escape_at_every_place(firsts[i], '\xFF', SLICE("\xEF\xBF\xBD"));
     }
 }
@@ -257,7 +277,7 @@ int main(void)
         cmocka_unit_test(a_time_is_an_iso_string),
         cmocka_unit_test(each_key_call_writes_key_and_value),
         cmocka_unit_test(what_must_be_escaped_is_and_nothing_else),
-        cmocka_unit_test(an_escape_is_found_at_every_place_of_a_long_string),
+        cmocka_unit_test(an_escape_is_found_at_every_place_of_a_string_of_any_length),
         cmocka_unit_test(invalid_utf8_becomes_the_replacement_character),
         cmocka_unit_test(sixty_four_levels_can_be_written_and_read),
         cmocka_unit_test(what_passes_the_cap_is_reported_by_the_buffer),
