@@ -15,3 +15,9 @@ order by g.part
 -- name: list_names
 select e.id, p.name, m.slug from endpoint e join provider p on p.id = e.provider join model m on m.id = e.model
 where e.id = any ($1::bigint[])
+
+-- The present stream of a cell, and the hold below which all of it is posted. Older streams get no more rows.
+-- name: find_stream
+select s.incarnation, coalesce((select b.hold_floor from batch b where b.cell = s.cell and b.incarnation = s.incarnation
+                                order by b.lo desc limit 1), 1)
+from stream s where s.cell = $1 order by s.incarnation desc limit 1

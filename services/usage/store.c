@@ -138,3 +138,14 @@ status store_find_generation(struct db *db, struct arena *arena, int64_t org,
     struct query query = {.arena = arena, .org = org, .place = place, .row = row};
     return db_transaction(db, org, find, &query);
 }
+
+status store_find_stream(struct db *db, uint16_t cell, struct stream_end *end)
+{
+    SCOPED(db_result_free) struct db_result *result = NULL;
+    if (cell > INT16_MAX) return FAIL(NOT_FOUND);
+    TRY(db_run(db, "find_stream", (const struct db_param[]){DB_P_I64(cell)}, 1, &result));
+    if (db_row_count(result) == 0) return FAIL(NOT_FOUND);
+    end->incarnation = (uint32_t)db_i64(result, 0, 0);
+    end->hold_floor = (uint64_t)db_i64(result, 0, 1);
+    return OK;
+}

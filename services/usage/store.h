@@ -3,6 +3,7 @@
  * knows SQL. */
 #pragma once
 
+#include "services/usage/waiting.h"
 #include "shared/arena.h"
 #include "shared/db.h"
 #include "shared/ipc/codec.h"
@@ -31,3 +32,5 @@ struct generation_row {
 /* Texts live in the arena. NOT_FOUND when the organization has no such generation (yet). */
 status store_find_generation(struct db *db, struct arena *arena, int64_t org,
                              struct generation_place place, struct generation_row *row);
+/* The present stream of a cell. NOT_FOUND when there is no such cell. */
+status store_find_stream(struct db *db, uint16_t cell, struct stream_end *end);

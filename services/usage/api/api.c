@@ -15,6 +15,7 @@ status usage_api_start(const struct config *config, struct token_verifier *verif
     static struct usage_api api;
     TRY(secret_read_file("secrets/usage/generation.key", 16, false, &api.generation_key));
     if (api.generation_key.len != 16) return FAIL(CONFIGURATION);
+    waiting_init(&api.waiting, config->control_workers);
     const struct control_settings settings = {
         .service = "usage",
         .routes = routes,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GET /api/v1/generation?id=gen-…: what one request cost and why. The id itself says where the row
  * stands. A generation is posted some milliseconds after its answer, so a reader who comes at once
- * is kept waiting a little. */
+ * is kept waiting a little, if there is something to wait for and a worker to spare. */
 #include <time.h>
 
 #include "services/usage/api/api.h"
@@ -31,17 +31,38 @@ static status open_id(struct control_request *request, struct control_response *
     return OK;
 }
 
-static status find_waiting(struct control_request *request, struct generation_place place,
-                           struct generation_row *row)
+static status find(struct control_request *request, struct generation_place place,
+                   struct generation_row *row)
+{
+    return store_find_generation(request->db, request->arena, request->principal.org, place, row);
+}
+
+static status find_until_posted(struct control_request *request, struct generation_place place,
+                                struct generation_row *row)
 {
     const struct timespec pause = {.tv_nsec = POLL_MS * 1000000};
     uint64_t deadline_ms = clock_monotonic_ms() + WAIT_MS;
     for (;;) {
-        status result =
-            store_find_generation(request->db, request->arena, request->principal.org, place, row);
-        if (result.code != ERROR_NOT_FOUND || clock_monotonic_ms() >= deadline_ms) return result;
         nanosleep(&pause, NULL);
+        status result = find(request, place, row);
+        if (result.code != ERROR_NOT_FOUND || clock_monotonic_ms() >= deadline_ms) return result;
     }
+}
+
+static status find_or_wait(struct control_request *request, struct generation_place place,
+                           struct generation_row *row)
+{
+    struct usage_api *api = request->service;
+    struct stream_end end;
+    status result = find(request, place, row);
+    if (result.code != ERROR_NOT_FOUND) return result;
+    TRY(store_find_stream(request->db, place.cell, &end));
+    /* It may have been posted since the first look. */
+    if (!waiting_may_come(place, clock_wall(), &end)) return find(request, place, row);
+    if (!waiting_enter(&api->waiting)) return result;
+    result = find_until_posted(request, place, row);
+    waiting_leave(&api->waiting);
+    return result;
 }
 
 /* ---- writing */
@@ -187,7 +208,7 @@ status generation_read(struct control_request *request, struct control_response 
     struct generation_place place;
     struct generation_row row;
     TRY(open_id(request, response, &place));
-    status result = find_waiting(request, place, &row);
+    status result = find_or_wait(request, place, &row);
     if (result.code == ERROR_NOT_FOUND) {
         return control_fail(response, result,
                             SLICE("No generation of this organization has this id."));
