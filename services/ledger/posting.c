@@ -103,8 +103,9 @@ static void fill_numbers(struct posting *posting, size_t row)
         [GENERATION_first_byte_ms] = at_most(facts->first_byte_ms, INT32_MAX),
         [GENERATION_total_ms] = at_most(facts->total_ms, INT32_MAX),
     };
-    for (size_t class = 0; class < BILLING_CLASS_COUNT; class ++)
-        values[GENERATION_prompt + class] = at_most(ending->usage.units[class], INT32_MAX);
+#define X(name) values[GENERATION_##name] = at_most(ending->usage.units[BILLING_##name], INT32_MAX);
+    BILLING_CLASSES(X)
+#undef X
     for (size_t column = 0; column < GENERATION_NUMBER_COUNT; column++)
         posting->numbers[column][row] = values[column];
 }

@@ -3,24 +3,13 @@
  * written where is decided here, store_posting.c carries it out. */
 #pragma once
 
+#include "services/ledger/accounts.h"
 #include "services/ledger/records.h"
 #include "shared/arena.h"
 #include "shared/clock.h"
 
-/* Kinds of account, as listed in schema/0002_ledger.sql. */
-enum account_kind {
-    ACCOUNT_CREDIT_PAID = 1,
-    ACCOUNT_CREDIT_PROMO = 2,
-    ACCOUNT_ESCROW = 3,
-    ACCOUNT_RECEIVABLE = 4,
-    ACCOUNT_USAGE_INCOME = 112,
-    ACCOUNT_PROVIDER_EXPENSE = 121,
-    ACCOUNT_PROVIDER_PAYABLE = 122,
-    ACCOUNT_ABSORBED_EXPENSE = 133,
-};
-
 /* The number columns of a generation row, in the order of the statement generations_add and of the
- * canonical encoding. */
+ * canonical encoding. The units are as many columns, in the order of the billing classes. */
 #define GENERATION_NUMBERS(X) \
     X(org)                    \
     X(day)                    \
@@ -34,18 +23,7 @@ enum account_kind {
     X(state)                  \
     X(reason)                 \
     X(price)                  \
-    X(prompt)                 \
-    X(cache_read)             \
-    X(cache_write)            \
-    X(cache_write_1h)         \
-    X(audio_in)               \
-    X(image_in)               \
-    X(completion)             \
-    X(reasoning)              \
-    X(audio_out)              \
-    X(image_out)              \
-    X(request)                \
-    X(web_search)             \
+    BILLING_CLASSES(X)        \
     X(held)                   \
     X(charge)                 \
     X(charge_told)            \

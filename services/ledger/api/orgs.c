@@ -95,9 +95,9 @@ static status grant_effect(struct control_request *request, struct control_respo
     TRY(db_run(request->db, "find_org", (const struct db_param[]){DB_P_I64(grant->org)}, 1, &row));
     if (db_row_count(row) == 0)
         return control_fail(response, FAIL(NOT_FOUND), SLICE("No organization has this id."));
-    const struct posting posting = {ACCOUNT_PROMO_EXPENSE, ACCOUNT_CREDIT_PROMO, grant->amount,
-                                    "promo"};
-    TRY(postings_make(request->db, grant->org, api->config->cell, &posting, 1,
+    const struct entry entry = {ACCOUNT_PROMO_EXPENSE, ACCOUNT_CREDIT_PROMO, grant->amount,
+                                "promo"};
+    TRY(postings_make(request->db, grant->org, api->config->cell, &entry, 1,
                       request->idempotency_key));
     response->http_status = 201;
     json_object_begin(&response->json);

@@ -7,20 +7,20 @@
 /* Customers' accounts touched here exist once, the platform's once per cell and under org 0. */
 static int64_t org_of(enum account_kind kind, int64_t org)
 {
-    return kind >= 100 ? 0 : org;
+    return account_is_platform(kind) ? 0 : org;
 }
 
 static int64_t cell_of(enum account_kind kind, int64_t cell)
 {
-    return kind >= 100 ? cell : 0;
+    return account_is_platform(kind) ? cell : 0;
 }
 
-static status ensure_and_lock(struct db *db, int64_t org, int64_t cell,
-                              const struct posting *postings, size_t count)
+static status ensure_and_lock(struct db *db, int64_t org, int64_t cell, const struct entry *entries,
+                              size_t count)
 {
-    int64_t orgs[2 * POSTINGS_MAX], kinds[2 * POSTINGS_MAX], cells[2 * POSTINGS_MAX];
+    int64_t orgs[2 * ENTRIES_MAX], kinds[2 * ENTRIES_MAX], cells[2 * ENTRIES_MAX];
     for (size_t i = 0; i < 2 * count; i++) {
-        enum account_kind kind = i % 2 == 0 ? postings[i / 2].debit : postings[i / 2].credit;
+        enum account_kind kind = i % 2 == 0 ? entries[i / 2].debit : entries[i / 2].credit;
         orgs[i] = org_of(kind, org);
         kinds[i] = kind;
         cells[i] = cell_of(kind, cell);
@@ -41,21 +41,22 @@ static status move(struct db *db, const char *statement, enum account_kind kind,
                   4, NULL);
 }
 
-status postings_make(struct db *db, int64_t org, int64_t cell, const struct posting *postings,
+status postings_make(struct db *db, int64_t org, int64_t cell, const struct entry *entries,
                      size_t count, slice reference)
 {
-    assert(count <= POSTINGS_MAX);
-    TRY(ensure_and_lock(db, org, cell, postings, count));
+    assert(count <= ENTRIES_MAX);
+    TRY(ensure_and_lock(db, org, cell, entries, count));
     for (size_t i = 0; i < count; i++) {
-        const struct posting *p = &postings[i];
+        const struct entry *p = &entries[i];
         if (money_is_zero(p->amount)) continue;
         TRY(move(db, "debit_account", p->debit, org, cell, p->amount));
         TRY(move(db, "credit_account", p->credit, org, cell, p->amount));
-        int64_t owner = p->debit >= 100 && p->credit >= 100 ? 0 : org;
+        bool internal = account_is_platform(p->debit) && account_is_platform(p->credit);
         TRY(db_run(db, "insert_transfer",
-                   (const struct db_param[]){
-                       DB_P_I64(owner), DB_P_I64(p->debit), DB_P_I64(p->credit), DB_P_I64(cell),
-                       DB_P_MONEY(p->amount), DB_P_TEXT(slice_of(p->code)), DB_P_TEXT(reference)},
+                   (const struct db_param[]){DB_P_I64(internal ? 0 : org), DB_P_I64(p->debit),
+                                             DB_P_I64(p->credit), DB_P_I64(cell),
+                                             DB_P_MONEY(p->amount), DB_P_TEXT(slice_of(p->code)),
+                                             DB_P_TEXT(reference)},
                    7, NULL));
     }
     return OK;

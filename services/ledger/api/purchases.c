@@ -130,7 +130,7 @@ static status post_payment(struct control_request *request, const struct purchas
                            int64_t amount_cents, int64_t fee_cents)
 {
     struct api *api = request->service;
-    const struct posting postings[] = {
+    const struct entry entries[] = {
         {ACCOUNT_PAYMENT_CLEARING, ACCOUNT_CREDIT_PAID, dollars_of_cents(amount_cents), "purchase"},
         {ACCOUNT_PAYMENT_CLEARING, ACCOUNT_PURCHASE_FEE_INCOME, dollars_of_cents(fee_cents),
          "purchase_fee"},
@@ -139,7 +139,7 @@ static status post_payment(struct control_request *request, const struct purchas
         request->db, "pay_purchase",
         (const struct db_param[]){DB_P_I64(p->org), DB_P_TEXT(p->id), DB_P_TEXT(p->reference)}, 3,
         NULL));
-    return postings_make(request->db, p->org, api->config->cell, postings, 2, p->id);
+    return postings_make(request->db, p->org, api->config->cell, entries, 2, p->id);
 }
 
 /* ---- creating */
