@@ -2,8 +2,8 @@
 /* What only an operator does: make and list organizations, grant promotional credit. */
 #include "services/ledger/api/api.h"
 
+#include "services/ledger/api/credits.h"
 #include "services/ledger/api/idempotency.h"
-#include "services/ledger/api/postings.h"
 
 #define ORG_PAGE_MAX 1000
 #define NAME_MAX     200
@@ -86,19 +86,35 @@ struct grant {
     money amount;
 };
 
+/* A mistyped amount must not become credit: a grant has the bound of a purchase. */
+static status check_bound(struct control_request *request, struct control_response *response,
+                          const struct grant *grant)
+{
+    SCOPED(db_result_free) struct db_result *plan = NULL;
+    TRY(db_run(request->db, "find_org", (const struct db_param[]){DB_P_I64(grant->org)}, 1, &plan));
+    if (db_row_count(plan) == 0)
+        return control_fail(response, FAIL(NOT_FOUND), SLICE("No organization has this id."));
+    /* Rounded up to the cent, so that nothing above the bound passes. */
+    if ((grant->amount.nano - 1) / NANO_PER_CENT < db_i64(plan, 0, 5)) return OK;
+    return control_fail(response, FAIL(OUT_OF_RANGE),
+                        SLICE("amount is above what the plan takes at once, for a grant as for a "
+                              "purchase (by default $25,000)."));
+}
+
 static status grant_effect(struct control_request *request, struct control_response *response,
                            void *context)
 {
     struct api *api = request->service;
     const struct grant *grant = context;
-    SCOPED(db_result_free) struct db_result *row = NULL;
-    TRY(db_run(request->db, "find_org", (const struct db_param[]){DB_P_I64(grant->org)}, 1, &row));
-    if (db_row_count(row) == 0)
-        return control_fail(response, FAIL(NOT_FOUND), SLICE("No organization has this id."));
-    const struct entry entry = {ACCOUNT_PROMO_EXPENSE, ACCOUNT_CREDIT_PROMO, grant->amount,
-                                "promo"};
-    TRY(postings_make(request->db, grant->org, api->config->cell, &entry, 1,
-                      request->idempotency_key));
+    const struct booking booking = {
+        .org = grant->org,
+        .cell = api->config->cell,
+        .reference = request->idempotency_key,
+        .count = 1,
+        .entries = {{ACCOUNT_PROMO_EXPENSE, ACCOUNT_CREDIT_PROMO, grant->amount, "promo"}},
+    };
+    TRY(check_bound(request, response, grant));
+    TRY(credits_book(request->db, response, &booking));
     response->http_status = 201;
     json_object_begin(&response->json);
     json_key(&response->json, SLICE("data"));

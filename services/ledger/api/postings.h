@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Double entries made by the control plane. All accounts of a posting are made if absent, locked in
+/* Double entries made by the control plane. All accounts of a booking are made if absent, locked in
  * the one order, then moved. */
 #pragma once
 
 #include "services/ledger/accounts.h"
 #include "shared/db.h"
+
+#define ENTRIES_MAX 2
 
 struct entry {
     enum account_kind debit;
@@ -12,9 +14,12 @@ struct entry {
     money amount; /* zero is skipped: a transfer moves more than nothing */
     const char *code;
 };
+struct booking {
+    int64_t org, cell;
+    slice reference; /* what it is for, e.g. a purchase id */
+    size_t count;
+    struct entry entries[ENTRIES_MAX];
+};
 
-#define ENTRIES_MAX 4
-
-/* Inside a transaction with bourse.org = org. reference: what it is for, e.g. a purchase id. */
-status postings_make(struct db *db, int64_t org, int64_t cell, const struct entry *entries,
-                     size_t count, slice reference);
+/* Inside a transaction with bourse.org = booking->org. */
+status postings_make(struct db *db, const struct booking *booking);

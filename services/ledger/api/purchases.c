@@ -4,8 +4,8 @@
  * the instance says payments_manual = immediate. */
 #include "services/ledger/api/api.h"
 
+#include "services/ledger/api/credits.h"
 #include "services/ledger/api/idempotency.h"
-#include "services/ledger/api/postings.h"
 
 #define PURCHASE_PAGE_MAX 100
 #define REFERENCE_MAX     200
@@ -126,20 +126,25 @@ status purchases_read(struct control_request *request, struct control_response *
 /* ---- paying */
 
 /* Clearing gets what was charged; the customer gets the amount, the fee is income. */
-static status post_payment(struct control_request *request, const struct purchase *p,
-                           int64_t amount_cents, int64_t fee_cents)
+static status post_payment(struct control_request *request, struct control_response *response,
+                           const struct purchase *p, int64_t fee_cents)
 {
     struct api *api = request->service;
-    const struct entry entries[] = {
-        {ACCOUNT_PAYMENT_CLEARING, ACCOUNT_CREDIT_PAID, dollars_of_cents(amount_cents), "purchase"},
-        {ACCOUNT_PAYMENT_CLEARING, ACCOUNT_PURCHASE_FEE_INCOME, dollars_of_cents(fee_cents),
-         "purchase_fee"},
+    const struct booking booking = {
+        .org = p->org,
+        .cell = api->config->cell,
+        .reference = p->id,
+        .count = 2,
+        .entries = {{ACCOUNT_PAYMENT_CLEARING, ACCOUNT_CREDIT_PAID,
+                     dollars_of_cents(p->amount_cents), "purchase"},
+                    {ACCOUNT_PAYMENT_CLEARING, ACCOUNT_PURCHASE_FEE_INCOME,
+                     dollars_of_cents(fee_cents), "purchase_fee"}},
     };
     TRY(db_run(
         request->db, "pay_purchase",
         (const struct db_param[]){DB_P_I64(p->org), DB_P_TEXT(p->id), DB_P_TEXT(p->reference)}, 3,
         NULL));
-    return postings_make(request->db, p->org, api->config->cell, entries, 2, p->id);
+    return credits_book(request->db, response, &booking);
 }
 
 /* ---- creating */
@@ -193,7 +198,7 @@ static status create_effect(struct control_request *request, struct control_resp
                                          DB_P_I64(p->amount_cents), DB_P_I64(fee_cents),
                                          DB_P_I64(p->amount_cents + fee_cents)},
                5, NULL));
-    if (p->immediate) TRY(post_payment(request, p, p->amount_cents, fee_cents));
+    if (p->immediate) TRY(post_payment(request, response, p, fee_cents));
     response->http_status = 201;
     return write_one(request->db, response, p->org, p->id);
 }
@@ -241,8 +246,8 @@ static status decide(struct db *db, void *context)
     if (!pending && !done)
         return control_fail(d->response, FAIL(CONFLICT),
                             SLICE("The purchase was decided otherwise before."));
-    if (pending && d->confirm)
-        TRY(post_payment(d->request, p, db_i64(row, 0, 0), db_i64(row, 0, 1)));
+    p->amount_cents = db_i64(row, 0, 0);
+    if (pending && d->confirm) TRY(post_payment(d->request, d->response, p, db_i64(row, 0, 1)));
     if (pending && !d->confirm) TRY(db_run(db, "cancel_purchase", params, 3, NULL));
     p->changed = pending && d->confirm;
     buffer_clear(&d->response->body);

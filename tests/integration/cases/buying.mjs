@@ -173,6 +173,18 @@ test('an inference key cannot buy', async () => {
   assert.deepEqual(await history(management), []);
 });
 
+test('a grant has the bound of a purchase, and one above it changes nothing for anybody', async () => {
+  const [a, b] = [await makeBuyer(), await makeBuyer()];
+  for (const amount of ['25000.01', '25000.000000001', '9223372036'])
+    assert.match(await bourse.bourseFails('credit', 'grant', '--org', a.org, '--amount', amount), /400.*\$25,000/);
+  await bourse.bourseFails('credit', 'grant', '--org', a.org, '--amount', '0');
+  await bourse.bourse('credit', 'grant', '--org', a.org, '--amount', '25000');
+  await bourse.bourse('credit', 'grant', '--org', b.org, '--amount', '1');
+  assert.equal((await buy(a.management, { amount: 25 })).status, 201);
+  assert.equal(nanoOf((await credits(a.management)).total_credits), 25_025_000_000_000n);
+  assert.equal(nanoOf((await credits(b.management)).total_credits), 1_000_000_000n);
+});
+
 test('where purchases wait for an operator, nothing is credited before his word', async () => {
   bourse.setOption('payments_manual', 'confirmed');
   await bourse.killAndWait('ledger');

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The credits of an organization: its figures, and the one way in. */
+#pragma once
+
+#include "services/ledger/api/postings.h"
+#include "shared/http/control.h"
+
+struct credits {
+    int64_t org;
+    money balance; /* what is left, less what could not be taken from credit */
+    money usage;   /* what all keys ever spent */
+    money total;   /* their sum: what was ever credited */
+};
+
+/* A body for db_transaction with a struct credits. OVERFLOW. */
+status credits_query(struct db *db, void *credits);
+
+/* postings_make() for money that comes in. Refused with a sentence (CONFLICT) when the counter of
+ * an account would leave its column, or the organization's figures could not be read any more. */
+status credits_book(struct db *db, struct control_response *response,
+                    const struct booking *booking);
