@@ -7,9 +7,10 @@
 #include <netinet/in.h>
 
 #include "shared/h2o.h"
+#include "shared/http/url.h"
 #include "shared/slice.h"
 
-#define HOST_LEN_MAX           253 /* of a name in the DNS */
+#define HOST_LEN_MAX           URL_HOST_LEN_MAX
 #define RESOLVED_ADDRESSES_MAX 8
 
 union resolved_address {

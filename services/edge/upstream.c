@@ -168,7 +168,7 @@ static void free_call(struct upstream_call *call)
 }
 
 static status write_head(struct upstream_call *call, const struct upstream_request *request,
-                         const struct upstream_url *url)
+                         const struct url *url)
 {
     size_t len_max = upstream_head_len_max(request);
     if (len_max > HEAD_SIZE_MAX) return FAIL(HEADERS_TOO_LARGE);
@@ -195,8 +195,8 @@ static uint32_t or_default(uint32_t asked_ms, int64_t configured_ms)
 
 static status prepare(struct upstream_call *call, const struct upstream_request *request)
 {
-    struct upstream_url url;
-    TRY(upstream_url_parse(request->url, &url));
+    struct url url;
+    TRY(url_parse(request->url, &url));
     if (!status_ok(slice_to_c_string(url.host, call->host, sizeof(call->host))))
         return FAIL(BAD_REQUEST);
     call->host_len = (uint8_t)url.host.len;
