@@ -92,7 +92,7 @@ static bool provider_differs(const struct market_provider *known,
                              const struct provider_facts *facts)
 {
     return !slice_equal(known->name, facts->name) || known->dialect != facts->dialect ||
-           (!known->live && !slice_equal(known->base_url, facts->base_url)) ||
+           !slice_equal(known->base_url, facts->base_url) ||
            !slice_equal(known->headquarters, facts->headquarters) ||
            !slice_equal(known->privacy_policy_url, facts->privacy_policy_url) ||
            !slice_equal(known->terms_of_service_url, facts->terms_of_service_url) ||

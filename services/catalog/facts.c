@@ -3,6 +3,7 @@
 #include "services/catalog/facts.h"
 
 #include "shared/clock.h"
+#include "shared/http/url.h"
 
 /* $500 and $1,000 per million units, in nano-dollars per million units. */
 #define INPUT_PRICE_MAX  ((int64_t)500 * NANO_PER_DOLLAR)
@@ -140,15 +141,10 @@ bool facts_text_valid(slice text, size_t len_max)
 
 bool facts_base_url_valid(slice text)
 {
-    static const slice schemes[] = {SLICE_INIT("https://"), SLICE_INIT("http://")};
-    slice rest = SLICE_NONE;
-    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
-        if (slice_starts_with(text, schemes[i])) rest = slice_from(text, schemes[i].len);
+    struct url url;
+    if (!status_ok(url_parse(text, &url)) || url.local) return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (strchr("?\\\"<>", text.data[i]) != NULL) return false;
     }
-    for (size_t i = 0; i < rest.len; i++) {
-        if (rest.data[i] <= ' ' || rest.data[i] >= 0x7f ||
-            strchr("@?#\\\"<>", rest.data[i]) != NULL)
-            return false;
-    }
-    return rest.len > 0 && rest.data[0] != '/' && rest.data[0] != ':';
+    return true;
 }

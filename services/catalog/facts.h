@@ -88,6 +88,6 @@ bool facts_slug_valid(slice text);
 /* No control characters, not empty, not longer than that; whether it is UTF-8 the reader has
  * checked. */
 bool facts_text_valid(slice text, size_t len_max);
-/* http:// or https:// and a host, perhaps a port and a path. No user, query or fragment: a key in
- * an address would end up in logs. */
+/* What the edge can call (shared/http/url.h) over http:// or https://. No user, query or fragment:
+ * a key in an address would end up in logs. */
 bool facts_base_url_valid(slice text);

@@ -56,7 +56,7 @@ static void encode_provider(struct buffer *out, const struct market_provider *pr
         .name = provider->name,
         .dialect = (uint8_t)(provider->simulated ? DIALECT_OPENAI : provider->dialect),
         .simulated = provider->simulated,
-        .base_url = provider->simulated ? buffer_slice(&url) : provider->base_url,
+        .base_url = provider->simulated ? buffer_slice(&url) : market_base_url(provider),
         .key_version = provider->simulated ? 1
                        : provider->live    ? provider->key_version
                                            : 0,

@@ -193,7 +193,8 @@ status import_provider_read(struct json_value object, struct arena *arena,
                      SLICE("takes lower-case letters, digits and hyphens"));
     if (!facts_base_url_valid(provider->base_url)) {
         return fault(&reading, FAIL(BAD_REQUEST), SLICE("base_url"),
-                     SLICE("must begin with https:// or http://"));
+                     SLICE("must begin with https:// or http:// and name a host, perhaps a port "
+                           "and a path"));
     }
     if (!status_ok(json_read_string(json_get(object, SLICE("dialect")), arena, &dialect)) ||
         !status_ok(market_dialect_of(dialect, &provider->dialect))) {

@@ -107,6 +107,11 @@ static void find_cheapest(struct market_model *model)
     }
 }
 
+slice market_base_url(const struct market_provider *provider)
+{
+    return provider->base_url_override.len > 0 ? provider->base_url_override : provider->base_url;
+}
+
 bool market_is_served(const struct market_endpoint *endpoint)
 {
     return endpoint->price != NULL && !endpoint->disabled &&

@@ -18,7 +18,8 @@
 struct market_provider {
     uint32_t id;
     slice slug, name;
-    slice base_url; /* the real one, as it stands in the database */
+    slice base_url;          /* of the real provider, as the catalog knows it */
+    slice base_url_override; /* the operator's own address for it; empty: none */
     slice headquarters, privacy_policy_url, terms_of_service_url,
         status_page_url; /* empty: not known */
     enum dialect dialect;
@@ -98,6 +99,9 @@ const struct market_provider *market_find_provider(const struct market *market, 
 const struct market_provider *market_provider_by_id(const struct market *market, uint32_t id);
 const struct market_endpoint *market_find_endpoint(const struct market_model *model, slice tag);
 const struct price_row *market_find_price(const struct market *market, uint32_t id);
+
+/* Where the real provider is called. */
+slice market_base_url(const struct market_provider *provider);
 
 /* Not disabled, priced, and its provider live or simulated. */
 bool market_is_served(const struct market_endpoint *endpoint);

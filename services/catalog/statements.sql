@@ -18,7 +18,7 @@ select revision from market for update
 
 -- name: providers_all
 select p.id, p.slug, p.name, p.dialect, p.base_url, p.live, p.headquarters, p.privacy_policy_url,
-       p.terms_of_service_url, p.status_page_url, k.version, k.sealed, k.label
+       p.terms_of_service_url, p.status_page_url, k.version, k.sealed, k.label, p.base_url_override
   from provider p left join provider_key k on k.provider = p.id and k.org = 0
  order by p.slug collate "C"
 
@@ -49,18 +49,18 @@ insert into provider (slug, name, dialect, base_url, headquarters, privacy_polic
 values ($1, $2, $3, $4, nullif($5, ''), nullif($6, ''), nullif($7, ''), nullif($8, ''))
 returning id
 
--- A live provider keeps its address: it may be the operator's own.
 -- name: provider_update
 update provider
-   set name = $2, dialect = $3, base_url = case when live then base_url else $4 end, headquarters = nullif($5, ''),
+   set name = $2, dialect = $3, base_url = $4, headquarters = nullif($5, ''),
        privacy_policy_url = nullif($6, ''), terms_of_service_url = nullif($7, ''), status_page_url = nullif($8, ''),
        updated_at = now()
  where slug = $1
 returning id
 
+-- The operator's own address lasts until the next word about live or simulated.
 -- name: provider_set_live
 update provider
-   set live = $2, base_url = coalesce(nullif($3, ''), base_url), updated_at = now()
+   set live = $2, base_url_override = nullif($3, ''), updated_at = now()
  where slug = $1
 returning id
 

@@ -151,6 +151,7 @@ static status take_providers(const struct db_result *rows, struct market *market
             {8, &provider->terms_of_service_url},
             {9, &provider->status_page_url},
             {12, &provider->key_label},
+            {13, &provider->base_url_override},
             {0, NULL},
         };
         TRY(take_texts(market, rows, row, columns));
@@ -358,12 +359,12 @@ status store_set_disabled(struct db *db, uint32_t endpoint, bool disabled, bool 
     return OK;
 }
 
-status store_set_live(struct db *db, slice provider, bool live, slice base_url)
+status store_set_live(struct db *db, slice provider, bool live, slice base_url_override)
 {
     uint32_t id;
     SCOPED(db_result_free) struct db_result *result = NULL;
     TRY(RUN(db, "provider_set_live", &result, DB_P_TEXT(provider), DB_P_BOOL(live),
-            DB_P_TEXT(base_url)));
+            DB_P_TEXT(base_url_override)));
     return take_id(result, &id);
 }
 

@@ -47,8 +47,8 @@ status store_find_list_price(struct db *db, uint32_t model, uint32_t provider, u
 /* *changed: it was the other way before. */
 status store_set_disabled(struct db *db, uint32_t endpoint, bool disabled, bool *changed);
 
-/* An empty base_url keeps the one there is. */
-status store_set_live(struct db *db, slice provider, bool live, slice base_url);
+/* An empty base_url_override: the catalog's address, whatever was called before. */
+status store_set_live(struct db *db, slice provider, bool live, slice base_url_override);
 status store_put_key(struct db *db, uint32_t provider, uint32_t version, slice sealed, slice label);
 
 /* Last in every changing transaction: raises the revision and tells the other catalogs and, with

@@ -227,6 +227,8 @@ test('a wrong key file or address leaves everything as it is', async () => {
     'http://',
     'file:///etc/passwd',
     'http://user:password@127.0.0.1/',
+    'http://[::1',
+    'http://127.0.0.1:99999/',
   ])
     await bourse.bourseFails('provider', 'live', 'openai', '--key-file', keyFile(SECRET), '--base-url', url);
   const { key } = await bourse.makeCustomer();
@@ -260,9 +262,18 @@ test('over TLS the certificate must be for the host that is called', async () =>
   await secure.close();
 });
 
-test('a provider can go back to the simulator', async () => {
+test('a provider can go back to the simulator, and forgets the address that was not the catalog’s', async () => {
+  const addresses = async () => {
+    const { data } = await bourse.bourse('provider', 'list');
+    const { base_url, base_url_override } = data.find(({ slug }) => slug === 'openai');
+    return [base_url, base_url_override];
+  };
   const { key } = await bourse.makeCustomer();
+  const own = `http://127.0.0.1:${real.port}/v1`;
+  await goLive(SECRET);
+  assert.deepEqual(await addresses(), [own, own]);
   await bourse.bourse('provider', 'simulated', 'openai');
+  assert.deepEqual(await addresses(), ['https://api.openai.com/v1', null]);
   await eventually(async () => {
     const answer = await served(key);
     assert.equal(answer.status, 200, answer.text);

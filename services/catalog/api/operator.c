@@ -20,7 +20,8 @@ static void write_provider(struct json_writer *w, const struct market_provider *
     json_key_string(w, SLICE("slug"), provider->slug);
     json_key_string(w, SLICE("name"), provider->name);
     json_key_string(w, SLICE("dialect"), slice_of(market_dialect_name(provider->dialect)));
-    json_key_string(w, SLICE("base_url"), provider->base_url);
+    json_key_string(w, SLICE("base_url"), market_base_url(provider));
+    json_key_string_or_null(w, SLICE("base_url_override"), provider->base_url_override);
     json_key_bool(w, SLICE("live"), provider->live);
     json_key_bool(w, SLICE("simulated"), provider->simulated);
     json_key_u64(w, SLICE("endpoints"), provider->endpoint_count);
@@ -94,7 +95,7 @@ status api_operator_provider_put(struct control_request *request, struct control
 
 struct live_wish {
     slice key;      /* empty: the one that is sealed already */
-    slice base_url; /* empty: the present one */
+    slice base_url; /* empty: the catalog's */
 };
 
 static status seal_key(struct db *db, struct change *change, const struct market_provider *provider,
@@ -163,7 +164,7 @@ static status read_live_wish(struct control_request *request, struct control_res
         wish->base_url.len > BASE_URL_MAX || !facts_base_url_valid(wish->base_url)) {
         return control_fail(response, FAIL(BAD_REQUEST),
                             SLICE("base_url: must begin with https:// or http:// and name a host, "
-                                  "without user, query or fragment"));
+                                  "perhaps a port and a path, without user, query or fragment"));
     }
     return OK;
 }
@@ -197,7 +198,8 @@ static status set_simulated(struct db *db, struct change *change)
         return control_fail(change->response, FAIL(NOT_FOUND),
                             SLICE("No provider has this slug. See bourse provider list."));
     change->changed = provider->live;
-    return provider->live ? store_set_live(db, provider->slug, false, SLICE_NONE) : OK;
+    if (!provider->live) return OK;
+    return store_set_live(db, provider->slug, false, SLICE_NONE);
 }
 
 status api_operator_provider_simulated(struct control_request *request,

@@ -5,6 +5,7 @@
 #include "tests/unit/test.h"
 
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -58,6 +59,7 @@ static int group_set_up(void **state)
     assert_ok(secret_init());
     database_create(&database);
     run_psql("-f", "schema/0001_catalog.sql");
+    run_psql("-f", "schema/0004_provider_address.sql");
     run_psql("-c", "create role bourse_catalog superuser login");
     return 0;
 }
@@ -450,7 +452,7 @@ TEST(a_provider_goes_live_with_a_sealed_key_and_back)
     const struct market_provider *provider = market_find_provider(market, SLICE("openai"));
     assert_true(provider->live);
     assert_false(provider->simulated);
-    assert_slice(provider->base_url, "https://proxy.example/v1");
+    assert_slice(market_base_url(provider), "https://proxy.example/v1");
     assert_null(memmem(provider->key_sealed.data, provider->key_sealed.len, "sk-real", 7));
     market_release(&market);
     assert_ok(go_live("openai", "{'key':'sk-real-2'}"));
@@ -463,15 +465,70 @@ TEST(a_provider_goes_live_with_a_sealed_key_and_back)
     assert_int_equal(opened_key("openai", key), 3);
 }
 
-TEST(loading_leaves_the_address_of_a_live_provider_alone)
+/* Where openai is called, and what the catalog's address and the operator's own are. */
+static void assert_addresses(const char *called, const char *of_catalog, const char *own)
+{
+    struct market *market = present();
+    const struct market_provider *provider = market_find_provider(market, SLICE("openai"));
+    assert_slice(market_base_url(provider), called);
+    assert_slice(provider->base_url, of_catalog);
+    assert_slice(provider->base_url_override, own);
+    market_release(&market);
+}
+
+#define REAL_URL  "https://openai.example/v1"
+#define PROXY_URL "https://proxy.example/v1"
+#define PROXY     "'base_url':'" PROXY_URL "'"
+
+TEST(an_address_of_the_operators_own_lasts_until_the_next_word_about_live)
 {
     load(CATALOG("0.000002"));
-    assert_ok(go_live("openai", "{'key':'sk-real','base_url':'https://proxy.example/v1'}"));
+    assert_ok(go_live("openai", "{'key':'sk-real'," PROXY "}"));
+    assert_addresses(PROXY_URL, REAL_URL, PROXY_URL);
+    struct json_value data = json_get(answer(), SLICE("data"));
+    assert_slice(json_raw(json_get(data, SLICE("base_url"))), "\"" PROXY_URL "\"");
+    assert_slice(json_raw(json_get(data, SLICE("base_url_override"))), "\"" PROXY_URL "\"");
+    assert_ok(go_live("openai", "{'key':'sk-real-2'}")); /* a plain live is the real provider */
+    assert_addresses(REAL_URL, REAL_URL, "");
+    data = json_get(answer(), SLICE("data"));
+    assert_slice(json_raw(json_get(data, SLICE("base_url"))), "\"" REAL_URL "\"");
+    assert_slice(json_raw(json_get(data, SLICE("base_url_override"))), "null");
+    assert_ok(go_live("openai", "{" PROXY "}"));
+    assert_ok(
+        call((struct call){.handler = api_operator_provider_simulated, .params = {"openai"}}));
+    assert_addresses(REAL_URL, REAL_URL, "");
+}
+
+TEST(loading_changes_the_catalogs_address_and_not_the_operators_own)
+{
+    static const char moved[] =
+        "{'id':'openai','name':'openai','dialect':'openai','base_url':'https://moved.example/v1'}";
+    load(CATALOG("0.000002"));
+    assert_ok(go_live("openai", "{'key':'sk-real'," PROXY "}"));
     load(CATALOG("0.000002"));
     assert_int_equal(number("prices_unchanged"), 2);
+    assert_addresses(PROXY_URL, REAL_URL, PROXY_URL);
+    assert_ok(call((struct call){.handler = api_operator_provider_put, .body = moved}));
+    assert_addresses(PROXY_URL, "https://moved.example/v1", PROXY_URL);
+    assert_ok(go_live("openai", "{}"));
+    assert_addresses("https://moved.example/v1", "https://moved.example/v1", "");
+    load(CATALOG("0.000002"));
+    assert_addresses(REAL_URL, REAL_URL, "");
+}
+
+/* The database as it was left by the migrations before: one column for both addresses. */
+TEST(a_live_provider_is_called_at_the_same_address_after_the_migration)
+{
+    load(CATALOG("0.000002"));
+    assert_ok(go_live("openai", "{'key':'sk-real'," PROXY "}"));
+    run_psql("-c", "update provider set base_url = base_url_override where slug = 'openai';"
+                   "alter table provider drop column base_url_override");
+    assert_int_equal(chdir(root), 0);
+    run_psql("-f", "schema/0004_provider_address.sql");
+    load(CATALOG("0.000002"));
+    assert_addresses(PROXY_URL, REAL_URL, PROXY_URL);
     struct market *market = present();
-    assert_slice(market_find_provider(market, SLICE("openai"))->base_url,
-                 "https://proxy.example/v1");
+    assert_slice(market_find_provider(market, SLICE("anthropic"))->base_url_override, "");
     market_release(&market);
 }
 
@@ -485,7 +542,14 @@ TEST(a_provider_that_cannot_be_live_says_why)
     assert_fails(go_live("openai", "{'key':'two\\r\\nlines'}"), WRONG_TYPE);
     assert_fails(go_live("openai", "{'key':''}"), WRONG_TYPE);
     assert_fails(go_live("openai", "{'key':7}"), WRONG_TYPE);
-    assert_fails(go_live("openai", "{'key':'x','base_url':'ftp://x'}"), BAD_REQUEST);
+    static const char *const urls[] = {"ftp://x",     "unix:x:/",      "http://",    "http://[::1",
+                                       "http://a:b/", "http://u@a/",   "http://a?q", "http://a/#f",
+                                       "http://a/?q", "http://a:70000"};
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        char body[64];
+        snprintf(body, sizeof(body), "{'key':'x','base_url':'%s'}", urls[i]);
+        assert_fails(go_live("openai", body), BAD_REQUEST);
+    }
 }
 
 TEST(the_operator_sees_every_endpoint_with_its_number)
@@ -579,7 +643,9 @@ int main(void)
         CHANGE_TEST(an_operators_price_stands_until_he_takes_it_back),
         CHANGE_TEST(an_operators_price_is_exact_or_refused),
         CHANGE_TEST(a_provider_goes_live_with_a_sealed_key_and_back),
-        CHANGE_TEST(loading_leaves_the_address_of_a_live_provider_alone),
+        CHANGE_TEST(an_address_of_the_operators_own_lasts_until_the_next_word_about_live),
+        CHANGE_TEST(loading_changes_the_catalogs_address_and_not_the_operators_own),
+        CHANGE_TEST(a_live_provider_is_called_at_the_same_address_after_the_migration),
         CHANGE_TEST(a_provider_that_cannot_be_live_says_why),
         CHANGE_TEST(the_operator_sees_every_endpoint_with_its_number),
         CHANGE_TEST(an_endpoint_is_switched_off_and_on),
