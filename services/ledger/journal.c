@@ -60,7 +60,8 @@ struct journal {
     uint64_t wanted_seq;
     uint64_t oldest_open;
     uint64_t posted_seq;
-    bool syncing; /* the journal's thread, right now */
+    bool syncing;     /* the journal's thread, right now */
+    bool sync_sleeps; /* the journal's thread, until it is woken */
     bool may_sync_here;
     bool sync_here_due;  /* journal_sync_here() is about to do it; the journal's thread keeps out */
     bool loaded;         /* the next sync waits until an interval after the start of the last */
@@ -240,7 +241,9 @@ void journal_write(struct journal *journal, slice records, const struct journal_
     if (written->seq_ending_last > journal->wanted_seq) {
         if (can_sync_here(journal)) journal->sync_here_due = true;
         journal->wanted_seq = written->seq_ending_last;
-        if (!journal->sync_here_due) (void)pthread_cond_signal(&journal->to_sync);
+        /* A thread that syncs or waits for the interval to be over finds it by itself. */
+        bool wake = journal->sync_sleeps && !journal->sync_here_due;
+        if (wake) (void)pthread_cond_signal(&journal->to_sync);
     }
     (void)pthread_mutex_unlock(&journal->lock);
 }
@@ -370,7 +373,9 @@ static void *run_sync(void *context)
         bool wanted = journal->wanted_seq > atomic_load(&journal->synced_seq);
         if (!wanted || journal->sync_here_due) {
             if (journal->stopping) break;
+            journal->sync_sleeps = true;
             (void)pthread_cond_wait(&journal->to_sync, &journal->lock);
+            journal->sync_sleeps = false;
             continue;
         }
         uint64_t at_ms = journal->started_ms + journal->settings.sync_interval_ms;
