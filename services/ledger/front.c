@@ -244,36 +244,42 @@ static struct link *find_link(struct front *front, uint32_t number)
 
 /* ---- frames to events ----------------------------------------------------------------------- */
 
-static status take_hello(struct front *front, struct core_event *event, slice body)
+static struct key_hash stored_of(const struct front *front, struct key_hash key)
 {
-    struct message_hello message;
-    TRY(message_decode_hello(body, &message));
-    event->type = EVENT_HELLO;
-    event->hello = &message;
-    step(front, event);
-    return OK;
+    return key_hash_stored(&front->ledger->pepper, key);
 }
 
-static status take_holds_open(struct front *front, struct core_event *event, slice body)
+static struct generation_place place_of(const struct front *front, struct generation_id generation)
 {
-    struct message_holds_open message;
-    TRY(message_decode_holds_open(body, &message));
-    event->type = EVENT_HOLDS_OPEN;
-    event->holds_open = &message;
-    step(front, event);
-    return OK;
+    return generation_id_open(front->ledger->cipher, generation);
 }
 
-static status take_identify(struct front *front, struct core_event *event, slice body)
-{
-    struct message_identify message;
-    TRY(message_decode_identify(body, &message));
-    event->type = EVENT_IDENTIFY;
-    event->stored = key_hash_stored(&front->ledger->pepper, message.key);
-    step(front, event);
-    return OK;
-}
+/* A message, its event, and what the event holds of the message or leads to it. */
+#define FRAME_EVENTS(ROW)                                                  \
+    ROW(hold, HOLD, event->hold.message = &message;                        \
+        event->hold.stored = stored_of(front, message.key))                \
+    ROW(settle, SETTLE, event->settle.message = &message;                  \
+        event->settle.place = place_of(front, message.generation))         \
+    ROW(release, RELEASE, event->release.message = &message;               \
+        event->release.place = place_of(front, message.generation))        \
+    ROW(identify, IDENTIFY, event->stored = stored_of(front, message.key)) \
+    ROW(hello, HELLO, event->hello = &message)                             \
+    ROW(holds_open, HOLDS_OPEN, event->holds_open = &message)
 
+#define TAKER(name, event_name, fill)                                                    \
+    static status take_##name(struct front *front, struct core_event *event, slice body) \
+    {                                                                                    \
+        struct message_##name message;                                                   \
+        TRY(message_decode_##name(body, &message));                                      \
+        event->type = EVENT_##event_name;                                                \
+        fill;                                                                            \
+        step(front, event);                                                              \
+        return OK;                                                                       \
+    }
+FRAME_EVENTS(TAKER)
+#undef TAKER
+
+/* Not the core but the signer answers, once the core has found the caller. */
 static status take_principal(struct front *front, struct core_event *event, slice body)
 {
     struct message_principal message;
@@ -289,57 +295,18 @@ static status take_principal(struct front *front, struct core_event *event, slic
     }
     event->type = EVENT_IDENTIFY;
     event->link = FRONT_TOKENS_LINK;
-    event->stored = key_hash_stored(&front->ledger->pepper, message.key);
-    step(front, event);
-    return OK;
-}
-
-static status take_hold(struct front *front, struct core_event *event, slice body)
-{
-    struct message_hold message;
-    TRY(message_decode_hold(body, &message));
-    event->type = EVENT_HOLD;
-    event->hold.stored = key_hash_stored(&front->ledger->pepper, message.key);
-    event->hold.message = &message;
-    step(front, event);
-    return OK;
-}
-
-static status take_settle(struct front *front, struct core_event *event, slice body)
-{
-    struct message_settle message;
-    TRY(message_decode_settle(body, &message));
-    event->type = EVENT_SETTLE;
-    event->settle.message = &message;
-    event->settle.place = generation_id_open(front->ledger->cipher, message.generation);
-    step(front, event);
-    return OK;
-}
-
-static status take_release(struct front *front, struct core_event *event, slice body)
-{
-    struct message_release message;
-    TRY(message_decode_release(body, &message));
-    event->type = EVENT_RELEASE;
-    event->release.message = &message;
-    event->release.place = generation_id_open(front->ledger->cipher, message.generation);
+    event->stored = stored_of(front, message.key);
     step(front, event);
     return OK;
 }
 
 typedef status (*frame_taker)(struct front *front, struct core_event *event, slice body);
+#define TAKER(name, event_name, fill) {MESSAGE_##name, take_##name},
 static const struct {
     uint16_t type;
     frame_taker take;
-} takers[] = {
-    {MESSAGE_hold, take_hold},
-    {MESSAGE_settle, take_settle},
-    {MESSAGE_release, take_release},
-    {MESSAGE_identify, take_identify},
-    {MESSAGE_principal, take_principal},
-    {MESSAGE_hello, take_hello},
-    {MESSAGE_holds_open, take_holds_open},
-};
+} takers[] = {{MESSAGE_principal, take_principal}, FRAME_EVENTS(TAKER)};
+#undef TAKER
 
 static status peer_received(struct peer *peer, const struct frame *frame, void *context)
 {
