@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "services/ledger/core.h"
@@ -23,6 +24,8 @@
 #define PAIRS_PER_TICK 256   /* ticks are much rarer in truth; none may be free of charge */
 #define PAIR_NS        20000 /* how far the core's clock goes on: 50,000 pairs a second */
 #define LINK           1
+#define CACHE_LINE     64
+#define LARGE_PAGE     (2u * 1024 * 1024)
 #define QUESTIONS_MAX  16
 #define PRICE_ID       1
 /* 250 prompt tokens at $0.15 and 150 completion tokens at $0.60 a million */
@@ -71,10 +74,14 @@ static struct key_hash key_of(uint32_t number)
     return key;
 }
 
+/* In large pages like the core's tables, so that both sides find their memory equally fast. */
 static void *new_array(size_t count, size_t size)
 {
-    void *array = calloc(count, size);
-    if (array == NULL) abort();
+    void *array = NULL;
+    bool large = count * size >= LARGE_PAGE;
+    if (posix_memalign(&array, large ? LARGE_PAGE : CACHE_LINE, count * size) != 0) abort();
+    if (large) (void)madvise(array, count * size, MADV_HUGEPAGE);
+    memset(array, 0, count * size);
     return array;
 }
 
