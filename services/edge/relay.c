@@ -174,15 +174,34 @@ static void send_body(struct request *request)
     relay_pump(request);
 }
 
-void relay_finish(struct request *request)
+static status write_end(struct request *request)
 {
-    if (request->http == NULL) return;
     struct skin_bill bill = {.usage = request->usage, .cost = request->charge};
     const struct price_row *row = request->attempt.endpoint->price;
     /* Shown beside the charge only; hostile numbers were refused with the charge. */
     if (!status_ok(billing_charge_split(row, &request->usage, &bill.input_cost, &bill.output_cost)))
         bill.input_cost = bill.output_cost = MONEY_ZERO;
-    status finished = chat_skin_finish(request->skin, &bill);
+    return chat_skin_finish(request->skin, &bill);
+}
+
+void relay_write_ahead(struct request *request)
+{
+    request->written = status_ok(write_end(request));
+    request->written_charge = request->charge;
+}
+
+/* The ledger's figure counts: with another one than ours the answer is put together again. */
+static status have_end(struct request *request)
+{
+    if (request->written && request->written_charge.nano == request->charge.nano) return OK;
+    if (!request->wish.stream) buffer_clear(&request->out);
+    return write_end(request);
+}
+
+void relay_finish(struct request *request)
+{
+    if (request->http == NULL) return;
+    status finished = have_end(request);
     if (!status_ok(finished)) {
         relay_break(request, FAIL(INTERNAL), SLICE_NONE);
         return;

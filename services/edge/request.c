@@ -173,6 +173,16 @@ void request_abandon(struct request *request)
     request_unpin(request);
 }
 
+void requests_write_ahead(struct requests *requests)
+{
+    while (requests->ahead != NULL) {
+        struct request *request = requests->ahead;
+        requests->ahead = request->ahead_next;
+        if (!request->over && request->http != NULL) relay_write_ahead(request);
+        request_unpin(request);
+    }
+}
+
 uint32_t request_elapsed_ms(const struct request *request)
 {
     uint64_t elapsed = (clock_monotonic_us() - request->started_us) / 1000;

@@ -137,12 +137,16 @@ struct request {
     struct usage_vector absorbed_usage;
     uint32_t flags; /* enum fact_flag */
     money charge;
+    struct request *ahead_next; /* whose ends will be written ahead in this turn */
+    bool written;               /* `out` ends with the answer's end, as charged `written_charge` */
+    money written_charge;
 };
 
 /* Of one thread. */
 struct requests {
     struct request *free;
     struct request *active;
+    struct request *ahead;
     uint32_t in_flight;
     uint32_t free_count;
 };
@@ -158,6 +162,8 @@ enum step_result request_fail(struct request *request, const struct failure *fai
 enum step_result request_fail_code(struct request *request, status cause);
 /* The client is gone, or must go: closes the hold, stops what runs. Idempotent. */
 void request_abandon(struct request *request);
+/* What can be done while the ledger syncs: call when the turn's frames were sent. */
+void requests_write_ahead(struct requests *requests);
 /* While pinned a request is not given back. */
 void request_pin(struct request *request);
 void request_unpin(struct request *request);

@@ -189,10 +189,19 @@ void settle_ending(struct request *request, const struct ending *ending)
 
 /* ---- the step -------------------------------------------------------------------------------- */
 
+static void write_ahead(struct request *request)
+{
+    struct requests *requests = &request->thread->requests;
+    request_pin(request); /* until requests_write_ahead() */
+    request->ahead_next = requests->ahead;
+    requests->ahead = request;
+}
+
 enum step_result step_settle(struct request *request)
 {
     request->settle_since_ms = thread_now_ms(request->thread);
     settle(request, chat_skin_delivered_bytes(request->skin), ATTEMPT_OK);
+    if (!request->wish.stream) write_ahead(request);
     return STEP_WAIT;
 }
 

@@ -54,6 +54,7 @@ void *thread_run(void *argument)
     listen_start(&thread->listener, &thread->http, thread->edge->tls);
     for (;;) {
         peer_set_flush(thread->peers);
+        requests_write_ahead(&thread->requests);
         int32_t wait_ms = thread->stopping ? LOOP_WAIT_STOPPING_MS : LOOP_WAIT_MAX_MS;
         /* A signal makes it return early, which is no reason to end. */
         (void)h2o_evloop_run(thread->loop, wait_ms);

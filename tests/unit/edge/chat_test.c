@@ -218,6 +218,26 @@ TEST(a_body_is_collected_from_its_events)
     stage_close(&stage);
 }
 
+TEST(a_body_is_put_together_again_when_the_bill_is_another)
+{
+    struct stage stage;
+    stage_open(&stage, false);
+    TELL(&stage, .kind = EVENT_TEXT, .text = SLICE("Hello"));
+    TELL(&stage, .kind = EVENT_FINISH, .finish = FINISH_STOP, .name = SLICE("eos"));
+    struct skin_bill ours = bill;
+    ours.cost = (money){999000000};
+    assert_ok(chat_skin_finish(stage.skin, &ours));
+    buffer_clear(&stage.out);
+    assert_ok(chat_skin_finish(stage.skin, &bill));
+    expect_out(
+        &stage,
+        "{\"id\":\"gen-1\",\"object\":\"chat.completion\",\"created\":1790000000,"
+        "\"model\":\"openai/gpt-4o\",\"provider\":\"OpenAI\",\"system_fingerprint\":null,"
+        "\"choices\":[{\"index\":0,\"finish_reason\":\"stop\",\"native_finish_reason\":\"eos\","
+        "\"message\":{\"role\":\"assistant\",\"content\":\"Hello\",\"refusal\":null}}]," USAGE "}");
+    stage_close(&stage);
+}
+
 TEST(a_body_with_tool_calls_has_null_content_and_everything_else_in_place)
 {
     struct stage stage;
@@ -343,6 +363,7 @@ int main(void)
         cmocka_unit_test(comments_keep_a_stream_alive_and_leave_a_body_alone),
         cmocka_unit_test(an_error_in_a_stream_is_a_chunk_that_every_client_understands),
         cmocka_unit_test(a_body_is_collected_from_its_events),
+        cmocka_unit_test(a_body_is_put_together_again_when_the_bill_is_another),
         cmocka_unit_test(a_body_with_tool_calls_has_null_content_and_everything_else_in_place),
         cmocka_unit_test(choices_of_a_body_stand_in_the_order_of_their_index),
         cmocka_unit_test(a_failed_body_is_the_error_envelope),
