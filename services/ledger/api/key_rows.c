@@ -26,8 +26,12 @@ enum {
 
 static const slice cadence_suffixes[CADENCE_COUNT] = {
     SLICE_INIT(""), SLICE_INIT("_daily"), SLICE_INIT("_weekly"), SLICE_INIT("_monthly")};
-static const slice cadence_names[CADENCE_COUNT] = {SLICE_INIT(""), SLICE_INIT("daily"),
-                                                   SLICE_INIT("weekly"), SLICE_INIT("monthly")};
+slice key_rows_cadence_name(enum cadence cadence)
+{
+    static const slice names[CADENCE_COUNT] = {SLICE_INIT(""), SLICE_INIT("daily"),
+                                               SLICE_INIT("weekly"), SLICE_INIT("monthly")};
+    return names[cadence];
+}
 
 /* ---- transactions */
 
@@ -56,18 +60,23 @@ status key_rows_query(struct db *db, void *context)
     return OK;
 }
 
+static struct db_param expiry_param(const struct key_change *change)
+{
+    return change->expires_at.ns == 0 ? DB_P_NULL : DB_P_I64(change->expires_at.ns);
+}
+
 status key_rows_insert(struct db *db, void *context)
 {
     const struct key_new *new = context;
     const struct key_change *c = &new->change;
     struct db_param limit = c->has_limit ? DB_P_MONEY(c->limit) : DB_P_NULL;
-    TRY(db_run(
-        db, "insert_key",
-        (const struct db_param[]){DB_P_I64(new->org), DB_P_I64(new->id), DB_P_BYTES(new->hash),
-                                  DB_P_TEXT(new->label), DB_P_TEXT(new->name), DB_P_I64(new->kind),
-                                  c->expires_at.ns == 0 ? DB_P_NULL : DB_P_I64(c->expires_at.ns),
-                                  limit, DB_P_I64(c->cadence), DB_P_BOOL(c->include_byok)},
-        10, NULL));
+    TRY(db_run(db, "insert_key",
+               (const struct db_param[]){DB_P_I64(new->org), DB_P_I64(new->id),
+                                         DB_P_BYTES(new->hash), DB_P_TEXT(new->label),
+                                         DB_P_TEXT(new->name), DB_P_I64(new->kind), expiry_param(c),
+                                         limit, DB_P_I64(c->cadence), DB_P_BOOL(c->include_byok),
+                                         DB_P_BOOL(c->disabled)},
+               11, NULL));
     TRY(db_run(
         db, "insert_key_place",
         (const struct db_param[]){DB_P_BYTES(new->hash), DB_P_I64(new->org), DB_P_I64(new->id)}, 3,
@@ -119,8 +128,9 @@ status key_rows_update(struct db *db, void *context)
                (const struct db_param[]){
                    place[0], place[1], update->name.len == 0 ? DB_P_NULL : DB_P_TEXT(update->name),
                    c->disabled_given ? DB_P_BOOL(c->disabled) : DB_P_NULL, limit, DB_P_I64(cadence),
-                   c->byok_given ? DB_P_BOOL(c->include_byok) : DB_P_NULL},
-               7, NULL));
+                   c->byok_given ? DB_P_BOOL(c->include_byok) : DB_P_NULL,
+                   DB_P_BOOL(c->expiry_given), expiry_param(c)},
+               9, NULL));
     if (!c->limit_given && !c->cadence_given && !c->byok_given) return OK;
     return update_limit(db, update, limit, cadence);
 }
@@ -143,7 +153,7 @@ static void write_spent(const struct db_result *rows, size_t row, slice name, si
 static void write_limit(const struct db_result *rows, size_t row, struct json_writer *w)
 {
     enum cadence cadence = (enum cadence)db_i64(rows, row, COLUMN_CADENCE);
-    json_key_string_or_null(w, SLICE("limit_reset"), cadence_names[cadence]);
+    json_key_string_or_null(w, SLICE("limit_reset"), key_rows_cadence_name(cadence));
     json_key_bool(w, SLICE("include_byok_in_limit"), db_bool(rows, row, COLUMN_INCLUDE_BYOK));
     if (db_is_null(rows, row, COLUMN_LIMIT)) {
         json_key_null(w, SLICE("limit"));

@@ -31,7 +31,8 @@ struct key_change {
     enum cadence cadence;
     bool disabled_given, disabled;
     bool byok_given, include_byok;
-    wall_time expires_at; /* 0: never; at creation only */
+    bool expiry_given;
+    wall_time expires_at; /* 0: never */
 };
 struct key_new {
     int64_t org, id;
@@ -47,6 +48,9 @@ struct key_update {
     bool delete;
     struct key_change change;
 };
+
+/* As limit_reset says it; empty for a limit of the key's life. */
+slice key_rows_cadence_name(enum cadence cadence);
 
 /* Bodies for db_transaction; the contexts are the structs above. */
 status key_rows_query(struct db *db, void *query);

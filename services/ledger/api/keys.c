@@ -8,8 +8,10 @@
 #include "services/ledger/apply.h"
 #include "shared/log.h"
 
-#define KEY_PAGE_MAX 100
-#define NAME_MAX     200
+#define KEY_PAGE_MAX    100
+#define NAME_MAX        200
+#define REFUSAL_MAX     256
+#define FIELD_SHOWN_MAX 64
 
 /* ---- reading */
 
@@ -91,6 +93,44 @@ status keys_read(struct control_request *request, struct control_response *respo
 
 /* ---- the fields of a body */
 
+static status refuse_field(struct control_request *request, struct control_response *response,
+                           struct json_value name)
+{
+    struct buffer text;
+    char *memory = arena_alloc(request->arena, REFUSAL_MAX);
+    if (memory == NULL) return FAIL(TOO_LARGE);
+    buffer_init_fixed(&text, memory, REFUSAL_MAX);
+    buffer_append(&text, SLICE("A key has no such field here: "));
+    buffer_append(&text, slice_first(json_raw(name), FIELD_SHOWN_MAX));
+    buffer_append(&text, SLICE(". It takes name, limit, limit_reset, include_byok_in_limit, "
+                               "disabled and expires_at."));
+    return control_fail(response, FAIL(BAD_REQUEST), buffer_slice(&text));
+}
+
+/* What is asked for and not built would be a silent no, so it is refused. */
+static status check_fields(struct control_request *request, struct control_response *response,
+                           bool creation)
+{
+    static const struct {
+        slice name;
+        bool at_creation_only;
+    } fields[] = {
+        {SLICE_INIT("name"), false},        {SLICE_INIT("limit"), false},
+        {SLICE_INIT("limit_reset"), false}, {SLICE_INIT("include_byok_in_limit"), false},
+        {SLICE_INIT("disabled"), false},    {SLICE_INIT("expires_at"), false},
+        {SLICE_INIT("management"), true},
+    };
+    for (struct json_iterator i = json_iterate(request->json); json_next(&i);) {
+        bool known = false;
+        for (size_t f = 0; f < sizeof(fields) / sizeof(fields[0]); f++) {
+            if (fields[f].at_creation_only && !creation) continue;
+            known |= json_string_equal(i.key, fields[f].name);
+        }
+        if (!known) return refuse_field(request, response, i.key);
+    }
+    return OK;
+}
+
 static status read_name(struct control_request *request, struct control_response *response,
                         bool needed, slice *name)
 {
@@ -124,15 +164,13 @@ static status read_limit(struct control_request *request, struct control_respons
 static status read_cadence(struct control_request *request, struct control_response *response,
                            struct key_change *change)
 {
-    static const slice names[CADENCE_COUNT] = {SLICE_INIT(""), SLICE_INIT("daily"),
-                                               SLICE_INIT("weekly"), SLICE_INIT("monthly")};
     struct json_value v = json_get(request->json, SLICE("limit_reset"));
     if (!json_exists(v)) return OK;
     change->cadence_given = true;
     change->cadence = CADENCE_LIFE;
     if (json_kind_of(v) == JSON_NULL) return OK;
     for (enum cadence c = CADENCE_DAY; c <= CADENCE_MONTH; c++) {
-        if (!json_string_equal(v, names[c])) continue;
+        if (!json_string_equal(v, key_rows_cadence_name(c))) continue;
         change->cadence = c;
         return OK;
     }
@@ -157,12 +195,15 @@ static status read_expiry(struct control_request *request, struct control_respon
 {
     struct json_value v = json_get(request->json, SLICE("expires_at"));
     slice text;
-    if (!json_exists(v) || json_kind_of(v) == JSON_NULL) return OK;
+    if (!json_exists(v)) return OK;
+    change->expiry_given = true;
+    if (json_kind_of(v) == JSON_NULL) return OK;
     status result = json_read_string(v, request->arena, &text);
     if (status_ok(result)) result = clock_parse_iso(text, &change->expires_at);
     if (status_ok(result) && change->expires_at.ns > clock_wall().ns) return OK;
-    return control_fail(response, FAIL(OUT_OF_RANGE),
-                        SLICE("expires_at must be a time to come, as 2027-01-31T00:00:00Z."));
+    return control_fail(
+        response, FAIL(OUT_OF_RANGE),
+        SLICE("expires_at must be null or a time to come, as 2027-01-31T00:00:00Z."));
 }
 
 static status read_change(struct control_request *request, struct control_response *response,
@@ -170,6 +211,7 @@ static status read_change(struct control_request *request, struct control_respon
 {
     TRY(read_limit(request, response, change));
     TRY(read_cadence(request, response, change));
+    TRY(read_expiry(request, response, change));
     TRY(read_flag(request, response, SLICE("disabled"), &change->disabled_given,
                   &change->disabled));
     return read_flag(request, response, SLICE("include_byok_in_limit"), &change->byok_given,
@@ -186,9 +228,9 @@ status keys_create(struct control_request *request, struct control_response *res
     bool given = false;
     bool management = false;
     TRY(api_org(request, response, &new.org));
+    TRY(check_fields(request, response, true));
     TRY(read_name(request, response, true, &new.name));
     TRY(read_change(request, response, &new.change));
-    TRY(read_expiry(request, response, &new.change));
     TRY(read_flag(request, response, SLICE("management"), &given, &management));
     if (management && request->principal.kind != PRINCIPAL_OPERATOR) {
         return control_fail(response, FAIL(FORBIDDEN),
@@ -227,6 +269,7 @@ status keys_change(struct control_request *request, struct control_response *res
     struct key_update update = {0};
     TRY(api_org(request, response, &update.org));
     TRY(read_hash(request, response, stored.bytes));
+    TRY(check_fields(request, response, false));
     TRY(read_name(request, response, false, &update.name));
     TRY(read_change(request, response, &update.change));
     update.hash = (slice){(const char *)stored.bytes, sizeof(stored.bytes)};

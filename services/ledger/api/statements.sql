@@ -15,8 +15,9 @@ from org o join plan p on p.id = o.plan where o.org = $1
 select org, name, frozen, (extract(epoch from created_at) * 1000000000)::bigint, balance from org_list($1, $2)
 
 -- name: insert_key
-insert into api_key (org, id, workspace, hash, label, name, kind, expires_at, limit_nano, limit_cadence, include_byok_in_limit)
-values ($1, $2, 1, $3, $4, $5, $6, to_timestamp($7::bigint / 1000000000.0), $8, $9, $10)
+insert into api_key (org, id, workspace, hash, label, name, kind, expires_at, limit_nano, limit_cadence, include_byok_in_limit,
+                     disabled)
+values ($1, $2, 1, $3, $4, $5, $6, to_timestamp($7::bigint / 1000000000.0), $8, $9, $10, $11)
 
 -- name: insert_key_place
 insert into key_place (hash, org, key) values ($1, $2, $3)
@@ -46,7 +47,8 @@ select id, limit_nano, limit_cadence from api_key where org = $1 and hash = $2 a
 
 -- name: update_key
 update api_key set name = coalesce($3, name), disabled = coalesce($4, disabled), limit_nano = $5, limit_cadence = $6,
-    include_byok_in_limit = coalesce($7, include_byok_in_limit), version = nextval('caller_version_seq'), updated_at = now()
+    include_byok_in_limit = coalesce($7, include_byok_in_limit),
+    expires_at = case when $8::boolean then to_timestamp($9::bigint / 1000000000.0) else expires_at end, version = nextval('caller_version_seq'), updated_at = now()
 where org = $1 and id = $2
 
 -- name: update_key_meters

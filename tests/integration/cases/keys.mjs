@@ -240,6 +240,54 @@ test('a key ends at its time', async () => {
   assertError(await bourse.api.get('/key', { key }), 401);
 });
 
+test('the end of a key can be moved and taken away', async () => {
+  const { key, hash, management } = await bourse.makeCustomer();
+  const change = (body) => bourse.api.request('PATCH', `/keys/${hash}`, { key: management, body });
+  const soon = new Date(Date.now() + 1000).toISOString();
+  assert.equal((await change({ expires_at: soon })).json.data.expires_at, soon);
+  await eventually(async () => assertError(await bourse.api.chat(key, hello), 401, /expired/), { deadline_ms: 4000 });
+  assert.ok(Date.now() >= Date.parse(soon), 'not before its time');
+  const renamed = await change({ name: 'renamed' });
+  assert.equal(renamed.json.data.expires_at, soon, 'what a change does not name stays');
+  assert.equal((await change({ expires_at: null })).json.data.expires_at, null);
+  assert.equal((await bourse.api.chat(key, hello)).status, 200);
+});
+
+test('a key that is made disabled calls nothing until it is enabled', async () => {
+  const { management } = await bourse.makeCustomer();
+  const made = await bourse.api.post('/keys', { name: 'later', disabled: true }, { key: management });
+  assert.equal(made.status, 201, made.text);
+  assert.equal(made.json.data.disabled, true);
+  assertError(await bourse.api.chat(made.json.key, hello), 401);
+  const route = `/keys/${made.json.data.hash}`;
+  await bourse.api.request('PATCH', route, { key: management, body: { disabled: false } });
+  assert.equal((await bourse.api.chat(made.json.key, hello)).status, 200);
+});
+
+test('what a key is made with is what it shows', async () => {
+  const { management } = await bourse.makeCustomer();
+  const wanted = {
+    name: 'all of it',
+    limit: 2.5,
+    limit_reset: 'weekly',
+    include_byok_in_limit: true,
+    disabled: true,
+    expires_at: '2099-01-31T00:00:00.000Z',
+  };
+  const made = (await bourse.api.post('/keys', wanted, { key: management })).json.data;
+  for (const [field, value] of Object.entries(wanted)) assert.deepEqual(made[field], value, field);
+  const changed = {
+    name: 'none of it',
+    limit: null,
+    limit_reset: null,
+    include_byok_in_limit: false,
+    disabled: false,
+    expires_at: null,
+  };
+  const patched = await bourse.api.request('PATCH', `/keys/${made.hash}`, { key: management, body: changed });
+  for (const [field, value] of Object.entries(changed)) assert.deepEqual(patched.json.data[field], value, field);
+});
+
 test('a running answer survives that its key is disabled, and is billed', async () => {
   const { key, hash, management } = await bourse.makeCustomer();
   await bourse.simulator.fault('openai', { kind: 'stall', after_chunks: 2 });
@@ -318,6 +366,15 @@ test('wrong fields in a key are refused and change nothing', async () => {
     { name: '' },
     { name: 7 },
     { name: 'x'.repeat(201) },
+    { name: null },
+    { disabled: null },
+    { expires_at: 'x' },
+    { expires_at: '2001-01-01T00:00:00Z' },
+    { expires_at: 5 },
+    { expires: '2099-01-01T00:00:00Z' },
+    { management: true },
+    { workspace_id: '1' },
+    { name: 'k', ['é'.repeat(300)]: 1 },
     '[]',
     '"x"',
     '{',
@@ -335,6 +392,9 @@ test('wrong fields in a key are refused and change nothing', async () => {
     { name: null },
     { name: 'k', expires_at: '2001-01-01T00:00:00Z' },
     { name: 'k', expires_at: 'soon' },
+    { name: 'k', disabled: 'true' },
+    { name: 'k', external: { id: 'x' } },
+    { name: 'k', creator_user_id: 'x' },
   ])
     assertError(await bourse.api.post('/keys', body, { key: management }), 400);
   for (const place of ['/keys/xyz', `/keys/${'0'.repeat(64)}`, `/keys/${hash}0`])
