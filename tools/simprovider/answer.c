@@ -6,6 +6,7 @@
 
 #define TOKENS_DEFAULT  12
 #define TOKENS_MAX      1000000
+#define CHOICES_MAX     128 /* as the openai dialect has it */
 #define TOKEN_BYTES_MAX 65536
 
 static const char *const words[] = {"Every",   " request", " is",      " held", ",",
@@ -130,6 +131,16 @@ static status plan_limit(struct json_value request, struct plan *plan)
     return OK;
 }
 
+static status plan_choices(struct json_value request, struct plan *plan)
+{
+    struct json_value n = json_get(request, SLICE("n"));
+    int64_t choices = 1;
+    if (json_exists(n) && json_kind_of(n) != JSON_NULL) TRY(json_read_i64(n, &choices));
+    if (choices < 1 || choices > CHOICES_MAX) return FAIL(BAD_REQUEST);
+    plan->choices = (uint32_t)choices;
+    return OK;
+}
+
 status answer_plan(struct json_value request, struct plan *plan, slice *problem)
 {
     plan->text_tokens = TOKENS_DEFAULT;
@@ -143,6 +154,8 @@ status answer_plan(struct json_value request, struct plan *plan, slice *problem)
     plan_tool(request, plan);
     *problem = SLICE("'max_tokens' must be a positive integer");
     TRY(plan_limit(request, plan));
+    *problem = SLICE("'n' must be an integer from 1 to 128");
+    TRY(plan_choices(request, plan));
     plan->stream = json_kind_of(json_get(request, SLICE("stream"))) == JSON_TRUE;
     struct json_value options = json_get(request, SLICE("stream_options"));
     plan->include_usage = json_kind_of(json_get(options, SLICE("include_usage"))) == JSON_TRUE;
@@ -150,6 +163,11 @@ status answer_plan(struct json_value request, struct plan *plan, slice *problem)
 }
 
 /* ---- writing */
+
+uint32_t answer_token_count(const struct plan *plan)
+{
+    return plan->choices * (plan->text_tokens + plan->reasoning_tokens);
+}
 
 static slice token_text(const struct plan *plan, uint32_t i)
 {
@@ -163,7 +181,8 @@ static void write_usage_object(const struct plan *plan, enum fault_usage fault,
                                struct json_writer *w)
 {
     int64_t prompt = plan->prompt_tokens;
-    int64_t completion = (int64_t)plan->text_tokens + plan->reasoning_tokens;
+    int64_t completion = answer_token_count(plan);
+    int64_t reasoning = plan->choices * plan->reasoning_tokens;
     if (fault == USAGE_NEGATIVE) completion = -completion;
     if (fault == USAGE_HUGE) completion = 4000000000000;
     if (fault == USAGE_ZERO) prompt = completion = 0;
@@ -181,7 +200,7 @@ static void write_usage_object(const struct plan *plan, enum fault_usage fault,
     json_object_end(w);
     json_key(w, SLICE("completion_tokens_details"));
     json_object_begin(w);
-    json_key_i64(w, SLICE("reasoning_tokens"), fault == USAGE_ZERO ? 0 : plan->reasoning_tokens);
+    json_key_i64(w, SLICE("reasoning_tokens"), fault == USAGE_ZERO ? 0 : reasoning);
     json_object_end(w);
     json_object_end(w);
 }
@@ -253,13 +272,15 @@ void answer_write_body(const struct plan *plan, enum fault_usage usage, struct b
     write_head(plan, SLICE("chat.completion"), &w);
     json_key(&w, SLICE("choices"));
     json_array_begin(&w);
-    json_object_begin(&w);
-    json_key_i64(&w, SLICE("index"), 0);
-    json_key(&w, SLICE("message"));
-    write_message(plan, &w);
-    json_key_null(&w, SLICE("logprobs"));
-    json_key_string(&w, SLICE("finish_reason"), finish_of(plan));
-    json_object_end(&w);
+    for (uint32_t choice = 0; choice < plan->choices; choice++) {
+        json_object_begin(&w);
+        json_key_i64(&w, SLICE("index"), choice);
+        json_key(&w, SLICE("message"));
+        write_message(plan, &w);
+        json_key_null(&w, SLICE("logprobs"));
+        json_key_string(&w, SLICE("finish_reason"), finish_of(plan));
+        json_object_end(&w);
+    }
     json_array_end(&w);
     if (usage != USAGE_MISSING) {
         json_key(&w, SLICE("usage"));
@@ -270,52 +291,75 @@ void answer_write_body(const struct plan *plan, enum fault_usage usage, struct b
 
 enum part { PART_REASONING, PART_TEXT, PART_TOOL, PART_FINISH, PART_USAGE, PART_DONE };
 
+/* What a chunk is: the choices take turns, step by step. */
+struct chunk {
+    enum part part;
+    uint32_t choice;
+    uint32_t step;      /* of the choice */
+    bool spoiled_usage; /* of two usage objects the last one counts: the first is made wrong */
+};
+
 static uint32_t usage_chunks(const struct plan *plan, enum fault_usage usage)
 {
     if (!plan->include_usage || usage == USAGE_MISSING) return 0;
     return usage == USAGE_TWICE ? 2 : 1;
 }
 
-static uint32_t content_chunks(const struct plan *plan)
+/* Without the finish chunk. */
+static uint32_t steps_of_choice(const struct plan *plan)
 {
     return plan->reasoning_tokens + (plan->tool[0] != '\0' ? 1 : plan->text_tokens);
 }
 
+static uint32_t choice_chunks(const struct plan *plan)
+{
+    return plan->choices * (steps_of_choice(plan) + 1);
+}
+
 uint32_t answer_chunk_count(const struct plan *plan, enum fault_usage usage)
 {
-    return content_chunks(plan) + 1 + usage_chunks(plan, usage) + 1;
+    return choice_chunks(plan) + usage_chunks(plan, usage) + 1;
 }
 
-static enum part part_of(const struct plan *plan, enum fault_usage usage, uint32_t i)
+static struct chunk chunk_at(const struct plan *plan, enum fault_usage usage, uint32_t i)
 {
-    uint32_t content = content_chunks(plan);
-    if (i < plan->reasoning_tokens) return PART_REASONING;
-    if (i < content) return plan->tool[0] != '\0' ? PART_TOOL : PART_TEXT;
-    if (i == content) return PART_FINISH;
-    return i <= content + usage_chunks(plan, usage) ? PART_USAGE : PART_DONE;
+    struct chunk chunk = {PART_DONE, i % plan->choices, i / plan->choices, false};
+    uint32_t usage_at = choice_chunks(plan);
+    if (i < usage_at) {
+        chunk.part = chunk.step < plan->reasoning_tokens   ? PART_REASONING
+                     : chunk.step == steps_of_choice(plan) ? PART_FINISH
+                     : plan->tool[0] != '\0'               ? PART_TOOL
+                                                           : PART_TEXT;
+    } else if (i < usage_at + usage_chunks(plan, usage)) {
+        chunk.part = PART_USAGE;
+        chunk.spoiled_usage = usage == USAGE_TWICE && i == usage_at;
+    }
+    return chunk;
 }
 
-static void write_delta(const struct plan *plan, enum part part, uint32_t i, struct json_writer *w)
+static void write_delta(const struct plan *plan, struct chunk chunk, struct json_writer *w)
 {
     json_key(w, SLICE("delta"));
     json_object_begin(w);
-    if (i == 0) json_key_string(w, SLICE("role"), SLICE("assistant"));
-    if (part == PART_REASONING) json_key_string(w, SLICE("reasoning_content"), token_text(plan, i));
-    if (part == PART_TEXT) {
-        json_key_string(w, SLICE("content"), token_text(plan, i - plan->reasoning_tokens));
+    if (chunk.step == 0) json_key_string(w, SLICE("role"), SLICE("assistant"));
+    if (chunk.part == PART_REASONING) {
+        json_key_string(w, SLICE("reasoning_content"), token_text(plan, chunk.step));
     }
-    if (part == PART_TOOL) write_tool_call(plan, true, w);
+    if (chunk.part == PART_TEXT) {
+        json_key_string(w, SLICE("content"), token_text(plan, chunk.step - plan->reasoning_tokens));
+    }
+    if (chunk.part == PART_TOOL) write_tool_call(plan, true, w);
     json_object_end(w);
 }
 
-static void write_choice(const struct plan *plan, enum part part, uint32_t i, struct json_writer *w)
+static void write_choice(const struct plan *plan, struct chunk chunk, struct json_writer *w)
 {
     json_object_begin(w);
-    json_key_i64(w, SLICE("index"), 0);
-    write_delta(plan, part, i, w);
+    json_key_i64(w, SLICE("index"), chunk.choice);
+    write_delta(plan, chunk, w);
     json_key_null(w, SLICE("logprobs"));
     json_key(w, SLICE("finish_reason"));
-    if (part == PART_FINISH) {
+    if (chunk.part == PART_FINISH) {
         json_string(w, finish_of(plan));
     } else {
         json_null(w);
@@ -323,7 +367,7 @@ static void write_choice(const struct plan *plan, enum part part, uint32_t i, st
     json_object_end(w);
 }
 
-static void write_event(const struct plan *plan, enum fault_usage usage, enum part part, uint32_t i,
+static void write_event(const struct plan *plan, enum fault_usage usage, struct chunk chunk,
                         struct buffer *out)
 {
     struct json_writer w;
@@ -332,13 +376,11 @@ static void write_event(const struct plan *plan, enum fault_usage usage, enum pa
     write_head(plan, SLICE("chat.completion.chunk"), &w);
     json_key(&w, SLICE("choices"));
     json_array_begin(&w);
-    if (part != PART_USAGE) write_choice(plan, part, i, &w);
+    if (chunk.part != PART_USAGE) write_choice(plan, chunk, &w);
     json_array_end(&w);
-    if (part == PART_USAGE) {
+    if (chunk.part == PART_USAGE) {
         json_key(&w, SLICE("usage"));
-        /* Of two usage objects the last one counts: the first is made wrong. */
-        bool first_of_two = usage == USAGE_TWICE && i == content_chunks(plan) + 1;
-        write_usage_object(plan, first_of_two ? USAGE_ZERO : usage, &w);
+        write_usage_object(plan, chunk.spoiled_usage ? USAGE_ZERO : usage, &w);
     } else if (plan->include_usage) {
         json_key_null(&w, SLICE("usage"));
     }
@@ -349,19 +391,22 @@ static void write_event(const struct plan *plan, enum fault_usage usage, enum pa
 uint32_t answer_write_chunk(const struct plan *plan, enum fault_usage usage, uint32_t i,
                             struct buffer *out)
 {
-    enum part part = part_of(plan, usage, i);
-    if (part == PART_DONE) {
+    struct chunk chunk = chunk_at(plan, usage, i);
+    if (chunk.part == PART_DONE) {
         buffer_append(out, SLICE("data: [DONE]\n\n"));
         return 0;
     }
-    write_event(plan, usage, part, i, out);
-    if (part == PART_TOOL) return plan->text_tokens;
-    return part == PART_REASONING || part == PART_TEXT ? 1 : 0;
+    write_event(plan, usage, chunk, out);
+    if (chunk.part == PART_TOOL) return plan->text_tokens;
+    return chunk.part == PART_REASONING || chunk.part == PART_TEXT ? 1 : 0;
 }
 
 void answer_write_token(const struct plan *plan, uint32_t i, struct buffer *out)
 {
-    write_event(plan, USAGE_RIGHT, PART_TEXT, i + plan->reasoning_tokens, out);
+    const struct chunk chunk = {.part = PART_TEXT,
+                                .choice = i % plan->choices,
+                                .step = i / plan->choices + plan->reasoning_tokens};
+    write_event(plan, USAGE_RIGHT, chunk, out);
 }
 
 void answer_write_error(int64_t http_status, struct buffer *out)

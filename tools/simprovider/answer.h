@@ -15,6 +15,7 @@ struct plan {
     bool stream;
     bool include_usage;
     bool cut_by_limit; /* finish_reason length */
+    uint32_t choices;  /* n; each has the tokens below */
     uint32_t prompt_tokens;
     uint32_t cached_tokens;
     uint32_t reasoning_tokens;
@@ -29,11 +30,14 @@ struct plan {
 /* BAD_REQUEST with *problem set to a sentence when a provider would refuse it. */
 status answer_plan(struct json_value request, struct plan *plan, slice *problem);
 
+/* Of all choices together: what the usage counts as output. */
+uint32_t answer_token_count(const struct plan *plan);
+
 /* The whole non-streamed body. */
 void answer_write_body(const struct plan *plan, enum fault_usage usage, struct buffer *out);
 
-/* Chunks: reasoning tokens, text tokens (or one tool call), the finish chunk, the usage chunk if
- * asked for, [DONE]. */
+/* Chunks: reasoning tokens, text tokens (or one tool call), the finish chunk, each of every choice in
+ * turn; the usage chunk if asked for, [DONE]. */
 uint32_t answer_chunk_count(const struct plan *plan, enum fault_usage usage);
 /* Appends chunk i as a server-sent event; answers how many tokens it carries. */
 uint32_t answer_write_chunk(const struct plan *plan, enum fault_usage usage, uint32_t i,

@@ -134,8 +134,8 @@ static void send_body(struct call *call)
     size_t whole = call->out.len;
     bool spoiled = call->fault.kind == FAULT_HALF || call->fault.kind == FAULT_TRUNCATE;
     if (spoiled || call->fault.kind == FAULT_CUT) call->out.len = whole / 2;
-    if (!spoiled) call->tokens_in_flight = call->plan.text_tokens + call->plan.reasoning_tokens;
-    record_of(call)->tokens_generated = call->plan.text_tokens + call->plan.reasoning_tokens;
+    if (!spoiled) call->tokens_in_flight = answer_token_count(&call->plan);
+    record_of(call)->tokens_generated = answer_token_count(&call->plan);
     send_whole(call, 200, SLICE("application/json"),
                call->fault.kind == FAULT_TRUNCATE ? whole : call->out.len);
 }
@@ -339,7 +339,7 @@ static void record_start(struct call *call, slice provider)
     record->stream = call->plan.stream;
     record->prompt_tokens = call->plan.prompt_tokens;
     record->cached_tokens = call->plan.cached_tokens;
-    record->reasoning_tokens = call->plan.reasoning_tokens;
+    record->reasoning_tokens = call->plan.choices * call->plan.reasoning_tokens;
 }
 
 void serve_chat(struct sim *sim, h2o_req_t *req, slice provider)

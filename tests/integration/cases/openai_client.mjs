@@ -95,6 +95,40 @@ test('a streamed completion answers the same text, and usage with the cost at it
   assert.equal(costOf(await texts[1]), 100n * PROMPT_NANO + 100n * COMPLETION_NANO);
 });
 
+test('three choices are answered, streamed or not, and each is held and billed', async () => {
+  const { key } = await bourse.makeCustomer();
+  const { client, texts } = makeClient(key);
+  const request = { model: MODEL, messages: user(prompt(400, 'sim:tokens=10 ')), max_tokens: 100 };
+  const one = await client.chat.completions.create(request);
+  const three = await client.chat.completions.create({ ...request, n: 3 });
+  const text = one.choices[0].message.content;
+  assert.deepEqual(
+    three.choices.map(({ index, message, finish_reason }) => [index, message.content, finish_reason]),
+    [0, 1, 2].map((index) => [index, text, 'stop']),
+  );
+  assert.equal(three.usage.completion_tokens, 30);
+
+  const chunks = await collect(await client.chat.completions.create({ ...request, n: 3, stream: true }));
+  for (const index of [0, 1, 2]) {
+    const mine = chunks.flatMap((chunk) => chunk.choices.filter((choice) => choice.index === index));
+    assert.equal(mine.map((choice) => choice.delta.content ?? '').join(''), text);
+    assert.deepEqual(
+      mine.map((choice) => choice.finish_reason).filter((reason) => reason),
+      ['stop'],
+    );
+  }
+  assert.equal(chunks.at(-1).usage.completion_tokens, 30);
+  const expected = [10n, 30n, 30n].map((tokens) => 100n * PROMPT_NANO + tokens * COMPLETION_NANO);
+  assert.deepEqual((await Promise.all(texts)).map(costOf), expected);
+
+  await bourse.quiet();
+  const ids = [one.id, three.id, chunks[0].id];
+  const held = await Promise.all(ids.map(async (id) => (await bourse.generationRow(id)).held));
+  // 100 tokens of each choice beyond the first.
+  assert.equal(held[1] - held[0], 2n * 100n * COMPLETION_NANO);
+  assert.equal(held[2], held[1]);
+});
+
 test("the client's stream helper assembles the same answer", async () => {
   const { key } = await bourse.makeCustomer();
   const { client } = makeClient(key);
