@@ -11,4 +11,5 @@ import './cases/leaving.mjs';
 import './cases/bad_input.mjs';
 import './cases/prices.mjs';
 import './cases/buying.mjs';
+import './cases/command.mjs';
 import './cases/readme.mjs';

@@ -13,7 +13,9 @@ enum option_kind {
     OPTION_SWITCH, /* true when given */
     OPTION_SECRET, /* a file whose content (without a trailing newline) is a JSON string */
 };
-enum option_place { IN_BODY, IN_QUERY, IN_PATH };
+enum option_place { IN_BODY, IN_QUERY, IN_PATH, IN_HEADER /* the Idempotency-Key */ };
+/* How a list goes on: by ?offset=, or by ?after= the last id. All of it is asked for. */
+enum paging { PAGES_NONE, PAGES_BY_OFFSET, PAGES_BY_ID };
 
 struct option {
     const char *name; /* --name */
@@ -37,7 +39,8 @@ struct command {
     const char *fixed; /* a member added to the body, e.g. "\"disabled\":true" */
     const char *columns[COLUMNS_MAX]; /* of a list, for people */
     bool body_is_file;                /* the positional argument's content is the body */
-    bool moves_money;                 /* an Idempotency-Key is made */
+    bool moves_money;                 /* an Idempotency-Key is made unless one is given */
+    enum paging pages;
     const char *lift; /* --json prints this object of the answer instead of the whole: "data", or
                          "key" (see print.c) */
     int (*special)(const struct command *command, int argc, char **argv);

@@ -36,6 +36,12 @@
         "amount", "dollars", "amount", OPTION_NUMBER, IN_BODY, true \
     }
 
+#define IDEMPOTENCY                                                                            \
+    {                                                                                          \
+        "idempotency-key", "a name of your own: repeated with it, the money moves once", NULL, \
+            OPTION_STRING, IN_HEADER, false                                                    \
+    }
+
 const struct command commands[] = {
     {.noun = "org",
      .verb = "create",
@@ -51,6 +57,7 @@ const struct command commands[] = {
      .service = "ledger",
      .method = "GET",
      .path = "/operator/orgs",
+     .pages = PAGES_BY_ID,
      .columns = {"id", "name", "balance", "created_at"},
      .options = {{"after", "go on behind this organization", "after", OPTION_STRING, IN_QUERY,
                   false}}},
@@ -76,6 +83,7 @@ const struct command commands[] = {
      .service = "ledger",
      .method = "GET",
      .path = "/api/v1/keys?include_disabled=true",
+     .pages = PAGES_BY_OFFSET,
      .columns = {"hash", "name", "label", "limit", "limit_remaining", "usage", "disabled"},
      .options = {ORG}},
     {.noun = "key",
@@ -132,7 +140,7 @@ const struct command commands[] = {
      .path = "/operator/grants",
      .moves_money = true,
      .lift = "data",
-     .options = {ORG, AMOUNT}},
+     .options = {ORG, AMOUNT, IDEMPOTENCY}},
     {.noun = "credit",
      .verb = "buy",
      .help = "make a manual purchase and confirm it at once, as if the money had come in",
@@ -141,7 +149,7 @@ const struct command commands[] = {
      .path = "/api/v1/purchases",
      .moves_money = true,
      .special = buy_run,
-     .options = {ORG, AMOUNT, REFERENCE}},
+     .options = {ORG, AMOUNT, REFERENCE, IDEMPOTENCY}},
     {.noun = "credit",
      .verb = "show",
      .help = "credits, usage and balance of an organization",
@@ -157,6 +165,7 @@ const struct command commands[] = {
      .service = "ledger",
      .method = "GET",
      .path = "/api/v1/purchases",
+     .pages = PAGES_BY_OFFSET,
      .columns = {"id", "status", "amount", "fee", "charged", "credited", "created_at"},
      .options = {ORG}},
     {.noun = "purchase",

@@ -8,10 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "shared/id.h"
-
-#define ANSWER_MAX (256u << 20)
-#define TIMEOUT_S  600
+#define TIMEOUT_S       600
+#define HEADER_LINE_MAX 300 /* a name and an Idempotency-Key of 255 bytes */
 
 status http_enter_instance(void)
 {
@@ -37,12 +35,12 @@ static struct curl_slist *headers_of(const struct http_request *request)
     struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
     if (request->body.len > 0)
         headers = curl_slist_append(headers, "Content-Type: application/json");
-    if (!request->idempotent_key) return headers;
-    char line[64];
+    if (request->idempotency_key.len == 0) return headers;
+    char line[HEADER_LINE_MAX];
     struct buffer text;
     buffer_init_fixed(&text, line, sizeof(line));
     buffer_append(&text, SLICE("Idempotency-Key: "));
-    id_append_random(&text, SLICE("cli-"));
+    buffer_append(&text, request->idempotency_key);
     buffer_append_char(&text, '\0');
     return curl_slist_append(headers, line);
 }

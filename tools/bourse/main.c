@@ -83,7 +83,8 @@ int main(int argc, char **argv)
         return argc < 2 ? 2 : 0;
     }
     if (command == NULL) {
-        fprintf(stderr, "bourse: there is no command %s %s.\n", argv[1], argc < 3 ? "" : argv[2]);
+        fprintf(stderr, "bourse: there is no command %s%s%s.\n", argv[1], argc < 3 ? "" : " ",
+                argc < 3 ? "" : argv[2]);
         if (!help_noun(argv[1])) fprintf(stderr, "See `bourse --help`.\n");
         return 2;
     }

@@ -1,86 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Carries out one row of the table: reads its options, asks the service, prints the answer. */
+/* Carries out one row of the table: asks the service, page by page where the answer is a list, and
+ * prints what it said. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "shared/descriptor.h"
+#include "shared/id.h"
 #include "shared/json/write.h"
 #include "shared/secret.h"
-#include "tools/bourse/command.h"
+#include "tools/bourse/arguments.h"
 #include "tools/bourse/http.h"
 #include "tools/bourse/print.h"
 
-#define BODY_MAX   (64u << 20)
-#define ANSWER_MAX (256u << 20)
-#define VALUES_MAX 4000000
-#define SECRET_MAX 4096
+#define BODY_MAX            (64u << 20)
+#define VALUES_MAX          4000000
+#define SECRET_MAX          4096
+#define PATH_MAX_LEN        2000 /* http.c puts the host before it */
+#define IDEMPOTENCY_KEY_MAX 255  /* as the services have it */
 
-struct arguments {
-    const char *positional;
-    const char *values[OPTIONS_MAX]; /* "" for a switch that was given */
-    bool json;
+/* One question and its answer. */
+struct exchange {
+    struct buffer body, path, answer;
+    struct json_document document; /* views of the answer */
 };
 
-/* ---- arguments */
+/* Where a list goes on. */
+struct page {
+    const char *name; /* of the parameter; NULL: from the start */
+    char value[64];
+};
 
-static size_t find_option(const struct command *command, const char *name, size_t len)
+static void exchange_open(struct exchange *exchange)
 {
-    for (size_t i = 0; i < OPTIONS_MAX && command->options[i].name != NULL; i++) {
-        const struct option *option = &command->options[i];
-        if (strlen(option->name) == len && memcmp(option->name, name, len) == 0) return i;
-    }
-    return OPTIONS_MAX;
+    buffer_init(&exchange->body, BODY_MAX);
+    buffer_init(&exchange->path, PATH_MAX_LEN);
+    buffer_init(&exchange->answer, HTTP_ANSWER_MAX);
+    json_document_init(&exchange->document, VALUES_MAX);
 }
 
-static bool refuse(const struct command *command, const char *what, const char *name)
+static void exchange_close(struct exchange *exchange)
 {
-    fprintf(stderr, "bourse %s %s: %s %s. See `bourse %s %s --help`.\n", command->noun,
-            command->verb, what, name, command->noun, command->verb);
-    return false;
-}
-
-static bool read_option(const struct command *command, int argc, char **argv, int *at,
-                        struct arguments *arguments)
-{
-    const char *name = argv[*at] + 2;
-    const char *equals = strchr(name, '=');
-    size_t len = equals == NULL ? strlen(name) : (size_t)(equals - name);
-    size_t index = find_option(command, name, len);
-    if (index == OPTIONS_MAX) return refuse(command, "does not know", argv[*at]);
-    if (command->options[index].kind == OPTION_SWITCH) {
-        arguments->values[index] = "";
-    } else if (equals != NULL) {
-        arguments->values[index] = equals + 1;
-    } else if (*at + 1 < argc) {
-        arguments->values[index] = argv[++*at];
-    } else {
-        return refuse(command, "needs a value behind", argv[*at]);
-    }
-    return true;
-}
-
-static bool read_arguments(const struct command *command, int argc, char **argv,
-                           struct arguments *arguments)
-{
-    for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0) {
-            arguments->json = true;
-        } else if (strncmp(argv[i], "--", 2) == 0) {
-            if (!read_option(command, argc, argv, &i, arguments)) return false;
-        } else if (command->argument != NULL && arguments->positional == NULL) {
-            arguments->positional = argv[i];
-        } else {
-            return refuse(command, "does not take", argv[i]);
-        }
-    }
-    if (command->argument != NULL && arguments->positional == NULL)
-        return refuse(command, "needs", command->argument);
-    for (size_t i = 0; i < OPTIONS_MAX && command->options[i].name != NULL; i++) {
-        if (command->options[i].required && arguments->values[i] == NULL) {
-            return refuse(command, "needs the option --", command->options[i].name);
-        }
-    }
-    return true;
+    json_document_free(&exchange->document);
+    buffer_free(&exchange->answer);
+    buffer_free(&exchange->path);
+    buffer_free(&exchange->body);
 }
 
 /* ---- the request */
@@ -108,17 +71,29 @@ static status write_secret(const char *path, struct json_writer *w)
     return OK;
 }
 
+static status refuse_amount(const struct option *option, status reason)
+{
+    char text[32];
+    struct buffer largest;
+    buffer_init_fixed(&largest, text, sizeof(text));
+    money_append_dollars(&largest, MONEY_MAX);
+    if (reason.code == ERROR_OUT_OF_RANGE) {
+        fprintf(stderr, "bourse: --%s has at most 9 decimals and is at most %.*s.\n", option->name,
+                (int)largest.len, largest.data);
+    } else {
+        fprintf(stderr, "bourse: --%s must be a number of dollars, as 5 or 0.25.\n", option->name);
+    }
+    return reason;
+}
+
 static status write_value(const struct option *option, const char *value, struct json_writer *w)
 {
     json_key(w, slice_of(option->field));
     switch (option->kind) {
     case OPTION_NUMBER: {
         money checked;
-        if (!status_ok(money_parse_dollars(slice_of(value), false, &checked))) {
-            fprintf(stderr, "bourse: --%s must be a number of dollars, as 5 or 0.25.\n",
-                    option->name);
-            return FAIL(BAD_REQUEST);
-        }
+        status result = money_parse_dollars(slice_of(value), false, &checked);
+        if (!status_ok(result)) return refuse_amount(option, result);
         json_money(w, checked);
         return OK;
     }
@@ -166,24 +141,25 @@ static void append_encoded(struct buffer *out, slice text)
     }
 }
 
-static const char *path_value(const struct command *command, const struct arguments *arguments)
+static void append_parameter(struct buffer *path, const char *name, const char *value)
 {
-    for (size_t i = 0; i < OPTIONS_MAX && command->options[i].name != NULL; i++) {
-        if (command->options[i].place == IN_PATH && arguments->values[i] != NULL)
-            return arguments->values[i];
-    }
-    return arguments->positional == NULL ? "" : arguments->positional;
+    bool first = path->len == 0 || memchr(path->data, '?', path->len) == NULL;
+    buffer_append_char(path, first ? '?' : '&');
+    buffer_append(path, slice_of(name));
+    buffer_append_char(path, '=');
+    append_encoded(path, slice_of(value));
 }
 
 static void write_path(const struct command *command, const struct arguments *arguments,
-                       struct buffer *path)
+                       const struct page *page, struct buffer *path)
 {
     slice head;
     slice tail;
-    bool has_query = strchr(command->path, '?') != NULL;
+    const char *named = arguments_at(command, arguments, IN_PATH);
+    if (named == NULL) named = arguments->positional;
     if (slice_split(slice_of(command->path), '{', &head, &tail)) {
         buffer_append(path, head);
-        append_encoded(path, slice_of(path_value(command, arguments)));
+        append_encoded(path, slice_of(named == NULL ? "" : named));
         buffer_append(path, slice_from(tail, 1));
     } else {
         buffer_append(path, slice_of(command->path));
@@ -191,127 +167,201 @@ static void write_path(const struct command *command, const struct arguments *ar
     for (size_t i = 0; i < OPTIONS_MAX && command->options[i].name != NULL; i++) {
         const struct option *option = &command->options[i];
         if (option->place != IN_QUERY || arguments->values[i] == NULL) continue;
-        buffer_append_char(path, has_query ? '&' : '?');
-        has_query = true;
-        buffer_append(path, slice_of(option->field));
-        buffer_append_char(path, '=');
-        append_encoded(path,
-                       slice_of(option->kind == OPTION_SWITCH ? "true" : arguments->values[i]));
+        if (page->name != NULL && strcmp(option->field, page->name) == 0) continue;
+        append_parameter(path, option->field,
+                         option->kind == OPTION_SWITCH ? "true" : arguments->values[i]);
     }
-    buffer_append_char(path, '\0');
+    if (page->name != NULL) append_parameter(path, page->name, page->value);
 }
 
 /* ---- asking */
 
-static int ask(const struct command *command, const struct arguments *arguments,
-               struct buffer *body, struct buffer *answer, struct json_document *document)
+static int send(const char *service, const char *method, slice idempotency_key,
+                struct exchange *exchange)
 {
-    char path_memory[2048];
-    struct buffer path;
     long http_status = 0;
-    buffer_init_fixed(&path, path_memory, sizeof(path_memory));
-    if (!status_ok(write_body(command, arguments, body))) return 1;
-    write_path(command, arguments, &path);
-    if (!status_ok(buffer_finish(&path)) || !status_ok(http_enter_instance())) return 1;
-    const struct http_request request = {.service = command->service,
-                                         .method = command->method,
-                                         .path = path.data,
-                                         .body = buffer_slice(body),
-                                         .idempotent_key = command->moves_money};
-    if (!status_ok(http_ask(&request, answer, &http_status))) return 1;
-    if (!status_ok(json_parse(document, buffer_slice(answer)))) {
-        fprintf(stderr, "bourse: the %s answered something that is not JSON (%ld).\n",
-                command->service, http_status);
+    buffer_append_char(&exchange->path, '\0');
+    if (!status_ok(buffer_finish(&exchange->path))) {
+        fprintf(stderr, "bourse: the options are too long.\n");
+        return 1;
+    }
+    const struct http_request request = {.service = service,
+                                         .method = method,
+                                         .path = exchange->path.data,
+                                         .body = buffer_slice(&exchange->body),
+                                         .idempotency_key = idempotency_key};
+    buffer_clear(&exchange->answer);
+    if (!status_ok(http_ask(&request, &exchange->answer, &http_status))) return 1;
+    if (!status_ok(json_parse(&exchange->document, buffer_slice(&exchange->answer)))) {
+        fprintf(stderr, "bourse: the %s answered something that is not JSON (%ld).\n", service,
+                http_status);
         return 1;
     }
     if (http_status < 400) return 0;
-    print_error(document, http_status);
+    print_error(&exchange->document, http_status);
     return 1;
+}
+
+/* The operator's own, so that a script may repeat a command, or a fresh one. */
+static bool choose_idempotency_key(const struct command *command, const struct arguments *arguments,
+                                   struct buffer *key)
+{
+    const char *given = arguments_at(command, arguments, IN_HEADER);
+    if (given == NULL) {
+        if (command->moves_money) id_append_random(key, SLICE("cli-"));
+        return true;
+    }
+    buffer_append(key, slice_of(given));
+    bool fits = status_ok(buffer_finish(key)) && key->len > 0;
+    for (size_t i = 0; fits && i < key->len; i++)
+        fits = key->data[i] > ' ' && key->data[i] <= '~';
+    if (!fits)
+        fprintf(stderr, "bourse: --idempotency-key has 1 to %d visible ASCII characters.\n",
+                IDEMPOTENCY_KEY_MAX);
+    return fits;
+}
+
+/* The body first: files are named from where the operator stands. */
+static bool prepare(const struct command *command, const struct arguments *arguments,
+                    struct exchange *exchange)
+{
+    return status_ok(write_body(command, arguments, &exchange->body)) &&
+           status_ok(http_enter_instance());
+}
+
+static int ask(const struct command *command, const struct arguments *arguments,
+               const struct page *page, struct exchange *exchange)
+{
+    char key_memory[IDEMPOTENCY_KEY_MAX];
+    struct buffer key;
+    buffer_init_fixed(&key, key_memory, sizeof(key_memory));
+    buffer_clear(&exchange->path);
+    if (!choose_idempotency_key(command, arguments, &key)) return 2;
+    write_path(command, arguments, page, &exchange->path);
+    return send(command->service, command->method, buffer_slice(&key), exchange);
+}
+
+/* Where the list goes on behind these rows; none when there are none. */
+static void turn_page(const struct command *command, struct json_value rows, size_t row_count,
+                      struct page *page)
+{
+    struct buffer value;
+    slice id = SLICE_NONE;
+    page->name = command->pages == PAGES_BY_ID ? "after" : "offset";
+    buffer_init_fixed(&value, page->value, sizeof(page->value));
+    for (struct json_iterator i = json_iterate(rows); json_next(&i);)
+        id = json_raw(json_get(i.value, SLICE("id")));
+    if (command->pages == PAGES_BY_OFFSET) {
+        buffer_append_u64(&value, row_count);
+    } else if (id.len > 2) {
+        buffer_append(&value, (slice){id.data + 1, id.len - 2}); /* ids need no escapes */
+    }
+    buffer_append_char(&value, '\0');
+}
+
+/* A list as a whole, though the service answers a page at a time: until a page is empty. */
+static int ask_pages(const struct command *command, const struct arguments *arguments,
+                     struct exchange *exchange)
+{
+    struct page page = {0};
+    struct buffer whole;
+    struct json_writer w;
+    size_t row_count = 0;
+    size_t before;
+    buffer_init(&whole, HTTP_ANSWER_MAX);
+    json_write_init(&w, &whole);
+    json_object_begin(&w);
+    json_key(&w, SLICE("data"));
+    json_array_begin(&w);
+    int code;
+    do {
+        before = row_count;
+        code = ask(command, arguments, &page, exchange);
+        if (code != 0) break;
+        struct json_value rows = json_get(json_root(&exchange->document), SLICE("data"));
+        for (struct json_iterator i = json_iterate(rows); json_next(&i); row_count++)
+            json_raw_value(&w, json_raw(i.value));
+        turn_page(command, rows, row_count, &page);
+    } while (row_count > before);
+    json_array_end(&w);
+    json_object_end(&w);
+    buffer_clear(&exchange->answer);
+    buffer_append(&exchange->answer, buffer_slice(&whole));
+    bool fits = status_ok(buffer_finish(&whole)) && status_ok(buffer_finish(&exchange->answer));
+    if (code == 0 &&
+        !(fits && status_ok(json_parse(&exchange->document, buffer_slice(&exchange->answer))))) {
+        fprintf(stderr, "bourse: the list is too long to be shown as a whole.\n");
+        code = 1;
+    }
+    buffer_free(&whole);
+    return code;
+}
+
+static void print_answer(const struct command *command, const struct arguments *arguments,
+                         const struct exchange *exchange)
+{
+    if (arguments->json) {
+        print_json(command, &exchange->document);
+    } else {
+        print_text(command, &exchange->document);
+    }
 }
 
 int command_run(const struct command *command, int argc, char **argv)
 {
+    static const struct page all = {0};
     struct arguments arguments = {0};
-    struct buffer body, answer;
-    struct json_document document;
-    if (!read_arguments(command, argc, argv, &arguments)) return 2;
-    buffer_init(&body, BODY_MAX);
-    buffer_init(&answer, ANSWER_MAX);
-    json_document_init(&document, VALUES_MAX);
-    int code = ask(command, &arguments, &body, &answer, &document);
-    if (code == 0 && arguments.json) print_json(command, &document);
-    if (code == 0 && !arguments.json) print_text(command, &document);
-    json_document_free(&document);
-    buffer_free(&answer);
-    buffer_free(&body);
-    return code;
-}
-
-/* Two steps of the manual method in one: the customer's purchase, then the operator's confirmation.
- */
-static int confirm(const struct http_request *confirmation, const struct command *command,
-                   bool json)
-{
-    struct buffer answer;
-    struct json_document document;
-    long http_status = 0;
+    struct exchange exchange;
+    if (!arguments_read(command, argc, argv, &arguments)) return 2;
+    exchange_open(&exchange);
     int code = 1;
-    buffer_init(&answer, ANSWER_MAX);
-    json_document_init(&document, VALUES_MAX);
-    if (status_ok(http_ask(confirmation, &answer, &http_status)) &&
-        status_ok(json_parse(&document, buffer_slice(&answer)))) {
-        code = http_status < 400 ? 0 : 1;
-        if (code != 0) print_error(&document, http_status);
-        if (code == 0 && json) print_json(command, &document);
-        if (code == 0 && !json) print_text(command, &document);
+    if (prepare(command, &arguments, &exchange)) {
+        code = command->pages == PAGES_NONE ? ask(command, &arguments, &all, &exchange)
+                                            : ask_pages(command, &arguments, &exchange);
     }
-    json_document_free(&document);
-    buffer_free(&answer);
+    if (code == 0) print_answer(command, &arguments, &exchange);
+    exchange_close(&exchange);
     return code;
 }
 
-static slice value_of(const struct arguments *arguments, size_t option)
+/* ---- two steps of the manual method in one: the customer's purchase, then the operator's word */
+
+enum { BUY_ORG, BUY_AMOUNT, BUY_REFERENCE }; /* options of the row */
+
+static int confirm(const struct command *command, const struct arguments *arguments, slice purchase,
+                   struct exchange *exchange)
 {
-    const char *value = arguments->values[option];
-    return value == NULL ? SLICE_NONE : slice_of(value);
+    const char *note = arguments->values[BUY_REFERENCE];
+    struct json_writer w;
+    buffer_append(&exchange->path, SLICE("/operator/purchases/"));
+    append_encoded(&exchange->path, purchase);
+    buffer_append(&exchange->path, SLICE("/confirm"));
+    append_parameter(&exchange->path, "org", arguments->values[BUY_ORG]);
+    json_write_init(&w, &exchange->body);
+    json_object_begin(&w);
+    json_key_string(&w, SLICE("reference"), slice_of(note == NULL ? "bourse credit buy" : note));
+    json_object_end(&w);
+    return send(command->service, "POST", SLICE_NONE, exchange);
 }
 
 int buy_run(const struct command *command, int argc, char **argv)
 {
+    static const struct page all = {0};
     struct arguments arguments = {0};
-    struct buffer body, answer, path, note;
-    struct json_document document;
-    char path_memory[512], note_memory[512];
-    if (!read_arguments(command, argc, argv, &arguments)) return 2;
-    buffer_init(&body, BODY_MAX);
-    buffer_init(&answer, ANSWER_MAX);
-    json_document_init(&document, VALUES_MAX);
-    buffer_init_fixed(&path, path_memory, sizeof(path_memory));
-    buffer_init_fixed(&note, note_memory, sizeof(note_memory));
-    int code = ask(command, &arguments, &body, &answer, &document);
+    struct exchange purchase, confirmation;
+    if (!arguments_read(command, argc, argv, &arguments)) return 2;
+    exchange_open(&purchase);
+    exchange_open(&confirmation);
+    int code = 1;
+    if (prepare(command, &arguments, &purchase)) code = ask(command, &arguments, &all, &purchase);
     if (code == 0) {
-        struct json_value id = json_get(json_get(json_root(&document), SLICE("data")), SLICE("id"));
-        slice raw = json_raw(id);
-        struct json_writer w;
-        buffer_append(&path, SLICE("/operator/purchases/"));
-        if (raw.len > 2) append_encoded(&path, (slice){raw.data + 1, raw.len - 2});
-        buffer_append(&path, SLICE("/confirm?org="));
-        append_encoded(&path, value_of(&arguments, 0));
-        buffer_append_char(&path, '\0');
-        json_write_init(&w, &note);
-        json_object_begin(&w);
-        json_key_string(&w, SLICE("reference"),
-                        arguments.values[2] == NULL ? SLICE("bourse credit buy")
-                                                    : value_of(&arguments, 2));
-        json_object_end(&w);
-        const struct http_request confirmation = {.service = command->service,
-                                                  .method = "POST",
-                                                  .path = path.data,
-                                                  .body = buffer_slice(&note)};
-        code = confirm(&confirmation, command, arguments.json);
+        struct json_value data = json_get(json_root(&purchase.document), SLICE("data"));
+        slice id = json_raw(json_get(data, SLICE("id"))); /* with its quotes */
+        slice bare = id.len > 2 ? (slice){id.data + 1, id.len - 2} : SLICE_NONE;
+        code = confirm(command, &arguments, bare, &confirmation);
     }
-    json_document_free(&document);
-    buffer_free(&answer);
-    buffer_free(&body);
+    if (code == 0) print_answer(command, &arguments, &confirmation);
+    exchange_close(&confirmation);
+    exchange_close(&purchase);
     return code;
 }

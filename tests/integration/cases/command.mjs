@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// The operator's command line: a list is the whole list, what it refuses is said in words that fit, and a script may repeat what
+// moves money.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
+import test from 'node:test';
+
+import { nanoOf } from '../api.mjs';
+import { BUILD } from '../harness.mjs';
+import { bourse } from './one_instance.mjs';
+
+/** As a person sees it: {status, stdout, stderr}. */
+function typed(...words) {
+  return spawnSync(path.join(BUILD, 'bourse'), words, { env: bourse.environment(), encoding: 'utf8' });
+}
+
+async function makeBuyer() {
+  const org = await bourse.makeOrg();
+  const { key } = await bourse.makeKey(org, { management: true });
+  return { org, management: key };
+}
+
+async function totalOf(org) {
+  const { total_credits: total } = await bourse.bourse('credit', 'show', '--org', org);
+  return total;
+}
+
+test('all keys and purchases are listed, however many pages they are', async () => {
+  const { org, management } = await makeBuyer();
+  const hashes = new Set();
+  for (let i = 0; i < 104; i++) {
+    const made = await bourse.api.post('/keys', { name: `key ${i}` }, { key: management });
+    assert.equal(made.status, 201, made.text);
+    hashes.add(made.json.data.hash);
+  }
+  const { data: keys } = await bourse.bourse('key', 'list', '--org', org);
+  assert.equal(keys.length, 105); // and the one that made them
+  for (const { hash } of keys.filter(({ name }) => name.startsWith('key '))) assert.ok(hashes.delete(hash));
+  assert.equal(hashes.size, 0);
+  assert.equal(typed('key', 'list', '--org', org).stdout.trim().split('\n').length, 1 + 105);
+
+  for (let i = 0; i < 101; i++) {
+    const headers = { 'idempotency-key': `page-${i}` };
+    const bought = await bourse.api.post('/purchases', { amount: 5 }, { key: management, headers });
+    assert.equal(bought.status, 201, bought.text);
+  }
+  const { data: purchases } = await bourse.bourse('purchase', 'list', '--org', org);
+  assert.equal(new Set(purchases.map(({ id }) => id)).size, 101);
+});
+
+test('the list of organizations goes on behind the one that is named', async () => {
+  await bourse.makeOrg();
+  const { data: all } = await bourse.bourse('org', 'list');
+  assert.ok(all.length >= 2);
+  const { data: rest } = await bourse.bourse('org', 'list', '--after', all[0].id);
+  assert.deepEqual(
+    rest.map(({ id }) => id),
+    all.slice(1).map(({ id }) => id),
+  );
+  const { data: none } = await bourse.bourse('org', 'list', '--after', all.at(-1).id);
+  assert.deepEqual(none, []);
+});
+
+test('a list without rows is an empty one', async () => {
+  const org = await bourse.makeOrg();
+  assert.deepEqual(await bourse.bourse('key', 'list', '--org', org), { data: [] });
+  assert.match(typed('key', 'list', '--org', org).stdout, /\(none\)/);
+});
+
+test('a grant that is repeated with its idempotency key is one grant', async () => {
+  const org = await bourse.makeOrg();
+  const grant = ['credit', 'grant', '--org', org, '--amount', '7', '--idempotency-key'];
+  const first = await bourse.bourse(...grant, 'march');
+  assert.deepEqual(await bourse.bourse(...grant, 'march'), first);
+  assert.equal(await totalOf(org), 7);
+  await bourse.bourse(...grant, 'april');
+  assert.equal(await totalOf(org), 14);
+  const other = ['credit', 'grant', '--org', org, '--amount', '8', '--idempotency-key', 'march'];
+  assert.match(await bourse.bourseFails(...other), /409/);
+  for (const bad of ['', 'two words', 'a\r\nx: y', 'é', 'x'.repeat(256)])
+    assert.match(await bourse.bourseFails(...grant, bad), /1 to 255/);
+  assert.equal(await totalOf(org), 14);
+});
+
+test('a purchase that is repeated with its idempotency key is one purchase', async () => {
+  const { org, management } = await makeBuyer();
+  const buy = ['credit', 'buy', '--org', org, '--amount', '10', '--idempotency-key', 'x'.repeat(255)];
+  const first = await bourse.bourse(...buy);
+  assert.equal((await bourse.bourse(...buy)).data.id, first.data.id);
+  const { data } = (await bourse.api.get('/purchases', { key: management })).exact;
+  assert.equal(data.length, 1);
+  assert.equal(nanoOf(data[0].credited), 10_000_000_000n);
+});
+
+test('what is refused is named as it was typed', () => {
+  const said = (...words) => {
+    const { status, stderr } = typed(...words);
+    assert.notEqual(status, 0);
+    return stderr;
+  };
+  assert.match(said('org', 'create'), /needs the option --name\. /);
+  assert.match(said('nonsense'), /there is no command nonsense\.$/m);
+  assert.match(said('org', 'nonsense'), /there is no command org nonsense\.$/m);
+  const grant = (amount) => said('credit', 'grant', '--org', 'org-1', '--amount', amount);
+  assert.match(grant('99999999999'), /at most 9223372036\.854775807/);
+  assert.match(grant('0.0000000001'), /at most 9 decimals/);
+  assert.match(grant('many'), /must be a number of dollars/);
+});
