@@ -4,6 +4,8 @@
  * it takes the dearest price of every tier that the input can reach and is rounded up. */
 #include "shared/billing.h"
 
+#include "shared/array.h"
+
 /* Classes that an input token can be counted in, and those an output token can. */
 static const enum billing_class input_token_classes[] = {
     BILLING_prompt,         BILLING_cache_read, BILLING_cache_write,
@@ -23,8 +25,6 @@ static const bool is_output_class[BILLING_CLASS_COUNT] = {
     [BILLING_image_out] = true,
 };
 
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
-
 const char *billing_class_name(enum billing_class class)
 {
     static const char *const names[BILLING_CLASS_COUNT] = {
@@ -35,13 +35,24 @@ const char *billing_class_name(enum billing_class class)
     return names[class];
 }
 
-uint64_t billing_input_tokens(const struct usage_vector *usage)
+static uint64_t sum_of(const struct usage_vector *usage, const enum billing_class *classes,
+                       size_t count)
 {
     uint64_t tokens = 0;
-    for (size_t i = 0; i < COUNT_OF(input_token_classes); i++) {
-        tokens += usage->units[input_token_classes[i]];
+    for (size_t i = 0; i < count; i++) {
+        tokens += usage->units[classes[i]];
     }
     return tokens;
+}
+
+uint64_t billing_input_tokens(const struct usage_vector *usage)
+{
+    return sum_of(usage, input_token_classes, COUNT_OF(input_token_classes));
+}
+
+uint64_t billing_output_tokens(const struct usage_vector *usage)
+{
+    return sum_of(usage, output_token_classes, COUNT_OF(output_token_classes));
 }
 
 /* Whether a tier can apply to some input of at most that many tokens. */

@@ -55,6 +55,8 @@ struct price_row {
 /* Input tokens that select the tier: prompt + cache_read + cache_write + cache_write_1h +
  * audio_in. */
 uint64_t billing_input_tokens(const struct usage_vector *usage);
+/* completion + reasoning + audio_out: what clients are told as completion_tokens. */
+uint64_t billing_output_tokens(const struct usage_vector *usage);
 const struct price_tier *billing_tier(const struct price_row *row, uint64_t input_tokens);
 
 /* The charge: one rounding. OVERFLOW only on hostile numbers. */

@@ -4,6 +4,7 @@
 #include "services/catalog/import_catalog.h"
 
 #include "services/catalog/market.h"
+#include "shared/array.h"
 
 #define CATALOG_FORMAT  SLICE("bourse-catalog-1")
 #define PROVIDERS_MAX   1000
@@ -48,7 +49,6 @@ static const struct text_field endpoint_fields[] = {
     TEXT_FIELD(endpoint_facts, upstream_model, "upstream_model", 192, false),
     TEXT_FIELD(endpoint_facts, quantization, "quantization", 16, false),
 };
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* What is being read, for messages. */
 struct reading {

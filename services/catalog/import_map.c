@@ -5,12 +5,12 @@
  * prefix: the form that is usual for the provider wins, whatever their order. */
 #include "services/catalog/import_map.h"
 
+#include "shared/array.h"
 #include "shared/clock.h"
 
-#define ENTRIES_MAX     100000
-#define DROPPED_MAX     20000
-#define SLUG_MAX        160
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define ENTRIES_MAX 100000
+#define DROPPED_MAX 20000
+#define SLUG_MAX    160
 
 /* Names of providers in the map. */
 struct map_provider {

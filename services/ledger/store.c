@@ -5,12 +5,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "shared/array.h"
 #include "shared/log.h"
 
 extern const char ledger_statements_sql[];
 const struct db_statements store_statements = {ledger_statements_sql};
-
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 status store_clock(struct db *db, wall_time *now)
 {

@@ -6,11 +6,11 @@
 
 #include <assert.h>
 
+#include "shared/array.h"
 #include "shared/log.h"
 
-#define ACCOUNTS        3 /* paid, promotional, escrow */
-#define REFERENCE_SIZE  48
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define ACCOUNTS       3 /* paid, promotional, escrow */
+#define REFERENCE_SIZE 48
 
 struct leased {
     money granted, granted_promo, settled, returned;

@@ -3,11 +3,11 @@
  * under locks in the one order. */
 #include "services/ledger/store.h"
 
+#include "shared/array.h"
 #include "shared/daemon.h"
 
-#define REFERENCE_SIZE  80
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
-#define LATE_ACCOUNTS   3 /* paid, promotional, receivable */
+#define REFERENCE_SIZE 80
+#define LATE_ACCOUNTS  3 /* paid, promotional, receivable */
 
 /* Rows of numbers turned into the arrays of a statement. */
 struct columns {

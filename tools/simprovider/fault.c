@@ -2,6 +2,8 @@
 /* The table of armed faults and its JSON. */
 #include "tools/simprovider/fault.h"
 
+#include "shared/array.h"
+
 static const struct {
     const char *name;
     enum fault_kind kind;
@@ -19,8 +21,6 @@ static const struct {
     {"missing", USAGE_MISSING}, {"twice", USAGE_TWICE}, {"negative", USAGE_NEGATIVE},
     {"huge", USAGE_HUGE},       {"zero", USAGE_ZERO},   {"text", USAGE_TEXT},
 };
-
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 static status read_kind(struct json_value body, struct fault *fault)
 {

@@ -570,8 +570,7 @@ static void write_usage(struct json_writer *w, const struct skin_bill *bill)
 {
     const uint32_t *units = bill->usage.units;
     uint64_t prompt = billing_input_tokens(&bill->usage);
-    uint64_t completion =
-        (uint64_t)units[BILLING_completion] + units[BILLING_reasoning] + units[BILLING_audio_out];
+    uint64_t completion = billing_output_tokens(&bill->usage);
     json_object_begin(w);
     json_key_u64(w, SLICE("prompt_tokens"), prompt);
     json_key_u64(w, SLICE("completion_tokens"), completion);

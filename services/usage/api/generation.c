@@ -103,24 +103,15 @@ static slice finish_name(uint8_t finish)
     return finish < sizeof(names) / sizeof(names[0]) ? names[finish] : SLICE_NONE;
 }
 
-static uint64_t prompt_tokens(const struct usage_vector *usage)
-{
-    return billing_input_tokens(usage);
-}
-
-static uint64_t completion_tokens(const struct usage_vector *usage)
-{
-    return (uint64_t)usage->units[BILLING_completion] + usage->units[BILLING_reasoning] +
-           usage->units[BILLING_audio_out];
-}
-
 static void write_tokens(const struct generation_row *row, struct json_writer *w)
 {
     const uint32_t *units = row->usage.units;
-    json_key_u64(w, SLICE("tokens_prompt"), prompt_tokens(&row->usage));
-    json_key_u64(w, SLICE("tokens_completion"), completion_tokens(&row->usage));
-    json_key_u64(w, SLICE("native_tokens_prompt"), prompt_tokens(&row->usage));
-    json_key_u64(w, SLICE("native_tokens_completion"), completion_tokens(&row->usage));
+    uint64_t prompt = billing_input_tokens(&row->usage);
+    uint64_t completion = billing_output_tokens(&row->usage);
+    json_key_u64(w, SLICE("tokens_prompt"), prompt);
+    json_key_u64(w, SLICE("tokens_completion"), completion);
+    json_key_u64(w, SLICE("native_tokens_prompt"), prompt);
+    json_key_u64(w, SLICE("native_tokens_completion"), completion);
     json_key_u64(w, SLICE("native_tokens_reasoning"), units[BILLING_reasoning]);
     json_key_u64(w, SLICE("native_tokens_cached"), units[BILLING_cache_read]);
     json_key_u64(w, SLICE("native_tokens_completion_images"), units[BILLING_image_out]);

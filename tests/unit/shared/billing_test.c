@@ -87,6 +87,16 @@ TEST(all_input_tokens_select_the_tier)
     assert_int_equal(billing_input_tokens(&every_input), 1 + 2 + 4 + 8 + 16);
 }
 
+TEST(output_tokens_are_completion_reasoning_and_audio_but_no_images)
+{
+    struct usage_vector every_output = {
+        .units = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048}};
+    assert_int_equal(billing_output_tokens(&every_output), 64 + 128 + 256);
+    for (size_t i = 0; i < BILLING_CLASS_COUNT; i++)
+        every_output.units[i] = BILLING_UNITS_MAX;
+    assert_int_equal(billing_output_tokens(&every_output), 3 * (uint64_t)BILLING_UNITS_MAX);
+}
+
 TEST(the_split_rounds_each_side_by_itself)
 {
     struct price_row row = {.id = 1, .tier_count = 1};
@@ -334,6 +344,7 @@ int main(void)
         cmocka_unit_test(nothing_used_costs_nothing),
         cmocka_unit_test(a_tier_applies_above_its_count_and_not_at_it),
         cmocka_unit_test(all_input_tokens_select_the_tier),
+        cmocka_unit_test(output_tokens_are_completion_reasoning_and_audio_but_no_images),
         cmocka_unit_test(the_split_rounds_each_side_by_itself),
         cmocka_unit_test(counts_and_prices_outside_their_range_are_refused),
         cmocka_unit_test(the_greatest_usage_at_500_dollars_is_exact),
