@@ -17,5 +17,5 @@ struct http_request {
 /* BOURSE_VAR or "var"; every command works from there. Prints what to do and fails when there is
  * none. */
 status http_enter_instance(void);
-/* answer is initialised by the caller with HTTP_ANSWER_MAX or less. Prints what to do when nobody answers. */
+/* answer is initialised by the caller. Prints what to do when nobody answers. */
 status http_ask(const struct http_request *request, struct buffer *answer, long *http_status);

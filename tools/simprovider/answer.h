@@ -36,8 +36,8 @@ uint32_t answer_token_count(const struct plan *plan);
 /* The whole non-streamed body. */
 void answer_write_body(const struct plan *plan, enum fault_usage usage, struct buffer *out);
 
-/* Chunks: reasoning tokens, text tokens (or one tool call), the finish chunk, each of every choice in
- * turn; the usage chunk if asked for, [DONE]. */
+/* Chunks: reasoning tokens, text tokens (or one tool call), the finish chunk, each of every choice
+ * in turn; the usage chunk if asked for, [DONE]. */
 uint32_t answer_chunk_count(const struct plan *plan, enum fault_usage usage);
 /* Appends chunk i as a server-sent event; answers how many tokens it carries. */
 uint32_t answer_write_chunk(const struct plan *plan, enum fault_usage usage, uint32_t i,

@@ -137,8 +137,8 @@ status orgs_grant(struct control_request *request, struct control_response *resp
     if (!status_ok(result) || !money_is_positive(grant.amount)) {
         return control_fail(
             response, FAIL(OUT_OF_RANGE),
-            SLICE(
-                "amount must be a number of dollars above 0 with at most 9 decimals, within the plan's bound (by default $25,000)."));
+            SLICE("amount must be a number of dollars above 0 with at most 9 decimals, "
+                  "within the plan's bound (by default $25,000)."));
     }
     TRY(idempotency_run(request, response, grant.org, SLICE("grant"), grant_effect, &grant));
     api_credit_moved(api, grant.org);

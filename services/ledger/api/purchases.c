@@ -157,10 +157,9 @@ static status read_amount(struct control_request *request, struct control_respon
     status result = json_read_number_text(json_get(request->json, SLICE("amount")), &digits);
     if (status_ok(result)) result = money_parse_dollars(digits, false, &amount);
     if (!status_ok(result) || amount.nano % NANO_PER_CENT != 0) {
-        return control_fail(
-            response, status_ok(result) ? FAIL(OUT_OF_RANGE) : result,
-            SLICE(
-                "amount must be a number of dollars with at most two decimals, within the plan's bounds (by default $5 to $25,000)."));
+        return control_fail(response, status_ok(result) ? FAIL(OUT_OF_RANGE) : result,
+                            SLICE("amount must be a number of dollars with at most two decimals, "
+                                  "within the plan's bounds (by default $5 to $25,000)."));
     }
     *cents = amount.nano / NANO_PER_CENT;
     return OK;
