@@ -286,6 +286,15 @@ static void drop_posted(struct poster *poster)
     memcpy(posting->previous_link, poster->link, HASH_SIZE);
 }
 
+/* A record that is refused is found by halving. A batch of holds alone has no row that could be set
+ * aside: it is tried again. */
+static status post_in_parts(struct poster *poster, struct posting *posting)
+{
+    if (posting->count == 0) return FAIL(DATABASE);
+    return posting->count > 1 ? post_range(poster, posting, 0, posting->count)
+                              : post_alone(poster, posting, 0);
+}
+
 /* Posts the gathered batch and begins the next. */
 static status post_gathered(struct poster *poster)
 {
@@ -294,8 +303,7 @@ static status post_gathered(struct poster *poster)
     if (!status_ok(done) && done.code != ERROR_DATABASE) {
         log_warning("batch_refused", FN(number, lo, posting->lo), FN(number, hi, posting->hi),
                     F(error, done));
-        done = posting->count > 1 ? post_range(poster, posting, 0, posting->count)
-                                  : post_alone(poster, posting, 0);
+        done = post_in_parts(poster, posting);
     }
     if (status_ok(done))
         begin_batch(poster);
