@@ -22,17 +22,11 @@ static void acknowledged(void *context, money charge);
 
 /* ---- usage ----------------------------------------------------------------------------------- */
 
-static uint64_t output_tokens(const struct usage_vector *usage)
-{
-    return (uint64_t)usage->units[BILLING_completion] + usage->units[BILLING_reasoning] +
-           usage->units[BILLING_audio_out];
-}
-
 static bool within_hold(const struct request *request, const struct usage_vector *usage,
                         money *charge)
 {
     return billing_input_tokens(usage) <= request->input_tokens_max &&
-           output_tokens(usage) <= request->held.output_max &&
+           billing_output_tokens(usage) <= request->held.output_max &&
            status_ok(billing_charge(request->attempt.endpoint->price, usage, charge)) &&
            !money_less(request->held.amount, *charge);
 }

@@ -5,6 +5,7 @@
  * is tool calls, which providers number in three ways; see take_tool_call(). */
 #include "services/edge/dialects/openai.h"
 #include "services/edge/sse.h"
+#include "shared/array.h"
 
 #define CHOICES_MAX      128
 #define TOOL_CALLS_MAX   256 /* of one answer */
@@ -55,7 +56,6 @@ struct member_row {
     {                                                                     \
         {"\"" #name "\"", sizeof(#name) + 1}, offsetof(struct type, name) \
     }
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 struct answer_members {
     struct json_value id, object, model, choices, usage, x_groq, error;

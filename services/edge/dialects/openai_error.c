@@ -4,6 +4,7 @@
  * five shapes; every one is read. The message of a refused key is not passed on: providers quote
  * parts of the key in it. */
 #include "services/edge/dialects/openai.h"
+#include "shared/array.h"
 
 #define MESSAGE_LEN_MAX  300
 #define ERROR_VALUES_MAX 10000
@@ -61,7 +62,6 @@ static const struct word_row {
     {{"INVALID_ARGUMENT", 16}, ATTEMPT_BAD_REQUEST, false},
     {{"NOT_FOUND", 9}, ATTEMPT_NOT_FOUND, false},
 };
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The parts of an error, wherever they stand. */
 struct error_parts {

@@ -4,6 +4,7 @@
  * that is missing, negative, not whole, too large or that contradicts another makes the whole
  * object invalid: then the estimate is billed. An explicit zero stays zero. */
 #include "services/edge/dialects/openai.h"
+#include "shared/array.h"
 
 struct counts {
     int64_t prompt, cached, cache_written, audio_in;
@@ -39,7 +40,6 @@ static const struct place reasoning_places[] = {
 static const struct place audio_out_places[] = {
     {{"completion_tokens_details", 25}, {"audio_tokens", 12}},
 };
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 static struct counts read_counts(struct json_value usage);
 static bool split_counts(const struct counts *counts, struct usage_vector *usage);
