@@ -2,8 +2,8 @@
 // An instance as its operator meets it: make up, make down, make audit, kill -9, a port that is taken. The instance lies below a
 // path with a space. What it answers to customers is other files' business.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { chmodSync, readFileSync, readdirSync, readlinkSync, mkdtempSync, rmSync, existsSync, statSync } from 'node:fs';
+import { execFile, spawn } from 'node:child_process';
+import { chmodSync, readFileSync, readdirSync, readlinkSync, mkdirSync, mkdtempSync, rmSync, existsSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -80,10 +80,10 @@ function processesOfInstance() {
 }
 
 // demo.env is read by a shell, as its users do.
-function demo() {
+function demo(place = directory) {
     return new Promise((resolve, reject) => {
         execFile('sh', ['-c', '. "$0"; printf "%s\\n" "$BOURSE_BASE_URL" "$BOURSE_API_KEY" "$BOURSE_MANAGEMENT_KEY" "$BOURSE_SIM_URL" "$BOURSE_PG"',
-            join(directory, 'demo.env')], (error, stdout) => {
+            join(place, 'demo.env')], (error, stdout) => {
             if (error) return reject(error);
             const [baseUrl, apiKey, managementKey, simUrl, pg] = stdout.trimEnd().split('\n');
             resolve({ baseUrl, apiKey, managementKey, simUrl, pg });
@@ -191,4 +191,72 @@ test('another port at a later start wins, and a running instance refuses it', as
     assert.equal(moved.apiKey, before.apiKey);
     port = next;
     assert.equal(await readyStatus(), 200);
+});
+
+test('what is no port is refused with a sentence, and nothing is made', async () => {
+    const place = join(parent, 'no port');
+    for (const number of ['abc', '0', '65535', '99999', '-1', '08080', '80 80']) {
+        const { code, output } = await make('up', { BOURSE_VAR: place, BOURSE_PORT: number });
+        assert.notEqual(code, 0);
+        assert.ok(output.includes(`BOURSE_PORT must be a port, a number from 1 to 65534; it is: ${number}`), output);
+        assert.ok(!output.includes('stopped at line'), output);
+        assert.equal(existsSync(place), false);
+    }
+});
+
+test('ports in bourse.conf that cannot be are named', async () => {
+    const place = join(parent, 'bad ports');
+    mkdirSync(place);
+    for (const [lines, message] of [
+        ['edge_port = 99999\n', 'edge_port in '],
+        ['edge_port = 65535\n', 'sim_port in '],
+        ['edge_port = 8080\nsim_port = many\n', 'sim_port in '],
+        ['edge_port = 8080\nsim_port = 8080\n', 'edge_port and sim_port in '],
+    ]) {
+        writeFileSync(join(place, 'bourse.conf'), lines);
+        const { code, output } = await make('up', { BOURSE_VAR: place, BOURSE_PORT: '' });
+        assert.notEqual(code, 0);
+        assert.ok(output.includes(`bourse: ${message}`), output);
+    }
+});
+
+// A first start in `place` whose processes are all killed as soon as it has printed `line`.
+function killedFirstStart(place, number, line) {
+    return new Promise((resolve, reject) => {
+        const start = spawn('tools/run/instance', ['up'], { cwd: root, detached: true, env: { ...process.env, BOURSE_VAR: place, BOURSE_PORT: String(number) } });
+        let output = '';
+        start.stdout.on('data', (bytes) => {
+            output += bytes;
+            if (output.includes(line) && start.exitCode === null) process.kill(-start.pid, 'SIGKILL');
+        });
+        start.on('close', (code, signal) => (signal === 'SIGKILL' ? resolve() : reject(new Error(`ended with ${code}: ${output}`))));
+    });
+}
+
+test('after a first start that was killed half-way, or left an empty bourse.conf, the next one is whole and simulated', async () => {
+    const interruptions = {
+        'empty configuration': async (place) => {
+            mkdirSync(place);
+            writeFileSync(join(place, 'bourse.conf'), '');
+        },
+        'killed database': (place, number) => killedFirstStart(place, number, 'creating the database'),
+        'killed demo': (place, number) => killedFirstStart(place, number, 'creating the demo organization'),
+    };
+    for (const [name, interrupt] of Object.entries(interruptions)) {
+        const place = join(parent, name);
+        const number = await freePorts();
+        await interrupt(place, number);
+        const environment = { BOURSE_VAR: place, BOURSE_PORT: String(number) };
+        assert.match(await makeOk('up', environment), /ANSWERS ARE SIMULATED/, name);
+        const { baseUrl, apiKey, managementKey } = await demo(place);
+        const body = JSON.stringify({ model: 'openai/gpt-4o-mini', messages: [{ role: 'user', content: 'Hello' }] });
+        const headers = { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' };
+        const answer = await fetch(`${baseUrl}/chat/completions`, { method: 'POST', headers, body });
+        assert.equal(answer.status, 200, name);
+        assert.equal(answer.headers.get('x-bourse-simulated'), 'true');
+        const credits = await fetch(`${baseUrl}/credits`, { headers: { authorization: `Bearer ${managementKey}` } });
+        assert.equal((await credits.json()).data.total_credits, 25, name);
+        assert.match(await makeOk('audit', environment), /^audit: 0 violations$/m);
+        await makeOk('down', environment);
+    }
 });

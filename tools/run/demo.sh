@@ -29,7 +29,7 @@ load_catalog() {
     say "bourse: loading the catalog"
     bourse catalog load "$ROOT/schema/catalog.json" >"$VAR/log/catalog-load.log" 2>&1 ||
         { tail -5 "$VAR/log/catalog-load.log" >&2 && die "the catalog could not be loaded"; }
-    say "$sum" >"$VAR/catalog.loaded"
+    place_file catalog.loaded 644 say "$sum"
 }
 
 # json_field NAME: its value in the one-line object on stdin, without quotes.
@@ -40,7 +40,7 @@ shell_quoted() { printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"; }
 # The secrets are shown once, so they are caught here; a step that was done is not repeated after an interruption.
 create_demo() {
     local org key management progress=$VAR/demo.progress
-    if [ ! -e "$VAR/demo.env" ]; then
+    if [ ! -s "$VAR/demo.env" ]; then
         say "bourse: creating the demo organization with \$25.00 of bought credit"
         (umask 077 && : >>"$progress")
         org=$(sed -n 's/^org //p' "$progress")
@@ -49,9 +49,9 @@ create_demo() {
             [ -n "$org" ] || die "the demo organization could not be created"
             say "org $org" >>"$progress"
         fi
-        if ! grep -q '^credit' "$progress"; then
+        # The books say best whether it was bought before.
+        if [ "$(bourse credit show --org "$org" --json | json_field total_credits)" = 0 ]; then
             bourse credit buy --org "$org" --amount 25 --json >"$VAR/log/demo.log" || die "the demo credit could not be bought"
-            say "credit" >>"$progress"
         fi
         key=$(bourse key create --org "$org" --name demo --json | json_field key)
         management=$(bourse key create --org "$org" --name demo-management --management --json | json_field key)
@@ -60,24 +60,18 @@ create_demo() {
         key=$(. "$VAR/demo.env" && say "$BOURSE_API_KEY")
         management=$(. "$VAR/demo.env" && say "$BOURSE_MANAGEMENT_KEY")
     fi
-    write_demo_file "$key" "$management"
+    place_file demo.env 600 print_demo_file "$key" "$management"
     rm -f "$progress"
 }
 
 # Written anew at each start: ports and paths may have changed, the keys have not.
-write_demo_file() {
-    (
-        umask 077
-        {
-            say "# Demo access to this instance; shell syntax."
-            say "BOURSE_BASE_URL=$(shell_quoted "http://127.0.0.1:$PORT/api/v1")"
-            say "BOURSE_API_KEY=$(shell_quoted "$1")"
-            say "BOURSE_MANAGEMENT_KEY=$(shell_quoted "$2")"
-            say "BOURSE_SIM_URL=$(shell_quoted "http://127.0.0.1:$SIM_PORT")"
-            say "BOURSE_PG=$(shell_quoted "$(connection_of bourse_reader)")"
-        } >"$VAR/demo.env.new"
-        mv -f "$VAR/demo.env.new" "$VAR/demo.env"
-    )
+print_demo_file() {
+    say "# Demo access to this instance; shell syntax."
+    say "BOURSE_BASE_URL=$(shell_quoted "http://127.0.0.1:$PORT/api/v1")"
+    say "BOURSE_API_KEY=$(shell_quoted "$1")"
+    say "BOURSE_MANAGEMENT_KEY=$(shell_quoted "$2")"
+    say "BOURSE_SIM_URL=$(shell_quoted "http://127.0.0.1:$SIM_PORT")"
+    say "BOURSE_PG=$(shell_quoted "$(connection_of bourse_reader)")"
 }
 
 # ---- what the user sees ----

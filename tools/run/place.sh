@@ -6,6 +6,7 @@
 SYSTEM_USERS=(pg ledger catalog usage edge sim)
 GROUP=bourse           # of those that talk over the sockets in run/
 SOCKET_PATH_MAX=100    # a Unix socket's path holds 107 bytes
+PORT_MAX=65535
 
 is_root() { [ "$(id -u)" = 0 ]; }
 
@@ -20,6 +21,7 @@ find_place() {
     [ "${wanted#/}" != "$wanted" ] || wanted=$ROOT/$wanted
     case $COMMAND in
     run | up)
+        [ -z "${BOURSE_PORT:-}" ] || check_port BOURSE_PORT "$BOURSE_PORT" $((PORT_MAX - 1)) # the next one is the simulator's
         ! is_root || create_users
         mkdir -p "$wanted"
         ! is_root || can_enter "$wanted" || move_place "$wanted"
@@ -127,6 +129,21 @@ place_console() {
 
 # ---- configuration ----
 
+# check_port NAME VALUE MAX
+check_port() {
+    [[ $2 =~ ^[1-9][0-9]{0,4}$ ]] && [ "$2" -le "$3" ] || die "$1 must be a port, a number from 1 to $3; it is: ${2:0:40}"
+}
+
+# place_file NAME MODE COMMAND...: the output of the command becomes the file, whole or not at all: a start may be killed at
+# any line, and a disk may be full.
+place_file() {
+    local path=$VAR/$1 mode=$2
+    shift 2
+    (umask 077 && "$@" >"$path.new") || die "$path could not be written"
+    chmod "$mode" "$path.new"
+    mv -f "$path.new" "$path"
+}
+
 # option_of NAME: its value in bourse.conf, or nothing.
 option_of() {
     [ ! -e "$VAR/bourse.conf" ] || sed -n -E "s/^[[:space:]]*$1[[:space:]]*=[[:space:]]*(.*[^[:space:]])[[:space:]]*\$/\1/p" \
@@ -136,28 +153,29 @@ option_of() {
 # set_option NAME VALUE: replaces its line, or adds one.
 set_option() {
     [ "$(option_of "$1")" != "$2" ] || return 0
-    NAME=$1 VALUE=$2 awk '
+    NAME=$1 VALUE=$2 place_file bourse.conf 644 awk '
         $1 == ENVIRON["NAME"] || index($1, ENVIRON["NAME"] "=") == 1 {
             if (!found) print ENVIRON["NAME"] " = " ENVIRON["VALUE"]; found = 1; next
         }
         { print }
         END { if (!found) print ENVIRON["NAME"] " = " ENVIRON["VALUE"] }' \
-        "$VAR/bourse.conf" >"$VAR/bourse.conf.new"
-    chmod 644 "$VAR/bourse.conf.new"
-    mv -f "$VAR/bourse.conf.new" "$VAR/bourse.conf"
+        "$VAR/bourse.conf"
 }
 
 read_ports() {
     PORT=$(option_of edge_port)
     PORT=${PORT:-$PORT_DEFAULT}
+    check_port "edge_port in $VAR/bourse.conf" "$PORT" "$PORT_MAX"
     SIM_PORT=$(option_of sim_port)
     SIM_PORT=${SIM_PORT:-$((PORT + 1))}
+    check_port "sim_port in $VAR/bourse.conf" "$SIM_PORT" "$PORT_MAX"
+    [ "$PORT" != "$SIM_PORT" ] || die "edge_port and sim_port in $VAR/bourse.conf are both $PORT; make one of them another"
 }
 
-# Written once; afterwards only the lines that a start decides are kept true.
+# Written once; afterwards only the lines that a start decides are kept true. An empty file is one that was never written.
 write_configuration() {
-    if [ ! -e "$VAR/bourse.conf" ]; then
-        cat >"$VAR/bourse.conf" <<END
+    if [ ! -s "$VAR/bourse.conf" ]; then
+        place_file bourse.conf 644 cat <<END
 # Configuration of this instance. Every option there is, with its default: deploy/bourse.conf.sample
 # A start sets edge_port and sim_port from BOURSE_PORT when that is given, and database to the private one.
 edge_port = ${BOURSE_PORT:-$PORT_DEFAULT}
@@ -166,11 +184,8 @@ sim_port = $((${BOURSE_PORT:-$PORT_DEFAULT} + 1))
 simulated = true
 payments_manual = immediate
 END
-        chmod 644 "$VAR/bourse.conf"
     fi
     if [ -n "${BOURSE_PORT:-}" ]; then
-        [[ $BOURSE_PORT =~ ^[0-9]+$ ]] && [ "$BOURSE_PORT" -ge 1 ] && [ "$BOURSE_PORT" -le 65534 ] ||
-            die "BOURSE_PORT is not a port: $BOURSE_PORT"
         [ "$BOURSE_PORT" = "$(option_of edge_port)" ] || set_option sim_port "$((BOURSE_PORT + 1))"
         set_option edge_port "$BOURSE_PORT"
     fi
