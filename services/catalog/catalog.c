@@ -10,9 +10,8 @@
 #include "shared/log.h"
 #include "shared/metrics.h"
 
-#define AWAIT_S               2
-#define SIMULATED_KEY_MAX     80 /* "sim-" and a slug of at most 63 */
-#define SIMULATED_KEY_VERSION 1
+#define AWAIT_S           2
+#define SIMULATED_KEY_MAX 80 /* "sim-" and a slug of at most 63 */
 
 status catalog_open(struct catalog *catalog)
 {
@@ -99,7 +98,7 @@ status catalog_open_key(struct catalog *catalog, const struct market *market, ui
     const struct market_provider *provider = market_provider_by_id(market, provider_id);
     if (provider == NULL) return FAIL(NOT_FOUND);
     if (provider->simulated) {
-        *version = SIMULATED_KEY_VERSION;
+        *version = KEY_VERSION_SIMULATED;
         return simulated_key(provider, key);
     }
     if (!provider->live || provider->key_version == 0) return FAIL(NOT_FOUND);

@@ -57,7 +57,7 @@ static void encode_provider(struct buffer *out, const struct market_provider *pr
         .dialect = (uint8_t)(provider->simulated ? DIALECT_OPENAI : provider->dialect),
         .simulated = provider->simulated,
         .base_url = provider->simulated ? buffer_slice(&url) : market_base_url(provider),
-        .key_version = provider->simulated ? 1
+        .key_version = provider->simulated ? KEY_VERSION_SIMULATED
                        : provider->live    ? provider->key_version
                                            : 0,
     };

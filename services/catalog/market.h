@@ -11,9 +11,13 @@
 
 /* A market is sent as a whole into one peer's buffer, which takes PEER_OUT_MAX (8 MiB): half of it
  * leaves room for frames that wait already. 844 endpoints need about 0.2 MiB. */
-#define MARKET_FRAMES_MAX (4u << 20)
-#define MARKET_JSON_MAX   (64u << 20)
-#define MARKET_MEMORY_MAX ((size_t)256 << 20)
+#define MARKET_FRAMES_MAX     (4u << 20)
+#define MARKET_JSON_MAX       (64u << 20)
+#define MARKET_MEMORY_MAX     ((size_t)256 << 20)
+
+/* The version that a simulated provider's key is sent with. Real keys have higher ones, so that an
+ * edge sees every change between the two. */
+#define KEY_VERSION_SIMULATED 1
 
 struct market_provider {
     uint32_t id;

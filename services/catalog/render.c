@@ -208,6 +208,10 @@ static void render_override(struct json_writer *w, const struct price_tier *base
 
 void render_pricing(struct json_writer *w, const struct price_row *row)
 {
+    if (row == NULL) {
+        json_null(w);
+        return;
+    }
     const struct price_tier *base = &row->tiers[0];
     json_object_begin(w);
     render_price(w, "prompt", base->prices[BILLING_prompt]);

@@ -23,5 +23,6 @@ void render_endpoints(struct json_writer *w, const struct market_model *model,
                       struct health *health, uint64_t now_ms);
 void render_provider(struct json_writer *w, const struct market_provider *provider);
 
-/* {prompt, completion, …, overrides}: classes that follow from another one are left out. */
+/* {prompt, completion, …, overrides}: classes that follow from another one are left out. null for
+ * no price. */
 void render_pricing(struct json_writer *w, const struct price_row *row);

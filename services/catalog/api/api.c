@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The routes. */
+/* The routes, and what several of their handlers need. */
 #include "services/catalog/api/api.h"
 
 #include "services/catalog/store.h"
@@ -63,4 +63,14 @@ slice api_join_slug(const struct control_request *request, char memory[API_SLUG_
     buffer_append_char(&slug, '/');
     buffer_append(&slug, request->params[1]);
     return status_ok(buffer_finish(&slug)) ? buffer_slice(&slug) : SLICE_NONE;
+}
+
+status api_today(struct arena *arena, slice *date)
+{
+    char memory[32];
+    struct buffer now;
+    buffer_init_fixed(&now, memory, sizeof(memory));
+    clock_append_iso(&now, clock_wall());
+    *date = arena_copy(arena, slice_first(buffer_slice(&now), 10));
+    return date->data == NULL ? FAIL(TOO_LARGE) : OK;
 }

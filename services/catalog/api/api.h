@@ -13,6 +13,9 @@ status catalog_api_start(struct catalog *catalog, struct token_verifier *verifie
 #define API_SLUG_MAX 256
 slice api_join_slug(const struct control_request *request, char memory[API_SLUG_MAX]);
 
+/* YYYY-MM-DD, in UTC. */
+status api_today(struct arena *arena, slice *date);
+
 /* models.c: public */
 status api_models_list(struct control_request *request, struct control_response *response);
 status api_models_count(struct control_request *request, struct control_response *response);

@@ -46,12 +46,7 @@ static status map_date(struct control_request *request, struct control_response 
         *date = slice_first(updated, 10);
         return OK;
     }
-    char memory[32];
-    struct buffer now;
-    buffer_init_fixed(&now, memory, sizeof(memory));
-    clock_append_iso(&now, clock_wall());
-    *date = arena_copy(request->arena, slice_first(buffer_slice(&now), 10));
-    return date->data == NULL ? FAIL(TOO_LARGE) : OK;
+    return api_today(request->arena, date);
 }
 
 status api_catalog_import(struct control_request *request, struct control_response *response)

@@ -14,6 +14,17 @@ static status present_market(const struct control_request *request, struct marke
     return *market == NULL ? FAIL(CATALOG_DOWN) : OK;
 }
 
+/* The page of models that the query asks for; a query that is none is answered. */
+static status find_models(struct control_request *request, struct control_response *response,
+                          const struct market *market, struct filter *filter,
+                          struct filter_page *page)
+{
+    slice message = SLICE_NONE;
+    status read = filter_read(request, filter, &message);
+    if (!status_ok(read)) return control_fail(response, read, message);
+    return filter_apply(filter, market, request->arena, page);
+}
+
 status api_models_list(struct control_request *request, struct control_response *response)
 {
     SCOPED(market_release) struct market *market = NULL;
@@ -23,11 +34,8 @@ status api_models_list(struct control_request *request, struct control_response 
         return OK;
     }
     struct filter filter;
-    slice message = SLICE_NONE;
-    status read = filter_read(request, &filter, &message);
-    if (!status_ok(read)) return control_fail(response, read, message);
     struct filter_page page;
-    TRY(filter_apply(&filter, market, request->arena, &page));
+    TRY(find_models(request, response, market, &filter, &page));
     render_list_begin(&response->json);
     for (uint32_t i = 0; i < page.count; i++)
         json_raw_value(&response->json, page.hits[i].model->json);
@@ -42,11 +50,8 @@ status api_models_count(struct control_request *request, struct control_response
     SCOPED(market_release) struct market *market = NULL;
     TRY(present_market(request, &market));
     struct filter filter;
-    slice message = SLICE_NONE;
-    status read = filter_read(request, &filter, &message);
-    if (!status_ok(read)) return control_fail(response, read, message);
     struct filter_page page;
-    TRY(filter_apply(&filter, market, request->arena, &page));
+    TRY(find_models(request, response, market, &filter, &page));
     struct json_writer *w = &response->json;
     json_object_begin(w);
     json_key(w, SLICE("data"));

@@ -9,8 +9,7 @@
 #include "services/catalog/render.h"
 #include "shared/log.h"
 
-#define KEY_VERSION_FIRST 2 /* 1 is what a simulated key is sent with: an edge must see a change */
-#define BASE_URL_MAX      256
+#define BASE_URL_MAX 256
 
 /* ---- providers: reading ---------------------------------------------------------------------- */
 
@@ -110,7 +109,7 @@ static status seal_key(struct db *db, struct change *change, const struct market
     struct vault_place place = {
         .org = 0,
         .provider = provider->slug,
-        .version = provider->key_version == 0 ? KEY_VERSION_FIRST : provider->key_version + 1,
+        .version = (provider->key_version == 0 ? KEY_VERSION_SIMULATED : provider->key_version) + 1,
     };
     TRY(vault_seal(change->catalog->vault, place, key, &sealed));
     vault_append_label(&label, key);
@@ -230,11 +229,7 @@ static void write_endpoint(struct json_writer *w, const struct market_endpoint *
     json_key_string(w, SLICE("health"), slice_of(states[view.state]));
     json_key_string_or_null(w, SLICE("price_source"), endpoint->price_source);
     json_key(w, SLICE("pricing"));
-    if (endpoint->price == NULL) {
-        json_null(w);
-    } else {
-        render_pricing(w, endpoint->price);
-    }
+    render_pricing(w, endpoint->price);
     json_object_end(w);
 }
 
@@ -312,16 +307,6 @@ static status find_endpoint(struct change *change, const struct market_endpoint 
                         SLICE("No endpoint of this model has this tag."));
 }
 
-static status today(struct arena *arena, slice *date)
-{
-    char memory[32];
-    struct buffer now;
-    buffer_init_fixed(&now, memory, sizeof(memory));
-    clock_append_iso(&now, clock_wall());
-    *date = arena_copy(arena, slice_first(buffer_slice(&now), 10));
-    return date->data == NULL ? FAIL(TOO_LARGE) : OK;
-}
-
 static status set_price(struct db *db, struct change *change)
 {
     const struct market_endpoint *endpoint;
@@ -333,7 +318,7 @@ static status set_price(struct db *db, struct change *change)
         .row = change->wish,
     };
     uint32_t id;
-    TRY(today(change->request->arena, &new_price.source_date));
+    TRY(api_today(change->request->arena, &new_price.source_date));
     TRY(store_insert_price(db, &new_price, &id));
     change->changed = true;
     change->prices_changed = true;
@@ -357,11 +342,7 @@ static status answer_price(struct change *change)
     json_key_u64(w, SLICE("endpoint"), endpoint->id);
     json_key_string_or_null(w, SLICE("source"), endpoint->price_source);
     json_key(w, SLICE("pricing"));
-    if (endpoint->price == NULL) {
-        json_null(w);
-    } else {
-        render_pricing(w, endpoint->price);
-    }
+    render_pricing(w, endpoint->price);
     json_object_end(w);
     json_object_end(w);
     return OK;
