@@ -19,7 +19,7 @@ grant select, insert on transfer, idempotency, key_place to bourse_ledger_api;
 grant select, insert, update on org, workspace, api_key, account, meter, meter_period, purchase to bourse_ledger_api;
 grant select on plan, lease, generation, stream, cell to bourse_ledger_api;
 grant usage on sequence caller_version_seq to bourse_ledger_api;
-grant execute on function org_list(bigint, integer) to bourse_ledger_api;
+grant execute on function org_list(bigint, integer), idempotency_prune(bigint) to bourse_ledger_api;
 
 -- catalog
 grant select, insert, update on provider, model, endpoint, market to bourse_catalog, bourse_catalog_api;

@@ -81,8 +81,10 @@ select coalesce((select sum(credits - debits) from account where org = $1 and ki
 -- name: find_idempotency
 select request_hash, http_status, response from idempotency where org = $1 and scope = $2 and key = $3
 
+-- Answers older than a year go when a new one comes.
 -- name: insert_idempotency
-insert into idempotency (org, scope, key, request_hash, http_status, response) values ($1, $2, $3, $4, $5, $6)
+insert into idempotency (org, scope, key, request_hash, http_status, response)
+select $1, $2, $3, $4, $5, $6 from idempotency_prune($1)
 
 -- name: insert_purchase
 insert into purchase (org, id, method, amount_cents, fee_cents, charged_cents, state) values ($1, $2, 'manual', $3, $4, $5, 'pending')

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Buying credits: what is charged, what is credited, what the history says, and that one Idempotency-Key moves money once.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import test from 'node:test';
 
 import { assertError, nanoOf } from '../api.mjs';
@@ -18,6 +19,12 @@ async function history(management) {
 
 async function credits(management) {
   return (await bourse.api.get('/credits', { key: management })).exact.data;
+}
+
+/** Time passes: only the owner of the tables may change when something was. */
+function asOwner(sql) {
+  const place = bourse.demo.BOURSE_PG.replace('bourse_reader', 'bourse_owner');
+  execFileSync('psql', ['-Xq', '-v', 'ON_ERROR_STOP=1', '-d', place, '-c', sql]);
 }
 
 async function makeBuyer() {
@@ -146,6 +153,28 @@ test('an Idempotency-Key used again with another body is refused with 409', asyn
   assert.equal((await buy(management, { amount: 25 }, 'mine')).status, 201);
   assertError(await buy(management, { amount: 26 }, 'mine'), 409);
   assert.equal((await history(management)).length, 1);
+});
+
+test('a first answer is kept for a year; the next purchase takes those away that are older, and only the organization’s own', async () => {
+  const [buyer, other] = [await makeBuyer(), await makeBuyer()];
+  let first;
+  for (const { management } of [other, buyer]) {
+    for (const key of ['old', 'young']) {
+      first = await buy(management, { amount: 25 }, key);
+      assert.equal(first.status, 201, first.text);
+    }
+  }
+  for (const { number } of [buyer, other])
+    asOwner(`update idempotency set created_at = now() - interval '1 year 1 day' where org = ${number} and key = 'old';
+      update idempotency set created_at = now() - interval '1 year' + interval '1 day' where org = ${number} and key = 'young'`);
+  assert.equal((await buy(buyer.management, { amount: 25 }, 'new')).status, 201);
+  const kept = async ({ number }) =>
+    (await bourse.sql('select key from idempotency where org = $1 order by key', [number])).map((row) => row.key);
+  assert.deepEqual(await kept(buyer), ['new', 'young']);
+  assert.deepEqual(await kept(other), ['old', 'young']);
+  const repeated = await buy(buyer.management, { amount: 25 }, 'young');
+  assert.equal(repeated.text, first.text);
+  assert.equal((await history(buyer.management)).length, 3);
 });
 
 test('two organizations may use the same Idempotency-Key', async () => {
