@@ -195,7 +195,8 @@ static bool endpoint_differs(const struct market_endpoint *known,
 {
     return !slice_equal(known->upstream_model, facts->upstream_model) ||
            !slice_equal(known->quantization, facts->quantization) ||
-           known->context_length != facts->context_length || known->output_max != facts->output_max;
+           known->context_length != facts->context_length ||
+           known->output_max != facts->output_max || known->responses_only != facts->responses_only;
 }
 
 static status apply_catalog_endpoint(struct applying *applying,

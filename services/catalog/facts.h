@@ -27,6 +27,7 @@ struct endpoint_facts {
     slice provider, tag, upstream_model, quantization;
     uint32_t model; /* index in facts->models */
     uint32_t context_length, output_max;
+    bool responses_only; /* the provider answers it on /responses, not on /chat/completions */
     bool has_price;
     struct price_row price; /* complete; its id is 0 */
     /* Of a map: why this entry may only update a known endpoint; empty: it may become one. */

@@ -101,7 +101,6 @@ static void encode_model(struct buffer *out, const struct market_model *model)
 
 static void encode_endpoint(struct buffer *out, const struct market_endpoint *endpoint)
 {
-    bool reachable = endpoint->provider->live || endpoint->provider->simulated;
     struct message_endpoint message = {
         .id = endpoint->id,
         .model = endpoint->model->id,
@@ -110,7 +109,7 @@ static void encode_endpoint(struct buffer *out, const struct market_endpoint *en
         .upstream_model = endpoint->upstream_model,
         .context_length = endpoint->context_length,
         .output_max = endpoint->output_max,
-        .disabled = endpoint->disabled || !reachable,
+        .disabled = endpoint->disabled || !market_is_reachable(endpoint),
     };
     message_encode_endpoint(out, NO_REQUEST, &message);
 }

@@ -285,6 +285,11 @@ static status read_endpoint(struct reading *reading, struct json_value object, u
     endpoint->tag = endpoint->provider;
     TRY(read_count(reading, object, SLICE("context_length"), false, &endpoint->context_length));
     TRY(read_count(reading, object, SLICE("max_output"), true, &endpoint->output_max));
+    struct json_value responses_only = json_get(object, SLICE("responses_only"));
+    if (json_exists(responses_only) &&
+        !status_ok(json_read_bool(responses_only, &endpoint->responses_only)))
+        return fault(reading, FAIL(WRONG_TYPE), SLICE("responses_only"),
+                     SLICE("must be true or false"));
     status priced =
         import_prices_read(json_get(object, SLICE("prices")), json_get(object, SLICE("tiers")),
                            reading->arena, &endpoint->price, reading->message);

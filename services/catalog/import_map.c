@@ -195,6 +195,16 @@ static bool always_searches(const struct entry *entry)
     return slice_ends_with(entry->upstream_model, SLICE("-search-preview"));
 }
 
+/* Where the map lists paths, they decide: some of the mode "responses" answer on both. */
+static bool answers_responses_only(struct json_value object)
+{
+    struct json_value paths = json_get(object, SLICE("supported_endpoints"));
+    for (struct json_iterator i = json_iterate(paths); json_next(&i);) {
+        if (json_string_equal(i.value, SLICE("/v1/chat/completions"))) return false;
+    }
+    return json_string_equal(json_get(object, SLICE("mode")), SLICE("responses"));
+}
+
 static status read_entry(const struct entry *entry, struct arena *arena, struct facts *facts)
 {
     struct model_facts *model = &facts->models[facts->model_count];
@@ -210,6 +220,7 @@ static status read_entry(const struct entry *entry, struct arena *arena, struct 
         .model = facts->model_count,
         .context_length = model->context_length,
         .output_max = model->output_max,
+        .responses_only = answers_responses_only(entry->object),
         .not_new = reason_not_new(entry, model, facts->source_date),
     };
     bool is_perplexity = strcmp(entry->provider->name, "perplexity") == 0;

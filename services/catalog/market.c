@@ -89,7 +89,10 @@ static status link_endpoints(struct market *market)
         if (model->endpoint_count == 0) model->endpoints = endpoint;
         if (model->endpoints + model->endpoint_count != endpoint) return FAIL(MALFORMED);
         model->endpoint_count++;
-        market->providers[endpoint->provider - market->providers].endpoint_count++;
+        struct market_provider *provider =
+            &market->providers[endpoint->provider - market->providers];
+        provider->endpoint_count++;
+        provider->responses_only_count += endpoint->responses_only;
         if (endpoint->id > market->endpoint_id_max) market->endpoint_id_max = endpoint->id;
     }
     return OK;
@@ -112,10 +115,24 @@ slice market_base_url(const struct market_provider *provider)
     return provider->base_url_override.len > 0 ? provider->base_url_override : provider->base_url;
 }
 
+bool market_is_reachable(const struct market_endpoint *endpoint)
+{
+    const struct market_provider *provider = endpoint->provider;
+    return provider->simulated || (provider->live && !endpoint->responses_only);
+}
+
 bool market_is_served(const struct market_endpoint *endpoint)
 {
-    return endpoint->price != NULL && !endpoint->disabled &&
-           (endpoint->provider->live || endpoint->provider->simulated);
+    return endpoint->price != NULL && !endpoint->disabled && market_is_reachable(endpoint);
+}
+
+slice market_reason_not_served(const struct market_endpoint *endpoint)
+{
+    if (market_is_served(endpoint)) return SLICE_NONE;
+    if (endpoint->disabled) return SLICE("it is switched off");
+    if (endpoint->price == NULL) return SLICE("it has no price");
+    if (!endpoint->provider->live) return SLICE("its provider is not live");
+    return SLICE("its provider answers it on /responses only, which is not spoken yet");
 }
 
 static __int128 one_of_each(const struct price_row *row)

@@ -31,7 +31,7 @@ struct market_provider {
     bool simulated; /* set by market_finish: not live, and the instance has a simulated provider */
     uint32_t key_version; /* of the sealed platform key; 0: none */
     slice key_sealed, key_label;
-    uint32_t endpoint_count;
+    uint32_t endpoint_count, responses_only_count;
 };
 
 struct market_endpoint {
@@ -43,6 +43,7 @@ struct market_endpoint {
     slice tag, upstream_model, quantization;
     uint32_t context_length, output_max; /* output_max 0: not known */
     bool disabled;                       /* by the operator */
+    bool responses_only; /* the provider answers it on /responses only, which is not spoken yet */
 };
 
 struct market_model {
@@ -107,8 +108,12 @@ const struct price_row *market_find_price(const struct market *market, uint32_t 
 /* Where the real provider is called. */
 slice market_base_url(const struct market_provider *provider);
 
-/* Not disabled, priced, and its provider live or simulated. */
+/* Its provider is simulated, or live and spoken to in a way that this endpoint answers. */
+bool market_is_reachable(const struct market_endpoint *endpoint);
+/* Not disabled, priced, and reachable. */
 bool market_is_served(const struct market_endpoint *endpoint);
+/* Why it is not, for the operator; empty when it is. */
+slice market_reason_not_served(const struct market_endpoint *endpoint);
 
 /* < 0, 0, > 0 by the sum of the prompt and completion prices of the first tier. */
 int market_compare_prices(const struct price_row *a, const struct price_row *b);

@@ -38,7 +38,7 @@ select t.price, t.above_prompt_tokens, t.prompt, t.cache_read, t.cache_write, t.
 
 -- name: endpoints_all
 select e.id, e.model, e.provider, e.price, p.source, e.tag, e.upstream_model, e.quantization, e.context_length,
-       e.output_max, e.disabled
+       e.output_max, e.disabled, e.responses_only
   from endpoint e join model m on m.id = e.model left join price p on p.id = e.price
  order by m.slug collate "C", e.id
 
@@ -95,13 +95,14 @@ insert into price_tier (price, above_prompt_tokens, prompt, cache_read, cache_wr
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 
 -- name: endpoint_insert
-insert into endpoint (model, provider, tag, upstream_model, context_length, output_max, quantization, price)
-values ($1, $2, $3, $4, $5, nullif($6::integer, 0), $7, nullif($8::integer, 0))
+insert into endpoint (model, provider, tag, upstream_model, context_length, output_max, quantization, price, responses_only)
+values ($1, $2, $3, $4, $5, nullif($6::integer, 0), $7, nullif($8::integer, 0), $9)
 returning id
 
 -- name: endpoint_update
 update endpoint
-   set upstream_model = $2, context_length = $3, output_max = nullif($4::integer, 0), quantization = $5, updated_at = now()
+   set upstream_model = $2, context_length = $3, output_max = nullif($4::integer, 0), quantization = $5, responses_only = $6,
+       updated_at = now()
  where id = $1
 returning id
 

@@ -218,6 +218,7 @@ static status take_endpoint(const struct db_result *rows, size_t row, struct mar
     endpoint->context_length = number_at(rows, row, 8);
     endpoint->output_max = number_at(rows, row, 9);
     endpoint->disabled = db_bool(rows, row, 10);
+    endpoint->responses_only = db_bool(rows, row, 11);
     if (endpoint->provider == NULL) return FAIL(MALFORMED);
     const struct text_column columns[] = {
         {4, &endpoint->price_source}, {5, &endpoint->tag}, {6, &endpoint->upstream_model},
@@ -324,7 +325,8 @@ status store_insert_endpoint(struct db *db, const struct endpoint_facts *endpoin
     TRY(RUN(db, "endpoint_insert", &result, DB_P_I64(place->model), DB_P_I64(place->provider),
             DB_P_TEXT(endpoint->tag), DB_P_TEXT(endpoint->upstream_model),
             DB_P_I64(endpoint->context_length), DB_P_I64(endpoint->output_max),
-            DB_P_TEXT(endpoint->quantization), DB_P_I64(place->price)));
+            DB_P_TEXT(endpoint->quantization), DB_P_I64(place->price),
+            DB_P_BOOL(endpoint->responses_only)));
     return take_id(result, id);
 }
 
@@ -333,7 +335,7 @@ status store_update_endpoint(struct db *db, const struct endpoint_facts *endpoin
     SCOPED(db_result_free) struct db_result *result = NULL;
     TRY(RUN(db, "endpoint_update", &result, DB_P_I64(id), DB_P_TEXT(endpoint->upstream_model),
             DB_P_I64(endpoint->context_length), DB_P_I64(endpoint->output_max),
-            DB_P_TEXT(endpoint->quantization)));
+            DB_P_TEXT(endpoint->quantization), DB_P_BOOL(endpoint->responses_only)));
     return take_id(result, &id);
 }
 

@@ -47,6 +47,8 @@ test('until a provider is live, its answers say that they are simulated', async 
   assert.equal(data.simulated, true);
   const { data: providers } = await bourse.bourse('provider', 'list');
   assert.ok(providers.every((provider) => provider.live === false));
+  const { status, text } = await served(key, { model: 'openai/o1-pro', max_tokens: 10 }); // live it would need /responses
+  assert.equal(status, 200, text);
 });
 
 test('a provider that is made live is called with the real key at its address, and answers as itself', async () => {
@@ -85,6 +87,16 @@ test('a provider that is made live is called with the real key at its address, a
   assert.equal(data.simulated, false);
   assert.equal(data.upstream_id, 'chatcmpl-real');
   assert.ok(nanoOf((await bourse.api.get('/credits', { key: management })).exact.data.total_usage) > 0n);
+});
+
+test('a model that the live provider answers on /responses only is not offered, and nobody is called for it', async () => {
+  const { key } = await bourse.makeCustomer();
+  const calls = real.requests.length;
+  assertError(await served(key, { model: 'openai/o1-pro' }), 404);
+  assert.equal(real.requests.length, calls);
+  const { data } = (await bourse.api.get('/models')).json;
+  assert.ok(!data.some(({ id }) => id === 'openai/o1-pro'));
+  assert.ok(data.some(({ id }) => id === MODEL));
 });
 
 test('other providers are simulated as before', async () => {

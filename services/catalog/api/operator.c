@@ -10,6 +10,9 @@
 #include "shared/log.h"
 
 #define BASE_URL_MAX 256
+#define RESPONSES_ONLY_NOTE                                                                    \
+    SLICE("endpoints_responses_only of its endpoints answer on /responses only, which is not " \
+          "spoken yet: they are not offered while the provider is live")
 
 /* ---- providers: reading ---------------------------------------------------------------------- */
 
@@ -24,6 +27,7 @@ static void write_provider(struct json_writer *w, const struct market_provider *
     json_key_bool(w, SLICE("live"), provider->live);
     json_key_bool(w, SLICE("simulated"), provider->simulated);
     json_key_u64(w, SLICE("endpoints"), provider->endpoint_count);
+    json_key_u64(w, SLICE("endpoints_responses_only"), provider->responses_only_count);
     json_key(w, SLICE("key"));
     if (provider->key_version == 0) {
         json_null(w);
@@ -65,6 +69,8 @@ static status answer_provider(struct change *change, slice slug)
     } else {
         write_provider(w, provider);
     }
+    if (provider != NULL && provider->live && provider->responses_only_count > 0)
+        json_key_string(w, SLICE("note"), RESPONSES_ONLY_NOTE);
     json_object_end(w);
     return OK;
 }
@@ -226,6 +232,7 @@ static void write_endpoint(struct json_writer *w, const struct market_endpoint *
     json_key_string(w, SLICE("upstream_model"), endpoint->upstream_model);
     json_key_bool(w, SLICE("disabled"), endpoint->disabled);
     json_key_bool(w, SLICE("served"), market_is_served(endpoint));
+    json_key_string_or_null(w, SLICE("reason_not_served"), market_reason_not_served(endpoint));
     json_key_string(w, SLICE("health"), slice_of(states[view.state]));
     json_key_string_or_null(w, SLICE("price_source"), endpoint->price_source);
     json_key(w, SLICE("pricing"));
@@ -403,9 +410,11 @@ status api_operator_market(struct control_request *request, struct control_respo
     uint32_t states[3];
     uint32_t served = 0;
     uint32_t unpriced = 0;
+    uint32_t unspoken = 0;
     for (uint32_t i = 0; i < market->endpoint_count; i++) {
         served += market_is_served(&market->endpoints[i]);
         unpriced += market->endpoints[i].price == NULL;
+        unspoken += market->endpoints[i].provider->live && market->endpoints[i].responses_only;
     }
     health_count(catalog->health, states);
     struct json_writer *w = &response->json;
@@ -419,6 +428,7 @@ status api_operator_market(struct control_request *request, struct control_respo
     json_key_u64(w, SLICE("endpoints"), market->endpoint_count);
     json_key_u64(w, SLICE("endpoints_served"), served);
     json_key_u64(w, SLICE("endpoints_unpriced"), unpriced);
+    json_key_u64(w, SLICE("endpoints_unspoken"), unspoken); /* live, on /responses only */
     json_key_u64(w, SLICE("prices"), market->price_count);
     json_key_u64(w, SLICE("snapshot_bytes"), market->frames.len);
     json_key(w, SLICE("health"));

@@ -60,6 +60,7 @@ static int group_set_up(void **state)
     database_create(&database);
     run_psql("-f", "schema/0001_catalog.sql");
     run_psql("-f", "schema/0004_provider_address.sql");
+    run_psql("-f", "schema/0006_endpoint_responses.sql");
     run_psql("-c", "create role bourse_catalog superuser login");
     return 0;
 }
@@ -552,6 +553,40 @@ TEST(a_provider_that_cannot_be_live_says_why)
     }
 }
 
+/* Whether openai's endpoint of the one model is served, and what the operator reads if not. */
+static bool is_offered(const char *reason)
+{
+    struct market *market = present();
+    const struct market_endpoint *endpoint = endpoint_of(market, "openai/gpt-x", "openai");
+    bool served = market_is_served(endpoint);
+    assert_slice(market_reason_not_served(endpoint), reason);
+    market_release(&market);
+    return served;
+}
+
+TEST(an_endpoint_on_responses_only_is_simulated_and_not_offered_live)
+{
+    static const char only[] =
+        "{'format':'bourse-catalog-1','date':'2026-07-24','providers':[" PROVIDERS "],'models':[" //
+        MODEL("{'provider':'openai','upstream_model':'gpt-x-1','context_length':1000,"
+              "'max_output':100,'quantization':'unknown','responses_only':true,"
+              "'prices':{'prompt':'0.000002','completion':'0.00001'}}") "]}";
+    load(CATALOG("0.000002"));
+    assert_ok(go_live("openai", "{'key':'sk-real'}"));
+    assert_true(is_offered(""));
+    assert_false(json_exists(json_get(answer(), SLICE("note"))));
+    load(only); /* of a known endpoint, too, the fact is taken over */
+    assert_false(is_offered("its provider answers it on /responses only, which is not spoken yet"));
+    assert_ok(go_live("openai", "{}"));
+    assert_true(json_exists(json_get(answer(), SLICE("note"))));
+    struct json_value data = json_get(answer(), SLICE("data"));
+    assert_slice(json_raw(json_get(data, SLICE("endpoints_responses_only"))), "1");
+    assert_ok(
+        call((struct call){.handler = api_operator_provider_simulated, .params = {"openai"}}));
+    assert_true(is_offered(""));
+    assert_false(json_exists(json_get(answer(), SLICE("note"))));
+}
+
 TEST(the_operator_sees_every_endpoint_with_its_number)
 {
     load(CATALOG("2")); /* a wrong unit: without a price */
@@ -562,11 +597,13 @@ TEST(the_operator_sees_every_endpoint_with_its_number)
     assert_true(json_next(&i));
     assert_slice(json_raw(json_get(i.value, SLICE("id"))), "1");
     assert_slice(json_raw(json_get(i.value, SLICE("served"))), "false");
+    assert_slice(json_raw(json_get(i.value, SLICE("reason_not_served"))), "\"it has no price\"");
     assert_slice(json_raw(json_get(i.value, SLICE("pricing"))), "null");
     assert_slice(json_raw(json_get(i.value, SLICE("price_source"))), "null");
     assert_slice(json_raw(json_get(i.value, SLICE("health"))), "\"stable\"");
     assert_true(json_next(&i));
     assert_slice(json_raw(json_get(i.value, SLICE("served"))), "true");
+    assert_slice(json_raw(json_get(i.value, SLICE("reason_not_served"))), "null");
     assert_fails(call((struct call){.handler = api_operator_endpoints, .params = {"a", "b"}}),
                  NOT_FOUND);
 }
@@ -647,6 +684,7 @@ int main(void)
         CHANGE_TEST(loading_changes_the_catalogs_address_and_not_the_operators_own),
         CHANGE_TEST(a_live_provider_is_called_at_the_same_address_after_the_migration),
         CHANGE_TEST(a_provider_that_cannot_be_live_says_why),
+        CHANGE_TEST(an_endpoint_on_responses_only_is_simulated_and_not_offered_live),
         CHANGE_TEST(the_operator_sees_every_endpoint_with_its_number),
         CHANGE_TEST(an_endpoint_is_switched_off_and_on),
         CHANGE_TEST(a_provider_of_the_operators_own_is_added),

@@ -3,6 +3,8 @@
  * every kind of fault that is known of them, in small hand-written maps. */
 #include "tests/unit/test.h"
 
+#include <stdio.h>
+
 #include "services/catalog/import_catalog.h"
 #include "services/catalog/import_map.h"
 #include "tests/unit/catalog/support.h"
@@ -118,6 +120,25 @@ TEST(the_dearest_real_price_is_taken)
     assert_true(endpoint->has_price);
     assert_price(endpoint, 0, prompt, 150 * DOLLAR);
     assert_price(endpoint, 0, completion, 600 * DOLLAR);
+}
+
+static bool map_responses_only(const char *mode_and_paths)
+{
+    char text[256];
+    snprintf(text, sizeof(text),
+             "{'x':{'litellm_provider':'openai','max_input_tokens':9,'input_cost_per_token':1e-6,"
+             "'output_cost_per_token':2e-6,%s}}",
+             mode_and_paths);
+    return only_endpoint(text)->responses_only;
+}
+
+TEST(a_map_says_which_entries_answer_on_responses_only)
+{
+    assert_false(map_responses_only("'mode':'chat'"));
+    assert_true(map_responses_only("'mode':'responses'"));
+    assert_true(map_responses_only("'mode':'responses','supported_endpoints':['/v1/responses']"));
+    assert_false(map_responses_only(
+        "'mode':'responses','supported_endpoints':['/v1/responses','/v1/chat/completions']"));
 }
 
 TEST(a_price_of_zero_is_unknown_rather_than_free)
@@ -401,6 +422,19 @@ TEST(a_fault_of_a_catalog_file_is_said_with_its_place)
     assert_fails(read_catalog("[]"), BAD_REQUEST);
 }
 
+TEST(an_endpoint_says_when_its_provider_answers_it_on_responses_only)
+{
+#define PRICES "{'prompt':'0.000002','completion':'0.00001'}"
+    assert_ok(read_catalog(CATALOG(ENDPOINT(PRICES))));
+    assert_false(facts.endpoints[0].responses_only);
+    assert_ok(read_catalog(CATALOG(ENDPOINT(PRICES ",'responses_only':false"))));
+    assert_false(facts.endpoints[0].responses_only);
+    assert_ok(read_catalog(CATALOG(ENDPOINT(PRICES ",'responses_only':true"))));
+    assert_true(facts.endpoints[0].responses_only);
+    assert_fails(read_catalog(CATALOG(ENDPOINT(PRICES ",'responses_only':'yes'"))), WRONG_TYPE);
+    assert_slice(message, "model acme/large: responses_only: must be true or false");
+}
+
 TEST(a_catalog_price_of_zero_or_in_a_wrong_unit_is_not_served)
 {
     assert_ok(read_catalog(CATALOG(ENDPOINT("{'prompt':'0','completion':'0'}"))));
@@ -444,6 +478,7 @@ int main(void)
         IMPORT_TEST(specials_other_modes_and_unknown_providers_are_skipped),
         IMPORT_TEST(a_price_in_a_wrong_unit_is_dropped),
         IMPORT_TEST(the_dearest_real_price_is_taken),
+        IMPORT_TEST(a_map_says_which_entries_answer_on_responses_only),
         IMPORT_TEST(a_price_of_zero_is_unknown_rather_than_free),
         IMPORT_TEST(an_entry_without_a_price_stays_without_one),
         IMPORT_TEST(noise_of_floating_point_is_rounded_with_a_line),
@@ -461,6 +496,7 @@ int main(void)
         IMPORT_TEST(a_map_that_is_no_object_is_refused),
         IMPORT_TEST(a_catalog_file_is_read),
         IMPORT_TEST(a_fault_of_a_catalog_file_is_said_with_its_place),
+        IMPORT_TEST(an_endpoint_says_when_its_provider_answers_it_on_responses_only),
         IMPORT_TEST(a_catalog_price_of_zero_or_in_a_wrong_unit_is_not_served),
         IMPORT_TEST(a_provider_with_a_bad_field_is_refused),
     };
