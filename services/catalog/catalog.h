@@ -36,6 +36,7 @@ void catalog_swap_market(struct catalog *catalog, struct market *market);
 void catalog_await_revision(struct catalog *catalog, uint64_t revision);
 
 /* What KEY_OPEN answers: the sealed key of a live provider; of a simulated one the text
- * "sim-<slug>", KEY_VERSION_SIMULATED, so that the edge does the same for both. NOT_FOUND, CRYPTO. */
+ * "sim-<slug>" with KEY_VERSION_SIMULATED, so that the edge does the same for both. NOT_FOUND,
+ * CRYPTO. */
 status catalog_open_key(struct catalog *catalog, const struct market *market, uint32_t provider,
                         struct secret *key, uint32_t *version);

@@ -10,9 +10,6 @@
 #include "shared/log.h"
 
 #define BASE_URL_MAX 256
-#define RESPONSES_ONLY_NOTE                                                                    \
-    SLICE("endpoints_responses_only of its endpoints answer on /responses only, which is not " \
-          "spoken yet: they are not offered while the provider is live")
 
 /* ---- providers: reading ---------------------------------------------------------------------- */
 
@@ -27,7 +24,7 @@ static void write_provider(struct json_writer *w, const struct market_provider *
     json_key_bool(w, SLICE("live"), provider->live);
     json_key_bool(w, SLICE("simulated"), provider->simulated);
     json_key_u64(w, SLICE("endpoints"), provider->endpoint_count);
-    json_key_u64(w, SLICE("endpoints_responses_only"), provider->responses_only_count);
+    json_key_u64(w, SLICE("responses_only"), provider->responses_only_count);
     json_key(w, SLICE("key"));
     if (provider->key_version == 0) {
         json_null(w);
@@ -55,6 +52,18 @@ status api_operator_providers(struct control_request *request, struct control_re
     return OK;
 }
 
+/* What cannot be called is said when it is asked for, not when a customer finds out. */
+static void write_note(struct json_writer *w, uint32_t responses_only_count)
+{
+    char memory[160];
+    struct buffer note;
+    buffer_init_fixed(&note, memory, sizeof(memory));
+    buffer_append_u64(&note, responses_only_count);
+    buffer_append(&note, SLICE(" of its endpoints answer on /responses only, which is not spoken "
+                               "yet: they are not offered while it is live"));
+    json_key_string(w, SLICE("note"), buffer_slice(&note));
+}
+
 static status answer_provider(struct change *change, slice slug)
 {
     SCOPED(market_release) struct market *market = catalog_market(change->catalog);
@@ -70,7 +79,7 @@ static status answer_provider(struct change *change, slice slug)
         write_provider(w, provider);
     }
     if (provider != NULL && provider->live && provider->responses_only_count > 0)
-        json_key_string(w, SLICE("note"), RESPONSES_ONLY_NOTE);
+        write_note(w, provider->responses_only_count);
     json_object_end(w);
     return OK;
 }

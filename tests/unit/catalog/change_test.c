@@ -578,9 +578,12 @@ TEST(an_endpoint_on_responses_only_is_simulated_and_not_offered_live)
     load(only); /* of a known endpoint, too, the fact is taken over */
     assert_false(is_offered("its provider answers it on /responses only, which is not spoken yet"));
     assert_ok(go_live("openai", "{}"));
-    assert_true(json_exists(json_get(answer(), SLICE("note"))));
+    assert_slice(
+        json_raw(json_get(answer(), SLICE("note"))),
+        "\"1 of its endpoints answer on /responses only, which is not spoken yet: they are "
+        "not offered while it is live\"");
     struct json_value data = json_get(answer(), SLICE("data"));
-    assert_slice(json_raw(json_get(data, SLICE("endpoints_responses_only"))), "1");
+    assert_slice(json_raw(json_get(data, SLICE("responses_only"))), "1");
     assert_ok(
         call((struct call){.handler = api_operator_provider_simulated, .params = {"openai"}}));
     assert_true(is_offered(""));
