@@ -6,11 +6,11 @@
 
 #include "services/edge/identify.h"
 #include "services/edge/ledger_link.h"
+#include "shared/http/limits.h"
 #include "shared/http/reason.h"
 #include "shared/log.h"
 
 #define ANSWER_MAX            ((size_t)64 * 1024 * 1024)
-#define BODY_MAX              ((size_t)1024 * 1024) /* no control-plane route takes more */
 #define HEADERS_MAX           8
 #define KEPT_MAX              8 /* answer headers that are passed on */
 #define FORWARDS_MAX          4096u
@@ -56,7 +56,7 @@ void forward_start(struct thread *thread, h2o_req_t *http, const struct route *r
                    slice request_id)
 {
     status admitted = OK;
-    if (http->entity.len > BODY_MAX) admitted = FAIL(TOO_LARGE);
+    if (http->entity.len > CONTROL_FORWARDED_BODY_MAX) admitted = FAIL(TOO_LARGE);
     if (thread->forwards >= FORWARDS_MAX) admitted = FAIL(OVERLOADED);
     if (thread->stopping) admitted = FAIL(STOPPING);
     if (!status_ok(admitted)) {

@@ -12,6 +12,7 @@
 
 #include "shared/daemon.h"
 #include "shared/http/job.h"
+#include "shared/http/limits.h"
 #include "shared/http/reason.h"
 #include "shared/http/routes.h"
 #include "shared/log.h"
@@ -26,6 +27,9 @@
     30000                    /* for a request to arrive; also how long an idle connection is kept */
 #define STOP_WAIT_MS    1000 /* for the last answers to leave */
 #define SOCKET_PATH_MAX 108
+/* The library's own refusal of a body is plain text: what is too large by less than this is read,
+ * and refused in job_route(). */
+#define BODY_OVER_MAX   ((size_t)64 << 10)
 
 enum { DOOR_SERVICE, DOOR_OPERATOR, DOOR_COUNT };
 
@@ -134,11 +138,11 @@ static void configure(struct control *control)
     config->server_name = h2o_iovec_init(H2O_STRLIT("bourse"));
     config->http1.req_timeout = REQUEST_TIMEOUT_MS;
     config->http1.upgrade_to_http2 = 0;
-    config->max_request_entity_size = 1;
+    size_t largest = CONTROL_FORWARDED_BODY_MAX;
     for (size_t i = 0; i < settings->route_count; i++) {
-        size_t body_max = settings->routes[i].body_max;
-        if (body_max > config->max_request_entity_size) config->max_request_entity_size = body_max;
+        if (settings->routes[i].body_max > largest) largest = settings->routes[i].body_max;
     }
+    config->max_request_entity_size = largest + BODY_OVER_MAX;
     for (size_t i = 0; i < DOOR_COUNT; i++) {
         struct door *door = &control->doors[i];
         slice name = slice_of(host_names[i]);

@@ -269,6 +269,16 @@ test('an image that no provider of the model prices is refused before any is cal
   );
 });
 
+test('a body that no route of the control plane takes is refused with the envelope, whatever its size', async () => {
+  const { management } = await bourse.makeCustomer();
+  for (const bytes of [16_385, 17_000, 100_000, 1_000_000, 2_000_000]) {
+    const answer = await bourse.api.post('/keys', Buffer.alloc(bytes, ' '), { key: management });
+    assertError(answer, 413);
+  }
+  const fits = JSON.stringify({ name: 'large' }).padEnd(16_384, ' ');
+  assert.equal((await bourse.api.post('/keys', fits, { key: management })).status, 201);
+});
+
 // ---- numbers
 
 test('max_tokens that is negative, zero, huge, a fraction, text or something else is refused', async () => {
