@@ -30,6 +30,7 @@ struct connection {
     void *gone_context;
     unsigned resets;
     bool cut;
+    char *last_words; /* of listen_keep() */
 };
 
 static void accept_connections(h2o_socket_t *socket, const char *error);
@@ -140,6 +141,7 @@ static void connection_closed(void *data)
     if (connection->next != NULL) connection->next->before = connection->before;
     listener->connections--;
     metric_add(connections, -1);
+    free(connection->last_words);
     free(connection);
     if (!listener->paused || listener->socket == NULL) return;
     listener->paused = false;
@@ -212,6 +214,17 @@ static struct connection *connection_of(h2o_req_t *http)
 {
     h2o_socket_t *socket = http->conn->callbacks->get_socket(http->conn);
     return socket == NULL ? NULL : socket->on_close.data;
+}
+
+slice listen_keep(h2o_socket_t *socket, slice bytes)
+{
+    struct connection *connection = socket->on_close.data;
+    char *copy = malloc(bytes.len);
+    if (copy == NULL) abort();
+    memcpy(copy, bytes.data, bytes.len);
+    free(connection->last_words);
+    connection->last_words = copy;
+    return (slice){copy, bytes.len};
 }
 
 /* The library starts reading again by itself when the answer is out, and finds what has come

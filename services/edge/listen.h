@@ -31,6 +31,9 @@ void listen_stop(struct listener *listener);
  * more than bytes_max, the largest ones are cut. */
 void listen_cut_uploads(struct listener *listener, size_t bytes_max);
 
+/* A copy that stays for as long as the connection does; the next one takes its place. */
+slice listen_keep(h2o_socket_t *socket, slice bytes);
+
 /* Goes on reading an HTTP/1 connection while its request is served: the client's end is seen at
  * once, and stopping and starting cost no system calls. `gone` runs at most once, when the client
  * closed. Bytes of a next request may move the buffer that the head and the body of this one lie

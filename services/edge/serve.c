@@ -54,6 +54,13 @@ static void run_route(struct thread *thread, h2o_req_t *http, const struct route
     }
 }
 
+void serve_request_id(struct thread *thread, struct buffer *out)
+{
+    const uint64_t number = thread_random(thread);
+    buffer_append(out, SLICE("req-"));
+    buffer_append_hex(out, (const uint8_t *)&number, sizeof(number));
+}
+
 int serve(h2o_handler_t *handler, h2o_req_t *http)
 {
     (void)handler;
@@ -61,9 +68,7 @@ int serve(h2o_handler_t *handler, h2o_req_t *http)
     char text[REQUEST_ID_SIZE];
     struct buffer id;
     buffer_init_fixed(&id, text, sizeof(text));
-    const uint64_t number = thread_random(thread);
-    buffer_append(&id, SLICE("req-"));
-    buffer_append_hex(&id, (const uint8_t *)&number, sizeof(number));
+    serve_request_id(thread, &id);
     answer_identify(http, buffer_slice(&id));
 
     struct routes_match match = {0};
