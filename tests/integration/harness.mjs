@@ -308,14 +308,14 @@ class Instance {
     this.pids[program] = this.pid(program);
   }
 
-  /** Stops a program in its tracks for the time of `during`: it neither answers nor dies. */
-  async whileStopped(program, during) {
-    const pid = this.pid(program);
-    process.kill(pid, 'SIGSTOP');
+  /** Stops a program, or several, in its tracks for the time of `during`: it neither answers nor dies. */
+  async whileStopped(programs, during) {
+    const pids = [programs].flat().map((program) => this.pid(program));
+    for (const pid of pids) process.kill(pid, 'SIGSTOP');
     try {
       return await during();
     } finally {
-      process.kill(pid, 'SIGCONT');
+      for (const pid of pids) process.kill(pid, 'SIGCONT');
       await this.ready();
     }
   }
@@ -323,8 +323,9 @@ class Instance {
   async ready() {
     await eventually(async () => {
       const answer = await fetch(`http://127.0.0.1:${this.port}/readyz`);
-      await answer.arrayBuffer();
+      const parts = await answer.json();
       assert.equal(answer.status, 200);
+      assert.ok(parts.usage, 'the usage service answers');
     });
   }
 }

@@ -88,14 +88,12 @@ test('while catalog and usage hang, their routes answer 503 and chat goes on', a
   const { key } = await bourse.makeCustomer();
   const { id } = (await bourse.api.chat(key, body)).json;
   const generation = () => bourse.api.get(`/generation?id=${id}`, { key });
-  await bourse.whileStopped('catalog', () =>
-    bourse.whileStopped('usage', async () => {
-      assert.equal((await within(3000, 'chat', bourse.api.chat(key, body))).status, 200);
-      const answers = await within(20_000, 'the refusals', Promise.all([bourse.api.get('/models'), generation()]));
-      for (const answer of answers) assertUnavailable(answer);
-      assert.equal((await within(3000, 'chat', bourse.api.chat(key, body))).status, 200);
-    }),
-  );
+  await bourse.whileStopped(['catalog', 'usage'], async () => {
+    assert.equal((await within(3000, 'chat', bourse.api.chat(key, body))).status, 200);
+    const answers = await within(20_000, 'the refusals', Promise.all([bourse.api.get('/models'), generation()]));
+    for (const answer of answers) assertUnavailable(answer);
+    assert.equal((await within(3000, 'chat', bourse.api.chat(key, body))).status, 200);
+  });
   await eventually(async () => assert.equal((await bourse.api.get('/models')).status, 200));
   assert.equal((await generation()).status, 200);
 });
@@ -191,4 +189,31 @@ test('PostgreSQL may be killed: what was served is billed, and service returns',
   await eventually(() => assert.notEqual(bourse.pid('postgres'), before));
   await eventually(async () => assert.equal(await ask(), 200), { deadline_ms: 30_000 });
   await assertAllBilled({ after, orgNumber, told });
+});
+
+// ---- what a balancer is told
+
+const readyz = async () => {
+  const { status, json } = await within(2000, 'readyz', bourse.api.get('/readyz', { root: true }));
+  return { status, ...json };
+};
+
+test('readyz says 503 and names the part for as long as a chat request could not be served, and no longer', async () => {
+  const all = { ledger: true, catalog: true, market: true, running: true, usage: true, ready: true, simulated: true };
+  assert.deepEqual(await readyz(), { status: 200, ...all });
+  for (const part of ['ledger', 'catalog']) {
+    await bourse.whileStopped(part, async () => {
+      assert.deepEqual(await readyz(), { status: 503, ...all, [part]: false, ready: false });
+    });
+    assert.deepEqual(await readyz(), { status: 200, ...all });
+  }
+});
+
+test('readyz stays 200 without the usage service, which it names: chat is served', async () => {
+  const { key } = await bourse.makeCustomer();
+  await bourse.whileStopped('usage', async () => {
+    const answer = await readyz();
+    assert.deepEqual([answer.status, answer.ready, answer.usage], [200, true, false]);
+    assert.equal((await bourse.api.chat(key, body)).status, 200);
+  });
 });
