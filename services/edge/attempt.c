@@ -274,9 +274,12 @@ static void try_failed(struct request *request, enum attempt_result result, slic
     (void)try_next(request);
 }
 
-/* The answer ended badly: before the first byte the next candidate may do better. */
+/* The answer ended badly: before the first byte the next candidate may do better. What was decoded
+ * in the same read as the fault goes out first: how bytes are cut into reads is chance. */
 static void answer_broke(struct request *request, enum attempt_result result, slice message)
 {
+    if (!request->response_started && request->wish.stream && request->attempt.content)
+        relay_start(request);
     if (!request->response_started) {
         try_failed(request, result == ATTEMPT_BROKEN_STREAM ? ATTEMPT_SERVER : result, message);
         return;

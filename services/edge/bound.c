@@ -5,6 +5,11 @@
 /* Bytes per token when a guess on the safe side is needed: real text has about four. */
 #define BYTES_PER_TOKEN_SAFE 3
 
+/* The longest tokens there are stand for runs of 128 blanks. The slack is for what a provider does
+ * not count as the answer's tokens: names of tools, a prefix of its own. */
+#define BYTES_PER_TOKEN_LONGEST 128
+#define TEXT_SLACK              4096
+
 static uint32_t clamp_u32(uint64_t value)
 {
     return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
@@ -58,6 +63,11 @@ uint32_t bound_output(const struct wish *wish, const struct market_model *model,
     uint64_t room = context > prompt ? context - prompt : 0;
     if (room < OUTPUT_MIN) room = OUTPUT_MIN;
     return clamp_u32(output < room ? output : room);
+}
+
+uint64_t bound_text_bytes(uint32_t output_max)
+{
+    return (uint64_t)output_max * BYTES_PER_TOKEN_LONGEST + TEXT_SLACK;
 }
 
 status bound_hold(const struct wish *wish, const struct market_model *model,

@@ -4,6 +4,7 @@
 #include "services/edge/relay.h"
 
 #include "services/edge/attempt.h"
+#include "services/edge/bound.h"
 #include "services/edge/edge.h"
 #include "services/edge/thread.h"
 #include "shared/http/reason.h"
@@ -63,6 +64,19 @@ static status note_error(struct request *request, const struct event *event)
     return FAIL(PROVIDER_ABORTED);
 }
 
+/* A provider that ignores the bound it was given would stream for as long as it is read, and nothing
+ * beyond the hold can be charged. A whole answer has an end of its own. */
+static status check_length(struct request *request)
+{
+    if (!request->wish.stream) return OK;
+    const uint64_t delivered = chat_skin_delivered_bytes(request->skin);
+    if (delivered <= bound_text_bytes(request->held.output_max)) return OK;
+    request->attempt.error = ATTEMPT_BROKEN_STREAM;
+    request->attempt.error_message =
+        SLICE("The provider went on far beyond the tokens it was allowed, so it was stopped.");
+    return FAIL(PROVIDER_ABORTED);
+}
+
 status relay_event(void *context, const struct event *event)
 {
     struct request *request = context;
@@ -84,16 +98,22 @@ status relay_event(void *context, const struct event *event)
     case EVENT_EXTRA:
     case EVENT_LOGPROBS: note_content(request); break;
     }
-    return chat_skin_event(request->skin, event);
+    TRY(chat_skin_event(request->skin, event));
+    return check_length(request);
 }
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
+void relay_start(struct request *request)
+{
+    answer_head(request);
+    h2o_start_response(request->http, &request->generator);
+}
+
 enum step_result step_relay(struct request *request)
 {
     if (request->wish.stream) {
-        answer_head(request);
-        h2o_start_response(request->http, &request->generator);
+        relay_start(request);
         relay_pump(request);
     }
     if (request->over) return STEP_OVER;
@@ -167,9 +187,8 @@ void relay_pump(struct request *request)
 
 static void send_body(struct request *request)
 {
-    answer_head(request);
     request->http->res.content_length = request->out.len;
-    h2o_start_response(request->http, &request->generator);
+    relay_start(request);
     request->final_pending = true;
     relay_pump(request);
 }

@@ -12,6 +12,8 @@
 /* A fresh skin for an attempt; what an earlier attempt left is thrown away. */
 status relay_prepare(struct request *request);
 status relay_event(void *request, const struct event *event);
+/* Begins the response; nothing is sent before relay_pump(). */
+void relay_start(struct request *request);
 /* Sends what is ready if nothing is on its way. */
 void relay_pump(struct request *request);
 /* A whole answer is put together with our own figure while its bill is on the way. A stream's end is

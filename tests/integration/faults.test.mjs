@@ -150,6 +150,35 @@ test('an endless stream is cut at the end of our patience, as an error and free 
   assert.equal(await balanceOf(management), 1_000_000_000n);
 });
 
+test('an endless stream is cut where no tokens within max_tokens could be that long, free of charge', async () => {
+  const { key, management } = await bourse.makeCustomer();
+  await bourse.simulator.fault('openai', { kind: 'endless' });
+  const stream = await bourse.api.stream(key, { model: MODEL, messages: user('sim:bytes=20'), max_tokens: 16 });
+  assert.ok(stream.isDone);
+  assert.match(stream.errorChunk.error.message, /far beyond/);
+  // 16 tokens of 128 bytes and 4096 more are 6144; the chunk of 20 bytes that goes beyond is the last.
+  const bytes = stream.contents.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+  assert.ok(bytes > 6144 && bytes <= 6164, `${bytes} bytes`);
+  await bourse.quiet();
+  assert.equal((await bourse.generationRow(stream.generation)).charge, 0n);
+  assert.equal(await balanceOf(management), 1_000_000_000n);
+});
+
+test('what was decoded before a fault reaches the client however the bytes were cut into reads', async () => {
+  const { key } = await bourse.makeCustomer();
+  for (const kind of ['garbage', 'error', 'cut']) {
+    await bourse.simulator.fault('openai', { kind, after_chunks: 3 });
+    // Nothing between the chunks: they mostly come in one read with the fault.
+    for (let i = 0; i < 20; i++) {
+      const stream = await bourse.api.stream(key, { model: MODEL, messages: user('sim:tokens=10') });
+      assert.equal(stream.status, 200);
+      assert.equal(stream.contents.length, 3, kind);
+      assert.ok(stream.errorChunk, kind);
+      assert.ok(stream.isDone);
+    }
+  }
+});
+
 // ---- what a provider says it used
 
 // 26 bytes of prompt are 7 tokens; ten tokens of 20 bytes are 200 bytes: 50 tokens by the estimate.

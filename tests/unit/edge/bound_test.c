@@ -143,6 +143,14 @@ TEST(no_charge_within_the_bounds_is_above_the_hold)
     }
 }
 
+TEST(no_legal_answer_is_longer_than_the_bound_of_its_text)
+{
+    /* 50 runs of 128 blanks are a token each: 6,400 bytes, and 4,096 beside them. */
+    assert_int_equal(bound_text_bytes(50), 10496);
+    assert_int_equal(bound_text_bytes(0), 4096);
+    assert_int_equal(bound_text_bytes(UINT32_MAX), 549755817856);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +162,7 @@ int main(void)
         cmocka_unit_test(a_named_output_is_sent_as_it_was_named),
         cmocka_unit_test(images_need_a_bound_by_tokens_or_a_price_by_the_piece),
         cmocka_unit_test(no_charge_within_the_bounds_is_above_the_hold),
+        cmocka_unit_test(no_legal_answer_is_longer_than_the_bound_of_its_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
