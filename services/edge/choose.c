@@ -32,7 +32,7 @@ struct option_list {
 
 static enum exclusion exclusion_of(const struct choose_wish *wish,
                                    const struct market_endpoint *endpoint);
-static status refusal(const struct choose_wish *wish);
+static status refusal(const struct choose_wish *wish, struct choose_result *result);
 static money cost_of(const struct choose_wish *wish, const struct market_endpoint *endpoint);
 static void take_named(const struct choose_wish *wish, struct option_list *options,
                        struct choose_result *result);
@@ -59,7 +59,7 @@ status choose_endpoints(const struct choose_wish *wish, const struct health_boar
             .health = health_board_read(health, endpoint->id, now_ms),
         };
     }
-    if (options.count == 0) return refusal(wish);
+    if (options.count == 0) return refusal(wish, result);
 
     take_named(wish, &options, result);
     bool named_only = wish->no_fallbacks && wish->order_count > 0;
@@ -91,12 +91,24 @@ static bool is_named(const slice *names, uint8_t count, const struct market_endp
     return false;
 }
 
+/* 0: not known. */
+static uint64_t context_of(const struct choose_wish *wish, const struct market_endpoint *endpoint)
+{
+    return endpoint->upstream_context != 0 ? endpoint->upstream_context
+                                           : wish->model->context_length;
+}
+
+static uint32_t output_max_of(const struct choose_wish *wish,
+                              const struct market_endpoint *endpoint)
+{
+    return endpoint->output_max != 0 ? endpoint->output_max : wish->model->output_max;
+}
+
 /* The prompt is taken at its estimate: its upper bound, one token per byte, would refuse what
  * fits four times. */
 static bool context_fits(const struct choose_wish *wish, const struct market_endpoint *endpoint)
 {
-    uint64_t context =
-        endpoint->upstream_context != 0 ? endpoint->upstream_context : wish->model->context_length;
+    uint64_t context = context_of(wish, endpoint);
     return context == 0 || wish->input_tokens_estimate + wish->output_want <= context;
 }
 
@@ -109,23 +121,40 @@ static enum exclusion exclusion_of(const struct choose_wish *wish,
     if (wish->only_count > 0 && !is_named(wish->only, wish->only_count, endpoint))
         return EXCLUDED_ONLY;
     if (is_named(wish->ignore, wish->ignore_count, endpoint)) return EXCLUDED_IGNORED;
-    uint32_t output_max =
-        endpoint->output_max != 0 ? endpoint->output_max : wish->model->output_max;
+    uint32_t output_max = output_max_of(wish, endpoint);
     if (output_max != 0 && wish->output_want > output_max) return EXCLUDED_OUTPUT;
     return context_fits(wish, endpoint) ? EXCLUDED_NOT : EXCLUDED_CONTEXT;
 }
 
-static status refusal(const struct choose_wish *wish)
+/* The largest answer this endpoint could be asked for beside this prompt. */
+static uint32_t output_possible(const struct choose_wish *wish,
+                                const struct market_endpoint *endpoint)
+{
+    const uint64_t context = context_of(wish, endpoint);
+    const uint32_t output_max = output_max_of(wish, endpoint);
+    if (context == 0) return output_max;
+    if (context <= wish->input_tokens_estimate) return 0;
+    const uint64_t room = context - wish->input_tokens_estimate;
+    return room < output_max ? (uint32_t)room : output_max;
+}
+
+static status refusal(const struct choose_wish *wish, struct choose_result *result)
 {
     const struct market_model *model = wish->model;
     uint32_t unpriced = 0;
     uint32_t too_long = 0;
     for (uint32_t i = 0; i < model->endpoint_count; i++) {
-        enum exclusion why = exclusion_of(wish, &model->endpoints[i]);
-        if (model->endpoints[i].price == NULL) unpriced++;
+        const struct market_endpoint *endpoint = &model->endpoints[i];
+        enum exclusion why = exclusion_of(wish, endpoint);
+        if (endpoint->price == NULL) unpriced++;
         if (why == EXCLUDED_CONTEXT) too_long++;
+        if (why != EXCLUDED_OUTPUT) continue;
+        const uint32_t possible = output_possible(wish, endpoint);
+        if (possible == 0) too_long++;
+        if (possible > result->output_largest) result->output_largest = possible;
     }
     if (model->endpoint_count > 0 && unpriced == model->endpoint_count) return FAIL(UNPRICED_MODEL);
+    if (result->output_largest > 0 && too_long == 0) return FAIL(OUT_OF_RANGE);
     /* One endpoint that the context alone rules out is enough: a shorter prompt would be served. */
     return too_long > 0 ? FAIL(CONTEXT_TOO_LONG) : FAIL(NO_ENDPOINT);
 }

@@ -37,8 +37,9 @@ struct choose_result {
     uint8_t count;
     /* why each of the first 32 endpoints of the model is not among them */
     uint8_t excluded[32]; /* enum exclusion by index in model->endpoints */
+    uint32_t output_largest; /* with OUT_OF_RANGE: the output_want that would have been served */
 };
 /* UNPRICED_MODEL when every endpoint lacks a price, CONTEXT_TOO_LONG when only the context
- * excludes, else NO_ENDPOINT when nothing is left. */
+ * excludes, OUT_OF_RANGE when only output_want does, else NO_ENDPOINT when nothing is left. */
 status choose_endpoints(const struct choose_wish *wish, const struct health_board *health,
                         uint64_t now_ms, uint64_t random, struct choose_result *result);

@@ -56,14 +56,35 @@ static status choose(struct request *request)
     return bound_check_content(wish, request->model, &request->choice);
 }
 
+/* "max_tokens must be at most 16384: …" */
+static slice output_sentence(struct request *request)
+{
+    const slice field = request->wish.output_field;
+    const size_t size = field.len + 128;
+    char *room = arena_alloc(&request->arena, size);
+    if (room == NULL) return SLICE_NONE;
+    struct buffer text;
+    buffer_init_fixed(&text, room, size);
+    buffer_append(&text, field);
+    buffer_append(&text, SLICE(" must be at most "));
+    buffer_append_u64(&text, request->choice.output_largest);
+    buffer_append(&text, SLICE(": no provider that may serve this request answers with more."));
+    return buffer_slice(&text);
+}
+
 enum step_result step_choose(struct request *request)
 {
     if (request->market == NULL) {
         if (request->thread->market == NULL) return request_fail_code(request, FAIL(CATALOG_DOWN));
         request->market = market_retain(request->thread->market);
     }
-    status chosen = choose(request);
-    return status_ok(chosen) ? STEP_NEXT : request_fail_code(request, chosen);
+    struct failure failure = {.cause = choose(request)};
+    if (status_ok(failure.cause)) return STEP_NEXT;
+    if (failure.cause.code == ERROR_OUT_OF_RANGE) {
+        failure.field = request->wish.output_field;
+        failure.message = output_sentence(request);
+    }
+    return request_fail(request, &failure);
 }
 
 /* ---- hold ------------------------------------------------------------------------------------ */

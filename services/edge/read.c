@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A table of the top-level members we read. What else is an array or an object may end up in the
- * model's prompt at some provider, so its bytes count as text: the bound of a hold must never be
- * below what can be charged. An optional member that is null is absent. */
+/* A table of the top-level members we read. What else is a string, an array or an object may end up
+ * in the model's prompt at some provider, so its bytes count as text: the bound of a hold must never
+ * be below what can be charged. An optional member that is null is absent. */
 #include "services/edge/read.h"
 
 #define OUTPUT_WANT_MAX 0x7fffffff
@@ -35,6 +35,7 @@ static status read_text_object(struct reading *reading, slice name, struct json_
 static status read_modalities(struct reading *reading, slice name, struct json_value value);
 static status read_session(struct reading *reading, slice name, struct json_value value);
 static status read_priceless(struct reading *reading, slice name, struct json_value value);
+static status read_tier(struct reading *reading, slice name, struct json_value value);
 static status pass(struct reading *reading, slice name, struct json_value value);
 
 #define MEMBER(name, reader)                \
@@ -60,12 +61,16 @@ static const struct member members[] = {
     MEMBER("user", read_session),
     MEMBER("plugins", read_priceless),
     MEMBER("web_search_options", read_priceless),
+    MEMBER("service_tier", read_tier),
     /* Never part of a prompt. */
     MEMBER("metadata", pass),
     MEMBER("logit_bias", pass),
     MEMBER("stop", pass),
     MEMBER("tool_choice", pass),
     MEMBER("reasoning", pass),
+    MEMBER("reasoning_effort", pass),
+    MEMBER("route", pass),
+    MEMBER("preset", pass),
     MEMBER("trace", pass),
 };
 #define MEMBER_COUNT (sizeof(members) / sizeof(members[0]))
@@ -95,9 +100,18 @@ status read_chat(slice body, struct json_document *document, struct arena *arena
     if (!reading.has_messages)
         return fail_with(&reading, FAIL(MISSING_FIELD), SLICE("messages"),
                          SLICE("messages is required: an array of at least one message."));
-    wish->output_want =
-        reading.max_completion_tokens != 0 ? reading.max_completion_tokens : reading.max_tokens;
+    const bool newer = reading.max_completion_tokens != 0;
+    wish->output_want = newer ? reading.max_completion_tokens : reading.max_tokens;
+    wish->output_field = newer ? SLICE("max_completion_tokens") : SLICE("max_tokens");
     return OK;
+}
+
+/* What a value can add to a prompt, whatever its name. */
+static uint64_t text_bytes(struct json_value value)
+{
+    enum json_kind kind = json_kind_of(value);
+    if (kind == JSON_STRING) return json_string_len(value);
+    return kind == JSON_ARRAY || kind == JSON_OBJECT ? json_raw(value).len : 0;
 }
 
 static status read_member(struct reading *reading, slice name, struct json_value value)
@@ -106,8 +120,7 @@ static status read_member(struct reading *reading, slice name, struct json_value
         if (slice_equal(members[i].name, name))
             return members[i].read(reading, members[i].name, value);
     }
-    enum json_kind kind = json_kind_of(value);
-    if (kind == JSON_ARRAY || kind == JSON_OBJECT) reading->wish->text_bytes += json_raw(value).len;
+    reading->wish->text_bytes += text_bytes(value);
     return OK;
 }
 
@@ -294,6 +307,19 @@ static status read_priceless(struct reading *reading, slice name, struct json_va
                      SLICE("absent: what it starts has no known price bound yet"));
 }
 
+/* Other tiers have other prices, which no price row knows. What says the usual one is not passed on:
+ * at some providers "auto" takes what the operator's account is set to. */
+static status read_tier(struct reading *reading, slice name, struct json_value value)
+{
+    if (is_null(value)) return OK;
+    if (json_kind_of(value) != JSON_STRING)
+        return fail_must(reading, FAIL(WRONG_TYPE), name, SLICE("a string"));
+    if (json_string_equal(value, SLICE("auto")) || json_string_equal(value, SLICE("default")))
+        return OK;
+    return fail_must(reading, FAIL(UNSUPPORTED_CONTENT), name,
+                     SLICE("absent, \"auto\" or \"default\": other tiers have no known price yet"));
+}
+
 static status read_session(struct reading *reading, slice name, struct json_value value)
 {
     if (is_null(value)) return OK;
@@ -310,14 +336,6 @@ static status read_session(struct reading *reading, slice name, struct json_valu
 }
 
 /* ---- messages -------------------------------------------------------------------------------- */
-
-/* Every string of a part counts, whatever its name. */
-static uint64_t part_bytes(struct json_value value)
-{
-    enum json_kind kind = json_kind_of(value);
-    if (kind == JSON_STRING) return json_string_len(value);
-    return kind == JSON_ARRAY || kind == JSON_OBJECT ? json_raw(value).len : 0;
-}
 
 static status read_image(struct reading *reading, slice field, struct json_value part)
 {
@@ -339,7 +357,7 @@ static status read_part(struct reading *reading, slice field, struct json_value 
         bool is_type = json_string_equal(i.key, SLICE("type"));
         if (is_type) type = i.value;
         types += is_type;
-        if (!is_type) bytes += part_bytes(i.value);
+        if (!is_type) bytes += text_bytes(i.value);
     }
     /* With two of them edge and provider could read two different parts. */
     if (types != 1 || json_kind_of(type) != JSON_STRING)

@@ -17,6 +17,7 @@ struct wish {
     slice model;
     bool stream;
     uint32_t output_want; /* tokens per choice; 0: not named */
+    slice output_field;   /* the member that named it */
     uint32_t choices;     /* n */
     uint32_t messages;
     uint32_t images;

@@ -42,6 +42,7 @@ static const struct member_rule {
     {{"cache_control", 13}, MEMBER_DROPPED},
     {{"prompt_cache_options", 20}, MEMBER_DROPPED},
     {{"image_config", 12}, MEMBER_DROPPED},
+    {{"service_tier", 12}, MEMBER_DROPPED}, /* only the usual one gets this far */
     {{"max_tool_calls", 14}, MEMBER_DROPPED},
     {{"stop_server_tools_when", 22}, MEMBER_DROPPED},
     {{"top_a", 5}, MEMBER_DROPPED},

@@ -103,7 +103,7 @@ TEST(context_and_output_fit_up_to_their_bounds)
     assert_fails(shop_choose(&shop, 1), CONTEXT_TOO_LONG);
     shop.wish.input_tokens_estimate = 1;
     shop.wish.output_want = 4001;
-    assert_fails(shop_choose(&shop, 1), NO_ENDPOINT);
+    assert_fails(shop_choose(&shop, 1), OUT_OF_RANGE);
     shop.endpoints[0].output_max = 5000; /* the endpoint's own rule over the model's */
     assert_ok(shop_choose(&shop, 1));
     shop.model.context_length = 0; /* not known */
@@ -123,6 +123,28 @@ TEST(what_is_refused_is_told_by_what_would_help)
     assert_fails(shop_choose(&shop, 1), NO_ENDPOINT);
     shop.model.endpoint_count = 0;
     assert_fails(shop_choose(&shop, 1), NO_ENDPOINT);
+    shop_close(&shop);
+}
+
+TEST(too_long_an_answer_is_refused_with_the_largest_that_would_be_served)
+{
+    struct shop shop;
+    shop_open(&shop, 3); /* the model's own bounds: 10,000 and 4,000 */
+    shop.wish.input_tokens_estimate = 1;
+    shop.wish.output_want = 9000;
+    shop.endpoints[1].output_max = 5000;
+    shop.endpoints[2].output_max = 8000;
+    shop.endpoints[2].disabled = true;
+    assert_fails(shop_choose(&shop, 1), OUT_OF_RANGE);
+    assert_int_equal(shop.result.output_largest, 5000);
+    shop.wish.input_tokens_estimate = 5500; /* leaves 4,500 of the context */
+    assert_fails(shop_choose(&shop, 1), OUT_OF_RANGE);
+    assert_int_equal(shop.result.output_largest, 4500);
+    shop.wish.output_want = 4500;
+    assert_ok(shop_choose(&shop, 1));
+    shop.wish.output_want = 9000;
+    shop.wish.input_tokens_estimate = 10000; /* no answer at all would fit */
+    assert_fails(shop_choose(&shop, 1), CONTEXT_TOO_LONG);
     shop_close(&shop);
 }
 
@@ -337,6 +359,7 @@ int main(void)
         cmocka_unit_test(each_reason_excludes_and_is_told),
         cmocka_unit_test(context_and_output_fit_up_to_their_bounds),
         cmocka_unit_test(what_is_refused_is_told_by_what_would_help),
+        cmocka_unit_test(too_long_an_answer_is_refused_with_the_largest_that_would_be_served),
         cmocka_unit_test(a_provider_without_a_codec_is_reached_through_the_simulator),
         cmocka_unit_test(stable_endpoints_come_before_degraded_and_those_before_the_rest),
         cmocka_unit_test(endpoints_are_drawn_with_the_inverse_square_of_their_price),

@@ -110,9 +110,9 @@ TEST(members_of_the_marketplace_do_not_leave_it)
            "\"transforms\":[],\"plugins\":[],\"preset\":\"p\",\"usage\":{\"include\":true},"
            "\"debug\":{},\"trace\":{},\"session_id\":\"s\",\"metadata\":{},\"user\":\"u-1\","
            "\"cache_control\":{},\"image_config\":{},\"include_reasoning\":true,"
-           "\"service_tier\":\"auto\"}",
+           "\"service_tier\":\"auto\",\"store\":false}",
            (struct encoding){.output_max = 5},
-           "{\"model\":\"m-1\",\"max_tokens\":5,\"messages\":[],\"service_tier\":\"auto\"}");
+           "{\"model\":\"m-1\",\"max_tokens\":5,\"messages\":[],\"store\":false}");
 }
 
 TEST(a_reasoning_effort_is_passed_on_under_its_plain_name)

@@ -238,7 +238,30 @@ READ_TEST(what_has_no_bound_on_its_cost_is_refused)
     assert_refuses("\"plugins\":[{\"id\":\"web\"}]", UNSUPPORTED_CONTENT, "plugins");
     assert_refuses("\"web_search_options\":{}", UNSUPPORTED_CONTENT, "web_search_options");
     assert_refuses("\"modalities\":[\"text\",\"audio\"]", UNSUPPORTED_CONTENT, "modalities");
+    assert_refuses("\"service_tier\":\"priority\"", UNSUPPORTED_CONTENT, "service_tier");
+    assert_refuses("\"service_tier\":\"flex\"", UNSUPPORTED_CONTENT, "service_tier");
+    assert_refuses("\"service_tier\":1", WRONG_TYPE, "service_tier");
     assert_reads("\"plugins\":[],\"modalities\":[\"text\"]");
+    assert_reads("\"service_tier\":\"auto\"");
+    assert_reads("\"service_tier\":\"default\"");
+    assert_reads("\"service_tier\":null");
+}
+
+READ_TEST(members_that_nobody_knows_count_as_text_when_they_can_hold_some)
+{
+    assert_reads("\"x\":\"seven b\",\"y\":[1],\"z\":{},\"a\":1,\"b\":null,\"c\":true");
+    assert_int_equal(wish_of(state)->text_bytes, 5 + 7 + 3 + 2);
+    assert_reads("\"reasoning_effort\":\"high\",\"service_tier\":\"auto\"");
+    assert_int_equal(wish_of(state)->text_bytes, 5);
+}
+
+READ_TEST(the_member_that_bounds_the_answer_is_known)
+{
+    assert_reads("\"max_tokens\":5");
+    assert_slice(wish_of(state)->output_field, "max_tokens");
+    assert_reads("\"max_tokens\":5,\"max_completion_tokens\":7");
+    assert_slice(wish_of(state)->output_field, "max_completion_tokens");
+    assert_int_equal(wish_of(state)->output_want, 7);
 }
 
 READ_TEST(bodies_that_are_no_requests_are_refused)
@@ -272,6 +295,8 @@ int main(void)
         ROW(a_member_that_hides_inside_of_a_text_part_is_counted),
         ROW(model_and_messages_are_required),
         ROW(what_has_no_bound_on_its_cost_is_refused),
+        ROW(members_that_nobody_knows_count_as_text_when_they_can_hold_some),
+        ROW(the_member_that_bounds_the_answer_is_known),
         ROW(bodies_that_are_no_requests_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
