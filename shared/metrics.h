@@ -33,8 +33,8 @@ static inline void metric_touch(enum metric metric)
     if (atomic_load_explicit(&metric_touched[metric], memory_order_relaxed)) return;
     atomic_store_explicit(&metric_touched[metric], true, memory_order_relaxed);
 }
-/* In a place of its own a thread adds without a lock on the processor's memory, which would wait for
- * every store before it. */
+/* In a place of its own a thread adds without a lock on the processor's memory, which would wait
+ * for every store before it. */
 static inline void metric_add_to(enum metric metric, int64_t amount)
 {
     metric_touch(metric);

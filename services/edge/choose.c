@@ -116,6 +116,7 @@ static enum exclusion exclusion_of(const struct choose_wish *wish,
                                    const struct market_endpoint *endpoint)
 {
     if (endpoint->disabled) return EXCLUDED_DISABLED;
+    if (endpoint->provider->simulated && wish->model->live) return EXCLUDED_SIMULATED;
     if (endpoint->price == NULL) return EXCLUDED_UNPRICED;
     if (dialect_of(market_endpoint_dialect(endpoint)) == NULL) return EXCLUDED_DIALECT;
     if (wish->only_count > 0 && !is_named(wish->only, wish->only_count, endpoint))

@@ -29,14 +29,15 @@ enum exclusion {
     EXCLUDED_ONLY,
     EXCLUDED_IGNORED,
     EXCLUDED_SURPLUS,
-    EXCLUDED_DIALECT
+    EXCLUDED_DIALECT,
+    EXCLUDED_SIMULATED /* beside a real provider, even one that is down or disabled */
 };
 
 struct choose_result {
     const struct market_endpoint *candidates[CANDIDATES_MAX];
     uint8_t count;
     /* why each of the first 32 endpoints of the model is not among them */
-    uint8_t excluded[32]; /* enum exclusion by index in model->endpoints */
+    uint8_t excluded[32];    /* enum exclusion by index in model->endpoints */
     uint32_t output_largest; /* with OUT_OF_RANGE: the output_want that would have been served */
 };
 /* UNPRICED_MODEL when every endpoint lacks a price, CONTEXT_TOO_LONG when only the context

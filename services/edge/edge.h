@@ -16,7 +16,7 @@
 
 #define EDGE_THREADS_MAX   256
 
-/* Bytes beyond body_max that are still read: a client that is cut while it sends never reads why. */
+/* Bytes beyond body_max that are still read: who is cut while it sends never reads why. */
 #define EDGE_BODY_OVER_MAX (16 * 1024 * 1024)
 
 struct ledger_link;

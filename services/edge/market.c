@@ -307,6 +307,7 @@ static status assemble_endpoints(struct market_builder *builder,
         endpoints[i].price = draft->price == 0 ? NULL : &prices[draft->price - 1];
         struct market_model *model = &models[draft->model];
         if (model->endpoint_count++ == 0) model->endpoints = &endpoints[i];
+        model->live |= !endpoints[i].provider->simulated;
     }
     return OK;
 }

@@ -28,6 +28,7 @@ struct market_model {
     uint32_t context_length, output_max;
     uint32_t input_modalities, image_tokens_max;
     uint32_t endpoint_count;
+    bool live; /* one of its endpoints is a real provider's: the simulator answers no more */
     const struct market_endpoint *endpoints; /* of this model, in the order of their ids */
 };
 struct market;

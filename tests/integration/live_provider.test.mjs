@@ -99,6 +99,19 @@ test('a model that the live provider answers on /responses only is not offered, 
   assert.ok(data.some(({ id }) => id === MODEL));
 });
 
+test('a model of a live provider is answered by the simulator no more, though it stands for others that offer the model', async () => {
+  const { key } = await bourse.makeCustomer();
+  const simulated = await bourse.simulator.total();
+  for (let i = 0; i < 20; i++) {
+    const answer = await served(key, { model: 'openai/gpt-4.1' }); // Azure offers it, too
+    assert.equal(answer.status, 200, answer.text);
+    assert.equal(answer.headers['x-bourse-simulated'], undefined);
+  }
+  assertError(await served(key, { model: 'openai/gpt-4.1', provider: { only: ['azure'] } }), 404);
+  assertError(await served(key, { model: 'openai/gpt-5-codex' }), 404); // Azure's only, for OpenAI has it on /responses
+  assert.equal(await bourse.simulator.total(), simulated);
+});
+
 test('other providers are simulated as before', async () => {
   const { key } = await bourse.makeCustomer();
   const answer = await served(key, { model: 'deepseek/deepseek-r1-distill-qwen-7b' });

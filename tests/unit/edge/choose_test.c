@@ -159,6 +159,24 @@ TEST(a_provider_without_a_codec_is_reached_through_the_simulator)
     shop_close(&shop);
 }
 
+TEST(beside_a_real_provider_a_simulated_one_is_never_asked)
+{
+    struct shop shop;
+    shop_open(&shop, 3);
+    shop.providers[0].simulated = shop.providers[2].simulated = true;
+    for (uint64_t random = 0; random < 50; random++) {
+        assert_ok(shop_choose(&shop, random));
+        assert_int_equal(shop.result.count, 3); /* nothing is live yet */
+    }
+    shop.model.live = true;
+    assert_ok(shop_choose(&shop, 1));
+    expect_order(&shop, "2");
+    assert_int_equal(shop.result.excluded[0], EXCLUDED_SIMULATED);
+    shop.endpoints[1].disabled = true;
+    assert_fails(shop_choose(&shop, 1), NO_ENDPOINT);
+    shop_close(&shop);
+}
+
 /* ---- order ----------------------------------------------------------------------------------- */
 
 TEST(stable_endpoints_come_before_degraded_and_those_before_the_rest)
@@ -361,6 +379,7 @@ int main(void)
         cmocka_unit_test(what_is_refused_is_told_by_what_would_help),
         cmocka_unit_test(too_long_an_answer_is_refused_with_the_largest_that_would_be_served),
         cmocka_unit_test(a_provider_without_a_codec_is_reached_through_the_simulator),
+        cmocka_unit_test(beside_a_real_provider_a_simulated_one_is_never_asked),
         cmocka_unit_test(stable_endpoints_come_before_degraded_and_those_before_the_rest),
         cmocka_unit_test(endpoints_are_drawn_with_the_inverse_square_of_their_price),
         cmocka_unit_test(equal_prices_share_equally),

@@ -192,6 +192,24 @@ TEST(a_simulated_provider_is_spoken_to_in_openai)
     assert_int_equal(market_endpoint_dialect(&endpoint), DIALECT_OPENAI);
 }
 
+TEST(a_model_is_live_with_the_first_real_provider)
+{
+    struct feed feed;
+    struct market *market = NULL;
+    feed_open(&feed);
+    SEND(&feed, provider, .id = 11, .slug = SLICE("alpha"), .simulated = 1);
+    SEND(&feed, provider, .id = 12, .slug = SLICE("beta"));
+    send_model(&feed, 31, SLICE("acme/simulated"));
+    send_model(&feed, 32, SLICE("acme/both"));
+    send_endpoint(&feed, 41, 31, 11, 0);
+    send_endpoint(&feed, 42, 32, 12, 0);
+    send_endpoint(&feed, 43, 32, 11, 0);
+    assert_ok(feed_close(&feed, 7, 7, &market));
+    assert_false(market_find(market, SLICE("acme/simulated"))->live);
+    assert_true(market_find(market, SLICE("acme/both"))->live);
+    market_release(&market);
+}
+
 /* ---- bad snapshots --------------------------------------------------------------------------- */
 
 static void expect_refused(struct feed *feed)
@@ -347,6 +365,7 @@ int main(void)
         cmocka_unit_test(every_one_of_many_models_is_found),
         cmocka_unit_test(a_market_lives_until_its_last_reader_lets_go),
         cmocka_unit_test(a_simulated_provider_is_spoken_to_in_openai),
+        cmocka_unit_test(a_model_is_live_with_the_first_real_provider),
         cmocka_unit_test(a_reference_to_nothing_is_malformed),
         cmocka_unit_test(an_id_twice_or_zero_is_malformed),
         cmocka_unit_test(a_slug_twice_drops_the_snapshot),
