@@ -75,8 +75,6 @@ static status start_call(struct request *request, slice key)
 {
     struct attempt *attempt = &request->attempt;
     const struct market_provider *provider = attempt->endpoint->provider;
-    /* The simulated provider wants to see a key, whichever. */
-    if (key.len == 0) key = SLICE("simulated");
     attempt->authorization = line(&request->arena, SLICE("authorization: Bearer "), key);
     const slice generation = {request->generation_text, sizeof(request->generation_text)};
     const slice headers[HEADERS_MAX] = {

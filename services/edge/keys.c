@@ -77,8 +77,7 @@ status keys_get(struct provider_keys *keys, const struct market_provider *provid
                 struct request *request, slice *key)
 {
     *key = SLICE_NONE;
-    /* The simulated provider takes anybody; a real one without a key could only answer 401. */
-    if (provider->key_version == 0) return provider->simulated ? OK : FAIL(PROVIDER_AUTH);
+    if (provider->key_version == 0) return FAIL(PROVIDER_AUTH); /* it could only answer 401 */
     struct key_entry *entry = entry_of(keys, provider->id);
     if (entry == NULL) return FAIL(OVERLOADED);
     uint64_t now_ms = clock_monotonic_ms();
