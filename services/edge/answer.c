@@ -4,6 +4,8 @@
  * errors are masked. */
 #include "services/edge/answer.h"
 
+#include "services/edge/edge.h"
+#include "services/edge/serve.h"
 #include "shared/http/reason.h"
 #include "shared/json/write.h"
 
@@ -41,6 +43,31 @@ void answer_header_copied(h2o_req_t *http, slice name, slice value)
     answer_header(http, name, (slice){copy.base, copy.len});
 }
 
+void answer_share(h2o_req_t *http)
+{
+    answer_header(http, SLICE("access-control-allow-origin"), SLICE("*"));
+    answer_header(http, SLICE("access-control-expose-headers"),
+                  SLICE("x-generation-id, x-bourse-request, x-bourse-simulated, x-bourse-as-of, "
+                        "x-should-retry, retry-after"));
+}
+
+void answer_preflight(h2o_req_t *http, slice methods)
+{
+    http->res.status = 204;
+    http->res.reason = http_reason(204);
+    answer_header_copied(http, SLICE("access-control-allow-methods"), methods);
+    /* The asterisk stands for every name but authorization. */
+    answer_header(http, SLICE("access-control-allow-headers"),
+                  SLICE("authorization, content-type, idempotency-key, x-api-key, *"));
+    answer_header(http, SLICE("access-control-max-age"), SLICE("7200"));
+    h2o_send_inline(http, "", 0);
+}
+
+void answer_challenge(h2o_req_t *http)
+{
+    answer_header(http, SLICE("www-authenticate"), SLICE("Bearer"));
+}
+
 void answer_body(h2o_req_t *http, int http_status, slice content_type, slice body)
 {
     http->res.status = http_status;
@@ -69,6 +96,7 @@ void answer_failure(h2o_req_t *http, const struct failure *failure)
     bool hopeless = row->http == 402 || row->http == 403 || failure->previous_count > 0;
     if (hopeless && retry_after_s == 0)
         answer_header(http, SLICE("x-should-retry"), SLICE("false"));
+    if (row->http == 401) answer_challenge(http);
     answer_body(http, row->http, SLICE("application/json"), buffer_slice(&body));
 }
 
@@ -163,6 +191,12 @@ static void send_envelope(h2o_ostream_t *stream, h2o_req_t *http, h2o_iovec_t *i
 static void replace_body(h2o_filter_t *filter, h2o_req_t *http, h2o_ostream_t **slot)
 {
     (void)filter;
+    char text[REQUEST_ID_SIZE];
+    struct buffer id;
+    buffer_init_fixed(&id, text, sizeof(text));
+    serve_request_id(thread_of(http), &id);
+    answer_identify(http, buffer_slice(&id));
+    answer_share(http);
     struct failure failure = {.cause = cause_of(http->res.status)};
     SCOPED(buffer_free) struct buffer body;
     buffer_init(&body, ENVELOPE_MAX);

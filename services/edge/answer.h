@@ -34,6 +34,12 @@ void answer_identify(h2o_req_t *http, slice request_id);
 void answer_header(h2o_req_t *http, slice name, slice value);
 /* The same for a value that does not stay. */
 void answer_header_copied(h2o_req_t *http, slice name, slice value);
+/* Lets pages of any origin read this answer; there are no cookies that it could betray. */
+void answer_share(h2o_req_t *http);
+/* What a browser asks before it sends a request of another origin; methods: "GET, HEAD". */
+void answer_preflight(h2o_req_t *http, slice methods);
+/* With 401: how to identify oneself. */
+void answer_challenge(h2o_req_t *http);
 void answer_body(h2o_req_t *http, int http_status, slice content_type, slice body);
 void answer_failure(h2o_req_t *http, const struct failure *failure);
 /* The envelope alone. */

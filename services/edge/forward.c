@@ -98,11 +98,22 @@ static void forward_fail(struct forward *forward, status cause)
 
 /* ---- for whom -------------------------------------------------------------------------------- */
 
+static bool is_head(const h2o_req_t *http)
+{
+    return slice_equal((slice){http->method.base, http->method.len}, SLICE("HEAD"));
+}
+
+/* The services know no HEAD; the answer's body is left out on the way back. */
+static slice method_of(const h2o_req_t *http)
+{
+    return is_head(http) ? SLICE("GET") : (slice){http->method.base, http->method.len};
+}
+
 static void ask_principal(struct forward *forward)
 {
     const h2o_req_t *http = forward->http;
     struct message_principal message = {
-        .method = {http->method.base, http->method.len},
+        .method = method_of(http),
         .path = slice_first((slice){http->path.base, http->path.len}, http->query_at),
     };
     status known = identify_key(http, &message.key);
@@ -158,6 +169,24 @@ static void add_line(struct forward *forward, slice *lines, size_t *count, slice
     lines[(*count)++] = (slice){room, len};
 }
 
+/* Clients encode the slash of a model id. Where something follows the id, the catalog wants it as
+ * two segments; where nothing does, it takes both. */
+static size_t append_path(char *to, slice path)
+{
+    slice plain = path, query;
+    (void)slice_split(path, '?', &plain, &query);
+    const bool decodes = slice_starts_with(plain, SLICE("/api/v1/models/")) &&
+                         slice_ends_with(plain, SLICE("/endpoints"));
+    size_t len = 0;
+    for (size_t i = 0; i < path.len; i++) {
+        const bool slash = decodes && i + 3 <= plain.len &&
+                           slice_equal_nocase((slice){path.data + i, 3}, SLICE("%2f"));
+        to[len++] = slash ? '/' : path.data[i];
+        if (slash) i += 2;
+    }
+    return len;
+}
+
 static slice url_of(struct forward *forward)
 {
     const h2o_req_t *http = forward->http;
@@ -165,8 +194,8 @@ static slice url_of(struct forward *forward)
     char *room = arena_alloc(&forward->arena, socket.len + http->path.len);
     if (room == NULL) return SLICE_NONE;
     memcpy(room, socket.data, socket.len);
-    memcpy(room + socket.len, http->path.base, http->path.len);
-    return (slice){room, socket.len + http->path.len};
+    const slice path = {http->path.base, http->path.len};
+    return (slice){room, socket.len + append_path(room + socket.len, path)};
 }
 
 static bool is_kept(slice name)
@@ -222,11 +251,13 @@ static void service_done(void *context, enum upstream_failure failure, const cha
         if (forward->names[i].data != NULL && forward->values[i].data != NULL)
             answer_header(http, forward->names[i], forward->values[i]);
     }
+    if (forward->http_status == 401) answer_challenge(http);
     forward->answered = true;
     forward->generator = (h2o_generator_t){no_more, no_more};
     h2o_start_response(http, &forward->generator);
     h2o_iovec_t body = {forward->answer.data, forward->answer.len};
-    h2o_send(http, &body, body.len > 0 ? 1 : 0, H2O_SEND_STATE_FINAL);
+    const bool has_body = body.len > 0 && !is_head(http);
+    h2o_send(http, &body, has_body ? 1 : 0, H2O_SEND_STATE_FINAL);
 }
 
 static void pass_on(struct forward *forward, slice token)
@@ -244,7 +275,7 @@ static void pass_on(struct forward *forward, slice token)
              identify_header(http, SLICE("idempotency-key")));
     forward->body = http->entity;
     const struct upstream_request request = {
-        .method = {http->method.base, http->method.len},
+        .method = method_of(http),
         .url = url_of(forward),
         .headers = lines,
         .header_count = count,

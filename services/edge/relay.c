@@ -15,6 +15,7 @@
 #define DONE_MARK         SLICE("data: [DONE]\n\n")
 
 static void answer_head(struct request *request);
+static void answer_generation(struct request *request);
 
 status relay_prepare(struct request *request)
 {
@@ -120,13 +121,18 @@ enum step_result step_relay(struct request *request)
     return request->attempt.complete ? STEP_NEXT : STEP_WAIT;
 }
 
+static void answer_generation(struct request *request)
+{
+    answer_header(request->http, SLICE("x-generation-id"),
+                  (slice){request->generation_text, sizeof(request->generation_text)});
+}
+
 static void answer_head(struct request *request)
 {
     h2o_req_t *http = request->http;
     http->res.status = 200;
     http->res.reason = http_reason(200);
-    answer_header(http, SLICE("x-generation-id"),
-                  (slice){request->generation_text, sizeof(request->generation_text)});
+    answer_generation(request);
     if (request->attempt.endpoint->provider->simulated)
         answer_header(http, SLICE("x-bourse-simulated"), SLICE("true"));
     if (request->wish.stream) {
@@ -245,13 +251,20 @@ static void break_answer(struct request *request, status cause, slice message, b
     relay_pump(request);
 }
 
+void relay_refuse(struct request *request, const struct failure *failure)
+{
+    /* Once there was a hold there is a row, which tells what was tried. */
+    if (request->generation_text[0] != '\0') answer_generation(request);
+    answer_failure(request->http, failure);
+}
+
 void relay_break(struct request *request, status cause, slice message)
 {
     if (request->http == NULL) return;
     if (request->response_started)
         break_answer(request, cause, message, true);
     else
-        answer_failure(request->http, &(struct failure){.cause = cause, .message = message});
+        relay_refuse(request, &(struct failure){.cause = cause, .message = message});
 }
 
 void relay_give_up_settle(struct request *request)
@@ -259,8 +272,8 @@ void relay_give_up_settle(struct request *request)
     const slice generation = {request->generation_text, sizeof(request->generation_text)};
     if (request->http == NULL) return;
     if (!request->response_started) {
-        answer_failure(request->http,
-                       &(struct failure){.cause = FAIL(LEDGER_DOWN), .generation = generation});
+        relay_refuse(request,
+                     &(struct failure){.cause = FAIL(LEDGER_DOWN), .generation = generation});
         return;
     }
     char sentence[160];

@@ -21,6 +21,8 @@ void relay_pump(struct request *request);
 void relay_write_ahead(struct request *request);
 /* After the bill is known: the answer's last part. */
 void relay_finish(struct request *request);
+/* An error instead of an answer: nothing went to the client yet. */
+void relay_refuse(struct request *request, const struct failure *failure);
 /* The answer broke after its first byte went out. */
 void relay_break(struct request *request, status cause, slice message);
 /* The bill hangs for too long: ends the answer without the protocol's own end, naming the

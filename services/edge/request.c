@@ -143,7 +143,7 @@ enum step_result request_fail(struct request *request, const struct failure *fai
     if (request->response_started)
         relay_break(request, failure->cause, failure->message);
     else if (request->http != NULL)
-        answer_failure(request->http, failure);
+        relay_refuse(request, failure);
     request_unpin(request);
     return STEP_OVER;
 }

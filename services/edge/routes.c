@@ -23,6 +23,7 @@ static const struct route routes[] = {
     {"GET", API "/models", ROUTE_FORWARD, SERVICE_CATALOG, true},
     {"GET", API "/models/count", ROUTE_FORWARD, SERVICE_CATALOG, true},
     {"GET", API "/models/{id}", ROUTE_FORWARD, SERVICE_CATALOG, true},
+    {"GET", API "/models/{id}/endpoints", ROUTE_FORWARD, SERVICE_CATALOG, true},
     {"GET", API "/models/{author}/{slug}", ROUTE_FORWARD, SERVICE_CATALOG, true},
     {"GET", API "/models/{author}/{slug}/endpoints", ROUTE_FORWARD, SERVICE_CATALOG, true},
     {"GET", API "/model/{author}/{slug}", ROUTE_FORWARD, SERVICE_CATALOG, true},
@@ -38,6 +39,7 @@ static const struct route routes[] = {
 };
 #define ROUTE_COUNT (sizeof(routes) / sizeof(routes[0]))
 
+static bool takes(const struct route *route, slice method);
 static bool path_fits(slice pattern, slice path);
 static void add_allowed(struct routes_match *match, const char *method);
 
@@ -47,13 +49,22 @@ status routes_find(slice method, slice path, struct routes_match *match)
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
         const struct route *route = &routes[i];
         if (!path_fits(slice_of(route->path), path)) continue;
-        if (slice_equal(method, slice_of(route->method))) {
+        if (takes(route, method)) {
             match->route = route;
             return OK;
         }
         add_allowed(match, route->method);
+        if (takes(route, SLICE("HEAD"))) add_allowed(match, "HEAD");
     }
     return match->allow.len > 0 ? FAIL(METHOD_NOT_ALLOWED) : FAIL(UNKNOWN_ROUTE);
+}
+
+/* HEAD is GET whose answer stays without its body. */
+static bool takes(const struct route *route, slice method)
+{
+    const slice own = slice_of(route->method);
+    return slice_equal(method, own) ||
+           (slice_equal(method, SLICE("HEAD")) && slice_equal(own, SLICE("GET")));
 }
 
 static bool segment_fits(slice pattern, slice segment)

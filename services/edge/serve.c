@@ -36,6 +36,21 @@ static bool came_from_us(const h2o_req_t *http, slice name)
     return false;
 }
 
+/* What two readers of one request could take for different things. */
+static status check_fields(const h2o_req_t *http, slice *message)
+{
+    const ssize_t key = h2o_find_header(&http->headers, H2O_TOKEN_AUTHORIZATION, -1);
+    if (key >= 0 && h2o_find_header(&http->headers, H2O_TOKEN_AUTHORIZATION, key) >= 0) {
+        *message = SLICE("Send one Authorization header.");
+        return FAIL(BAD_REQUEST);
+    }
+    const ssize_t coding = h2o_find_header(&http->headers, H2O_TOKEN_CONTENT_ENCODING, -1);
+    if (coding < 0) return OK;
+    const h2o_iovec_t value = http->headers.entries[coding].value;
+    const bool plain = slice_equal_nocase((slice){value.base, value.len}, SLICE("identity"));
+    return plain ? OK : FAIL(ENCODED_BODY);
+}
+
 static slice path_of(const h2o_req_t *http)
 {
     size_t len = http->query_at == SIZE_MAX ? http->path.len : http->query_at;
@@ -71,19 +86,26 @@ int serve(h2o_handler_t *handler, h2o_req_t *http)
     serve_request_id(thread, &id);
     answer_identify(http, buffer_slice(&id));
 
+    const slice method = {http->method.base, http->method.len};
+    const slice path = path_of(http);
+    const bool shared = slice_starts_with(path, SLICE("/api/"));
+    if (shared) answer_share(http);
     struct routes_match match = {0};
+    slice message = SLICE_NONE;
     status admitted = check_head(http);
     /* Where the head is ambiguous nobody knows where the next request begins. */
     if (!status_ok(admitted)) http->http1_is_persistent = 0;
+    if (status_ok(admitted)) admitted = check_fields(http, &message);
     if (status_ok(admitted) && came_from_us(http, slice_of(thread->edge->via)))
         admitted = FAIL(LOOP);
-    if (status_ok(admitted))
-        admitted = routes_find((slice){http->method.base, http->method.len}, path_of(http), &match);
-    if (match.allow.len > 0 && match.route == NULL)
-        answer_header_copied(http, SLICE("allow"), match.allow);
+    if (status_ok(admitted)) admitted = routes_find(method, path, &match);
+    const bool other_method = match.allow.len > 0 && match.route == NULL;
+    if (other_method) answer_header_copied(http, SLICE("allow"), match.allow);
     if (status_ok(admitted))
         run_route(thread, http, match.route, buffer_slice(&id));
+    else if (other_method && shared && slice_equal(method, SLICE("OPTIONS")))
+        answer_preflight(http, match.allow);
     else
-        answer_failure(http, &(struct failure){.cause = admitted});
+        answer_failure(http, &(struct failure){.cause = admitted, .message = message});
     return 0;
 }

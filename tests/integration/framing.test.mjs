@@ -40,6 +40,7 @@ function assertRefused(text, ...statuses) {
   assert.equal(text.match(/^HTTP\/1\.1 /gm).length, 1, 'one answer');
   const [head, payload] = text.split('\r\n\r\n');
   assert.match(head, /content-type: application\/json/i);
+  assert.match(head, /^x-bourse-request: req-[0-9a-f]{16}\r?$/m);
   assert.equal(JSON.parse(payload).error.code, status);
 }
 
@@ -100,7 +101,6 @@ for (const [what, [headers, payload]] of Object.entries(unreadable)) {
   test(`${what} is refused and the connection closed`, async () => {
     const text = await bourse.api.raw(request(headers, payload), { deadline_ms: HEADER_TIMEOUT_MS + 3000 });
     assertRefused(text, 400);
-    assert.match(text, /x-bourse-request: req-[0-9a-f]{16}\r\n/);
     assert.equal(await bourse.simulator.total(), served, 'a provider was called');
   });
 }
@@ -155,7 +155,6 @@ for (const [what, bytes] of Object.entries(garbage)) {
   test(`${what} is refused and the connection closed`, async () => {
     const text = await bourse.api.raw(bytes, { deadline_ms: HEADER_TIMEOUT_MS + 3000 });
     assertRefused(text, 400, 404);
-    assert.match(text, /x-bourse-request: req-[0-9a-f]{16}\r\n/);
   });
 }
 

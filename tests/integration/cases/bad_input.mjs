@@ -512,8 +512,11 @@ const methods = {
 };
 for (const [route, allowed] of Object.entries(methods)) {
   test(`${route.replace(/0{64}/, '{hash}')} refuses other methods with 405 and says which it takes`, async () => {
+    const takes = allowed.includes('GET') ? [...allowed, 'HEAD'] : allowed;
     for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'BREW']) {
       if (allowed.includes(method)) continue;
+      // A browser's question about a route of the API, which is answered.
+      if (method === 'OPTIONS' && route.startsWith('/api/')) continue;
       const [head, body] = (
         await bourse.api.raw(
           `${method} ${route} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${key}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`,
@@ -522,13 +525,132 @@ for (const [route, allowed] of Object.entries(methods)) {
       assert.match(head, /^HTTP\/1\.1 405 /, method);
       assert.equal(
         /^allow: (.*)$/im.exec(head)?.[1].trim().split(', ').sort().join(),
-        [...allowed].sort().join(),
+        [...takes].sort().join(),
         method,
       );
       assert.equal(JSON.parse(body).error.code, 405);
     }
   });
 }
+
+test('HEAD answers like GET without the body, and is refused where GET is', async () => {
+  const { management } = await bourse.makeCustomer();
+  for (const route of [
+    '/healthz',
+    '/metrics',
+    '/api/v1/models/count',
+    '/api/v1/key',
+    '/api/v1/keys',
+    '/api/v1/models/x/y',
+    '/none',
+  ]) {
+    const options = { key: route === '/api/v1/keys' ? management : key, root: true };
+    const get = await bourse.api.get(route, options);
+    const head = await bourse.api.request('HEAD', route, options);
+    assert.deepEqual([head.status, head.headers['content-type']], [get.status, get.headers['content-type']], route);
+    assert.equal(head.text, '');
+    assert.match(head.headers['content-length'], /^\d+$/, route);
+    if (!/metrics|key/.test(route)) assert.equal(head.headers['content-length'], String(get.text.length), route);
+  }
+  assert.equal((await bourse.api.request('HEAD', '/chat/completions', { key })).status, 405);
+  assert.equal((await bourse.api.request('HEAD', '/key')).status, 401);
+  // The connection goes on behind an answer without body.
+  const text = await bourse.api.raw(
+    'HEAD /api/v1/models HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
+  );
+  assert.match(text, /^HTTP\/1\.1 200 [^{]*\r\n\r\nHTTP\/1\.1 200 [^{]*\{"status":"ok"\}$/);
+});
+
+test('a page of another origin may use the API, and nothing else here', async () => {
+  const origin = { origin: 'https://app.example' };
+  for (const [route, methods] of [
+    ['/chat/completions', 'POST'],
+    ['/keys', 'GET, HEAD, POST'],
+    ['/models', 'GET, HEAD'],
+  ]) {
+    const asked = { ...origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-a' };
+    const answer = await bourse.api.request('OPTIONS', route, { headers: asked });
+    assert.deepEqual([answer.status, answer.text], [204, '']);
+    assert.equal(answer.headers['access-control-allow-origin'], '*');
+    assert.equal(answer.headers['access-control-allow-methods'], methods);
+    assert.match(answer.headers['access-control-allow-headers'], /^authorization, content-type, .*\*$/);
+    assert.equal(answer.headers['access-control-allow-credentials'], undefined);
+  }
+  assertError(await bourse.api.request('OPTIONS', '/none', { headers: origin }), 404);
+  for (const answer of [
+    await bourse.api.chat(key, good, { headers: origin }),
+    await bourse.api.chat('wrong', good, { headers: origin }),
+    await bourse.api.get('/models/count', { headers: origin }),
+  ]) {
+    assert.equal(answer.headers['access-control-allow-origin'], '*');
+    assert.match(answer.headers['access-control-expose-headers'], /x-generation-id/);
+  }
+  for (const route of ['/healthz', '/metrics', '/readyz']) {
+    const answer = await bourse.api.get(route, { headers: origin, root: true });
+    assert.equal(answer.headers['access-control-allow-origin'], undefined, route);
+    assertError(await bourse.api.request('OPTIONS', route, { headers: origin, root: true }), 405);
+  }
+});
+
+test('a 401 says how to identify oneself', async () => {
+  for (const answer of [
+    await bourse.api.chat(undefined, good),
+    await bourse.api.chat('wrong', good),
+    await bourse.api.get('/key', { key: 'wrong' }),
+    await bourse.api.get('/credits'),
+  ]) {
+    assertError(answer, 401);
+    assert.equal(answer.headers['www-authenticate'], 'Bearer');
+  }
+});
+
+test('a compressed body is refused as such, an identity is none', async () => {
+  for (const coding of ['gzip', 'br', 'zstd', 'gzip, identity']) {
+    const headers = { 'content-encoding': coding };
+    assertError(await bourse.api.chat(key, good, { headers }), 415, /compressed/);
+    assertError(await bourse.api.post('/keys', { name: 'x' }, { key, headers }), 415, /compressed/);
+  }
+  assert.equal((await bourse.api.chat(key, good, { headers: { 'content-encoding': 'Identity' } })).status, 200);
+});
+
+test('two Authorization headers are refused, whichever comes first', async () => {
+  const { key: other } = await bourse.makeCustomer();
+  for (const keys of [
+    [key, other],
+    [key, key],
+    ['wrong', key],
+  ]) {
+    const lines = keys.map((each) => `Authorization: Bearer ${each}\r\n`).join('');
+    const answer = await bourse.api.raw(
+      `GET /api/v1/key HTTP/1.1\r\nHost: x\r\n${lines}Connection: close\r\n\r\n`,
+    );
+    assert.match(answer, /^HTTP\/1\.1 400 .*"Send one Authorization header\."/s);
+  }
+});
+
+test('an answer that failed names its generation when there is one', async () => {
+  await bourse.simulator.fault('openai', { kind: 'status', status: 500 });
+  const answer = await bourse.api.chat(key, good);
+  await bourse.simulator.clearFaults();
+  assertError(answer, 502);
+  const id = answer.headers['x-generation-id'];
+  const row = await bourse.api.get(`/generation?id=${id}`, { key });
+  assert.equal(row.status, 200, row.text);
+  assert.equal(row.exact.data.total_cost, '#0');
+  assert.equal((await bourse.api.chat(key, { ...good, model: 'none/none' })).headers['x-generation-id'], undefined);
+});
+
+test('a model id with an encoded slash is the model, with and without what follows', async () => {
+  for (const rest of ['', '/endpoints', '/endpoints?x=%2F']) {
+    const plain = await bourse.api.get(`/models/openai/gpt-4o-mini${rest}`);
+    for (const slash of ['%2F', '%2f']) {
+      const encoded = await bourse.api.get(`/models/openai${slash}gpt-4o-mini${rest}`);
+      assert.equal(encoded.status, 200);
+      assert.deepEqual(encoded.json, plain.json);
+    }
+  }
+  assertError(await bourse.api.get('/models/openai%2Fgpt-4o-mini%2F..%2Fx/endpoints'), 404);
+});
 
 test('queries of the control plane that make no sense are refused', async () => {
   const { management } = await bourse.makeCustomer();

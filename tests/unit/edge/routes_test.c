@@ -52,6 +52,15 @@ TEST(an_encoded_slash_stays_inside_of_its_segment)
     assert_string_equal(match.route->path, "/api/v1/models/{author}/{slug}");
 }
 
+TEST(head_is_get_where_there_is_a_get)
+{
+    struct routes_match match;
+    assert_ok(find("HEAD", "/api/v1/keys", &match));
+    assert_string_equal(match.route->method, "GET");
+    assert_fails(find("HEAD", "/api/v1/chat/completions", &match), METHOD_NOT_ALLOWED);
+    assert_slice(match.allow, "POST");
+}
+
 TEST(a_literal_segment_wins_over_a_parameter)
 {
     struct routes_match match;
@@ -83,7 +92,7 @@ TEST(another_method_is_told_which_ones_there_are)
 {
     struct routes_match match;
     assert_fails(find("PUT", "/api/v1/keys/0a1b", &match), METHOD_NOT_ALLOWED);
-    assert_slice(match.allow, "GET, PATCH, DELETE");
+    assert_slice(match.allow, "GET, HEAD, PATCH, DELETE");
     assert_fails(find("GET", "/api/v1/chat/completions", &match), METHOD_NOT_ALLOWED);
     assert_slice(match.allow, "POST");
     /* Methods are compared as they are. */
@@ -96,6 +105,7 @@ int main(void)
         cmocka_unit_test(inference_is_served_here),
         cmocka_unit_test(each_control_route_goes_to_the_service_that_owns_its_data),
         cmocka_unit_test(an_encoded_slash_stays_inside_of_its_segment),
+        cmocka_unit_test(head_is_get_where_there_is_a_get),
         cmocka_unit_test(a_literal_segment_wins_over_a_parameter),
         cmocka_unit_test(a_path_that_climbs_is_unknown),
         cmocka_unit_test(almost_an_address_is_none),
