@@ -419,8 +419,18 @@ test('a provider that claims more than was held for is billed by the estimate, w
     2n * PROMPT_NANO + 100n * COMPLETION_NANO,
     'never more tokens than were asked for',
   );
-  const stream = await streamOf(events([text('x'.repeat(20_000)), finish(), usage(claim)]), { max_tokens: 100 });
+  // As long as a stream of 100 tokens may be: 16,896 bytes.
+  const stream = await streamOf(events([text('x'.repeat(16_896)), finish(), usage(claim)]), { max_tokens: 100 });
   assert.equal(stream.cost, 2n * PROMPT_NANO + 100n * COMPLETION_NANO);
+});
+
+test('a stream that is one byte longer than its tokens could be ends with an error and costs nothing', async () => {
+  const stream = await streamOf(events([text('x'.repeat(16_896)), text('y'), finish(), usage()]), { max_tokens: 100 });
+  assert.ok(stream.isDone);
+  assert.match(stream.errorChunk.error.message, /far beyond/);
+  assert.equal(stream.contents.join(''), `${'x'.repeat(16_896)}y`);
+  await bourse.quiet();
+  assert.equal((await bourse.generationRow(stream.generation)).charge, 0n);
 });
 
 test('one chunk of five megabytes arrives whole or ends the stream with an error, and is never cut', async () => {
@@ -457,11 +467,14 @@ test('each chunk is passed on when it comes, not when the answer is complete', a
 test('a client that does not read stops the provider, and gets everything when it reads on', async () => {
   const pieces = 7000,
     letters = 'x'.repeat(9000); // 63 MB, far beyond what the kernel keeps for the sockets on the way
+  // Not as text, of which 1000 tokens cannot have that much.
+  const chunk = text('x');
+  chunk.choices[0].delta.annotations = [letters];
   let written = 0;
   provider.answer = async (_, response) => {
     response.setHeader('content-type', 'text/event-stream');
     for (; written < pieces; written++) {
-      if (!response.write(`data: ${JSON.stringify(text(letters))}\n\n`))
+      if (!response.write(`data: ${JSON.stringify(chunk)}\n\n`))
         await new Promise((resolve) => response.once('drain', resolve));
     }
     response.end([finish(), usage()].map((each) => `data: ${JSON.stringify(each)}\n\n`).join('') + 'data: [DONE]\n\n');
