@@ -3,7 +3,7 @@
 #include "services/edge/bound.h"
 
 /* Bytes per token when a guess on the safe side is needed: real text has about four. */
-#define BYTES_PER_TOKEN_SAFE 3
+#define BYTES_PER_TOKEN_SAFE    3
 
 /* The longest tokens there are stand for runs of 128 blanks. The slack is for what a provider does
  * not count as the answer's tokens: names of tools, a prefix of its own. */

@@ -23,7 +23,7 @@ status bound_check_content(const struct wish *wish, const struct market_model *m
 /* Tokens one choice may have at this endpoint when the hold allows `held` in all. */
 uint32_t bound_output(const struct wish *wish, const struct market_model *model,
                       const struct market_endpoint *endpoint, uint32_t held);
-/* Bytes of text beyond which a stream cannot be within the hold's tokens, however long those are. */
+/* Bytes of text beyond which no stream is within the hold's tokens, however long those are. */
 uint64_t bound_text_bytes(uint32_t output_max);
 /* Fills fixed, output_price, output_want, output_min, may_shrink and price_ids. OVERFLOW on hostile
  * prices. */

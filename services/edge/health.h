@@ -5,8 +5,8 @@
 #include "services/edge/edge.h"
 
 void health_answer(h2o_req_t *http);
-/* 200 only when a chat request would be served: ledger and catalog answer and welcomed this thread, a
- * market is loaded, and the edge does not stop. Every part is named in the body; so is the usage
+/* 200 only when a chat request would be served: ledger and catalog answer and welcomed this thread,
+ * a market is loaded, and the edge does not stop. Every part is named in the body; so is the usage
  * service, which chat does without. */
 void ready_answer(struct thread *thread, h2o_req_t *http);
 void metrics_answer(h2o_req_t *http);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A table of the top-level members we read. What else is a string, an array or an object may end up
- * in the model's prompt at some provider, so its bytes count as text: the bound of a hold must never
- * be below what can be charged. An optional member that is null is absent. */
+ * in the model's prompt at some provider, so its bytes count as text: the bound of a hold must
+ * never be below what can be charged. An optional member that is null is absent. */
 #include "services/edge/read.h"
 
 #define OUTPUT_WANT_MAX 0x7fffffff
@@ -307,8 +307,8 @@ static status read_priceless(struct reading *reading, slice name, struct json_va
                      SLICE("absent: what it starts has no known price bound yet"));
 }
 
-/* Other tiers have other prices, which no price row knows. What says the usual one is not passed on:
- * at some providers "auto" takes what the operator's account is set to. */
+/* Other tiers have other prices, which no price row knows. What says the usual one is not passed
+ * on: at some providers "auto" takes what the operator's account is set to. */
 static status read_tier(struct reading *reading, slice name, struct json_value value)
 {
     if (is_null(value)) return OK;

@@ -65,8 +65,8 @@ static status note_error(struct request *request, const struct event *event)
     return FAIL(PROVIDER_ABORTED);
 }
 
-/* A provider that ignores the bound it was given would stream for as long as it is read, and nothing
- * beyond the hold can be charged. A whole answer has an end of its own. */
+/* A provider that ignores the bound it was given would stream for as long as it is read, and
+ * nothing beyond the hold can be charged. A whole answer has an end of its own. */
 static status check_length(struct request *request)
 {
     if (!request->wish.stream) return OK;

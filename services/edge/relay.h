@@ -16,8 +16,8 @@ status relay_event(void *request, const struct event *event);
 void relay_start(struct request *request);
 /* Sends what is ready if nothing is on its way. */
 void relay_pump(struct request *request);
-/* A whole answer is put together with our own figure while its bill is on the way. A stream's end is
- * not: what is in its buffer may go out before. */
+/* A whole answer is put together with our own figure while its bill is on the way. A stream's end
+ * is not: what is in its buffer may go out before. */
 void relay_write_ahead(struct request *request);
 /* After the bill is known: the answer's last part. */
 void relay_finish(struct request *request);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The library refuses what it cannot parse with bytes of its own, past every filter: no envelope, no
- * request id. It writes them as it writes everything, by h2o_socket_write(), so a function of that
- * name stands here: the dynamic linker lets the library call ours, and ours calls the library's.
- * Every write pays one comparison of lengths for it. */
+/* The library refuses what it cannot parse with bytes of its own, past every filter: no envelope,
+ * no request id. It writes them as it writes everything, by h2o_socket_write(), so a function of
+ * that name stands here: the dynamic linker lets the library call ours, and ours calls the
+ * library's. Every write pays one comparison of lengths for it. */
 #include "services/edge/unreadable.h"
 
 #include <dlfcn.h>

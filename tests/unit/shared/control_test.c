@@ -411,8 +411,6 @@ TEST(a_body_may_be_as_long_as_its_route_says)
     assert_answer(413, "TOO_LARGE");
     static char large[100002];
     memset(large, 'x', 100001);
-    request(SERVICE, "POST /body", "", large);
-    assert_answer(413, "TOO_LARGE");
     request(SERVICE, "POST /large", "", large);
     assert_answer(413, "TOO_LARGE");
     large[100000] = '\0';
