@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How long one fdatasync takes here: the floor under every answer that waits for one. Writes one
  * record's worth of bytes after the other to a file of zeros, as the journal does, and syncs after
- * each. The file is made in the directory that is named, and has no name itself while it is used.
+ * each; with a pause before each, because a disk that is asked back to back is awake. The file is made in the directory that is named, and has no name itself while it is used.
  * Prints {"samples","median_ns"}. */
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,6 +14,7 @@
 
 #define RECORD_SIZE  512 /* an ending record with its texts has about this many bytes */
 #define WRITES_MAX   10000
+#define PAUSE_US_MAX 999999
 #define PATH_MAX_LEN 4000
 
 static uint64_t now_ns(void)
@@ -47,11 +48,14 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static bool measure(int file, uint64_t *durations_ns, size_t count)
+/* The pause is one of sleep, as a thread sleeps that waits for a request. */
+static bool measure(int file, int64_t pause_us, uint64_t *durations_ns, size_t count)
 {
+    const struct timespec pause = {.tv_nsec = pause_us * 1000};
     char record[RECORD_SIZE];
     memset(record, 'r', sizeof(record));
     for (size_t i = 0; i < count; i++) {
+        if (pause_us > 0) (void)nanosleep(&pause, NULL);
         if (write(file, record, sizeof(record)) != (ssize_t)sizeof(record)) return false;
         uint64_t begin_ns = now_ns();
         if (fdatasync(file) != 0) return false;
@@ -78,14 +82,16 @@ static void report(uint64_t median_ns, size_t count)
 int main(int argc, char **argv)
 {
     static uint64_t durations_ns[WRITES_MAX];
-    int64_t count = 0;
-    bool good = argc == 3 && status_ok(slice_to_i64(slice_of(argv[2]), &count)) && count > 0;
-    if (!good || count > WRITES_MAX) {
-        fprintf(stderr, "usage: fdatasync_bench DIRECTORY COUNT (at most %d)\n", WRITES_MAX);
+    int64_t count = 0, pause_us = 0;
+    bool good = argc == 4 && status_ok(slice_to_i64(slice_of(argv[2]), &count)) &&
+                status_ok(slice_to_i64(slice_of(argv[3]), &pause_us));
+    if (!good || count <= 0 || count > WRITES_MAX || pause_us < 0 || pause_us > PAUSE_US_MAX) {
+        fprintf(stderr, "usage: fdatasync_bench DIRECTORY COUNT PAUSE_US (at most %d and %d)\n",
+                WRITES_MAX, PAUSE_US_MAX);
         return 2;
     }
     int file = open_prepared(argv[1], (size_t)count * RECORD_SIZE);
-    if (file < 0 || !measure(file, durations_ns, (size_t)count)) {
+    if (file < 0 || !measure(file, pause_us, durations_ns, (size_t)count)) {
         perror(argv[1]);
         return 1;
     }

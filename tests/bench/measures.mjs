@@ -20,6 +20,7 @@ const FIRST_REQUESTS = 100;
 const WHOLE_REQUESTS = 300;
 const LATENCY_WARMUP = 20;
 const SYNCS = 200;
+const SYNC_PAUSE_US = 150; // what a request at one connection takes beside its sync
 const RSS_WARMUP = 10_000;
 const RSS_REQUESTS = 100_000;
 const LARGE_BODIES = 50;
@@ -116,6 +117,13 @@ export async function measureChunkCpu({ instance, nginx, load, rounds: count }) 
   return { results, rounds: prefixed('chunk_cpu', rounds) };
 }
 
+/** The median of one fdatasync in the journal's directory, each after a pause or, with 0, back to back. */
+async function syncUs(instance, pauseUs) {
+  const words = [instance.journalDirectory(), SYNCS, pauseUs].map(String);
+  const { stdout } = await run('build/tests/bench/fdatasync_bench', words);
+  return JSON.parse(stdout).median_ns / 1000;
+}
+
 /** One connection, nothing else running: what Bourse adds to the first byte, and to the end of an answer beyond that. */
 export async function measureLatency({ instance, nginx, load, rounds: count }) {
   const rounds = new Rounds();
@@ -128,8 +136,8 @@ export async function measureLatency({ instance, nginx, load, rounds: count }) {
     row.whole_nginx_us = (await load.run({ ...whole, port: nginx.port })).whole_us.p50;
     row.whole_bourse_us = (await load.run({ ...whole, port: instance.port, billed: true })).whole_us.p50;
     await instance.posted(load.total);
-    const { stdout } = await run('build/tests/bench/fdatasync_bench', [instance.journalDirectory(), String(SYNCS)]);
-    row.fdatasync_us = JSON.parse(stdout).median_ns / 1000;
+    row.fdatasync_us = await syncUs(instance, 0);
+    row.fdatasync_paused_us = await syncUs(instance, SYNC_PAUSE_US);
     row.first_added_us = row.first_bourse_us - row.first_nginx_us;
     row.whole_added_us = row.whole_bourse_us - row.whole_nginx_us;
     rounds.add(row);
@@ -138,6 +146,7 @@ export async function measureLatency({ instance, nginx, load, rounds: count }) {
     added_p50_us: roundTo(rounds.median('first_added_us'), 1),
     strict_tail_us: roundTo(rounds.median('whole_added_us') - rounds.median('first_added_us'), 1),
     fdatasync_us: roundTo(rounds.median('fdatasync_us'), 1),
+    fdatasync_paused_us: roundTo(rounds.median('fdatasync_paused_us'), 1),
   };
   return { results, rounds: prefixed('latency', rounds) };
 }
