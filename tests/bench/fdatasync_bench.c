@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How long one fdatasync takes here: the floor under every answer that waits for one. Writes one
  * record's worth of bytes after the other to a file of zeros, as the journal does, and syncs after
- * each; with a pause before each, because a disk that is asked back to back is awake. The file is made in the directory that is named, and has no name itself while it is used.
- * Prints {"samples","median_ns"}. */
+ * each; with a pause before each on demand, because a disk that is asked back to back is awake. The
+ * file is made in the directory that is named, and has no name itself while it is used. Prints
+ * {"samples","median_ns"}. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

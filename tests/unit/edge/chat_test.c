@@ -197,6 +197,12 @@ TEST(an_error_in_a_stream_is_a_chunk_that_every_client_understands)
 
 /* ---- bodies ---------------------------------------------------------------------------------- */
 
+#define HELLO_BODY                                                                           \
+    "{\"id\":\"gen-1\",\"object\":\"chat.completion\",\"created\":1790000000,"               \
+    "\"model\":\"openai/gpt-4o\",\"provider\":\"OpenAI\",\"system_fingerprint\":null,"       \
+    "\"choices\":[{\"index\":0,\"finish_reason\":\"stop\",\"native_finish_reason\":\"eos\"," \
+    "\"message\":{\"role\":\"assistant\",\"content\":\"Hello\",\"refusal\":null}}]," USAGE "}"
+
 TEST(a_body_is_collected_from_its_events)
 {
     struct stage stage;
@@ -209,12 +215,7 @@ TEST(a_body_is_collected_from_its_events)
     TELL(&stage, .kind = EVENT_DONE);
     expect_out(&stage, "");
     assert_ok(chat_skin_finish(stage.skin, &bill));
-    expect_out(
-        &stage,
-        "{\"id\":\"gen-1\",\"object\":\"chat.completion\",\"created\":1790000000,"
-        "\"model\":\"openai/gpt-4o\",\"provider\":\"OpenAI\",\"system_fingerprint\":null,"
-        "\"choices\":[{\"index\":0,\"finish_reason\":\"stop\",\"native_finish_reason\":\"eos\","
-        "\"message\":{\"role\":\"assistant\",\"content\":\"Hello\",\"refusal\":null}}]," USAGE "}");
+    expect_out(&stage, HELLO_BODY);
     stage_close(&stage);
 }
 
@@ -229,12 +230,7 @@ TEST(a_body_is_put_together_again_when_the_bill_is_another)
     assert_ok(chat_skin_finish(stage.skin, &ours));
     buffer_clear(&stage.out);
     assert_ok(chat_skin_finish(stage.skin, &bill));
-    expect_out(
-        &stage,
-        "{\"id\":\"gen-1\",\"object\":\"chat.completion\",\"created\":1790000000,"
-        "\"model\":\"openai/gpt-4o\",\"provider\":\"OpenAI\",\"system_fingerprint\":null,"
-        "\"choices\":[{\"index\":0,\"finish_reason\":\"stop\",\"native_finish_reason\":\"eos\","
-        "\"message\":{\"role\":\"assistant\",\"content\":\"Hello\",\"refusal\":null}}]," USAGE "}");
+    expect_out(&stage, HELLO_BODY);
     stage_close(&stage);
 }
 
