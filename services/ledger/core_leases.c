@@ -362,7 +362,8 @@ void lease_limit_changed(struct step *step, uint32_t slot)
     lease->short_until_boot_ns = 0;
     lease->limit_changed = lease->holds > 0;
     lease->changed_before = core->next_hold;
-    account->changed = account->changed || account->asking;
+    /* An unconfirmed lease has had a question whose effect is not known yet. */
+    account->changed = account->changed || account->asking || lease->unconfirmed;
     lease_give_back(step, slot);
 }
 
@@ -419,7 +420,7 @@ void core_lease_answered(struct step *step, const struct core_event *event)
         account->must_ask = account->changed;
         take_totals(step, answer, account->changed);
     }
-    if (account->changed) ask_waiting_again(core, account);
+    if (account->changed && !answer->failed) ask_waiting_again(core, account);
     /* Of a question that failed the effect is seen with the next answer. */
     account->changed = account->changed && answer->failed;
     account->answer_failed = answer->failed;
@@ -438,7 +439,7 @@ void core_credit_changed(struct step *step, const struct core_event *event)
     if (slot == SLOT_NONE) return;
     struct lease *account = &core->leases[slot];
     account->must_ask = true;
-    account->changed = account->asking;
+    account->changed = account->changed || account->asking;
     account->short_until_boot_ns = 0;
 }
 

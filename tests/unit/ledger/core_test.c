@@ -367,16 +367,22 @@ TEST(what_a_hold_leaves_over_after_a_restart_is_not_spent_under_the_limit_from_b
     world_free(&world);
 }
 
+/* What is leased does not suffice, so there is a question now. */
+static void ask_for_a_hold(struct world *world, int64_t nano)
+{
+    struct message_hold message = hold_of(nano);
+    struct core_event event = {
+        .type = EVENT_HOLD, .link = world->link, .hold = {model_hash(1), &message}};
+    world_step_only(world, &event);
+    assert_int_equal(world->question_count, 1);
+}
+
 TEST(what_a_question_in_flight_brings_is_not_spent_under_the_limit_from_before)
 {
     struct world world;
     with_limit(&world, 5 * DOLLAR);
     (void)world_settle(&world, 0, take(&world, CENT).hold, 0);
-    struct message_hold message = hold_of(3 * DOLLAR);
-    struct core_event event = {
-        .type = EVENT_HOLD, .link = world.link, .hold = {model_hash(1), &message}};
-    world_step_only(&world, &event);
-    assert_int_equal(world.question_count, 1);
+    ask_for_a_hold(&world, 3 * DOLLAR);
     struct lease_answer answer = {0};
     model_answer_lease(&world.model, world.settings.epoch, &world.questions[0].lease, &answer);
     world.question_count = 0;
@@ -386,6 +392,42 @@ TEST(what_a_question_in_flight_brings_is_not_spent_under_the_limit_from_before)
     world_step(&world, &(struct core_event){.type = EVENT_LEASE, .lease = &answer});
     world_wait(&world, 1000000000);
     assert_int_equal(world.last.held.error, ERROR_KEY_LIMIT);
+    assert_int_equal(take(&world, 101 * CENT).error, ERROR_KEY_LIMIT);
+    assert_int_equal(take(&world, 100 * CENT).error, ERROR_NONE);
+    world_free(&world);
+}
+
+TEST(a_question_that_fails_after_a_change_refuses_its_holds_and_is_not_repeated_at_once)
+{
+    struct world world;
+    with_credit(&world, 10 * DOLLAR);
+    (void)world_settle(&world, 0, take(&world, CENT).hold, 0);
+    ask_for_a_hold(&world, 9 * DOLLAR);
+    world_step_only(&world, &(struct core_event){.type = EVENT_CREDIT_CHANGED, .org = 1});
+    world.question_count = 0;
+    struct lease_answer failed = {.org = 1, .failed = true};
+    world_step_only(&world, &(struct core_event){.type = EVENT_LEASE, .lease = &failed});
+    assert_int_equal(world.last.held.error, ERROR_LEDGER_DOWN);
+    assert_int_equal(world.question_count, 0);
+    world_free(&world);
+}
+
+TEST(what_a_lost_answer_lent_is_not_spent_under_the_old_limit_though_credit_came_since)
+{
+    struct world world;
+    with_limit(&world, 5 * DOLLAR);
+    (void)world_settle(&world, 0, take(&world, CENT).hold, 0);
+    ask_for_a_hold(&world, 3 * DOLLAR);
+    struct lease_answer lost = {0};
+    model_answer_lease(&world.model, world.settings.epoch, &world.questions[0].lease, &lost);
+    world.question_count = 0;
+    model_key(&world.model, 1)->limit = DOLLAR;
+    world_step_only(&world,
+                    &(struct core_event){.type = EVENT_KEY_CHANGED, .stored = model_hash(1)});
+    lost = (struct lease_answer){.org = 1, .failed = true};
+    world_step_only(&world, &(struct core_event){.type = EVENT_LEASE, .lease = &lost});
+    world_step_only(&world, &(struct core_event){.type = EVENT_CREDIT_CHANGED, .org = 1});
+    world_wait(&world, 1000000000);
     assert_int_equal(take(&world, 101 * CENT).error, ERROR_KEY_LIMIT);
     assert_int_equal(take(&world, 100 * CENT).error, ERROR_NONE);
     world_free(&world);
@@ -448,6 +490,10 @@ int main(void)
         cmocka_unit_test(
             what_a_hold_leaves_over_after_a_restart_is_not_spent_under_the_limit_from_before),
         cmocka_unit_test(what_a_question_in_flight_brings_is_not_spent_under_the_limit_from_before),
+        cmocka_unit_test(
+            a_question_that_fails_after_a_change_refuses_its_holds_and_is_not_repeated_at_once),
+        cmocka_unit_test(
+            what_a_lost_answer_lent_is_not_spent_under_the_old_limit_though_credit_came_since),
         cmocka_unit_test(
             a_limit_that_changed_while_its_key_had_no_slot_counts_when_the_key_has_one_again),
         cmocka_unit_test(what_holds_since_a_change_leave_over_serves_the_next_without_a_question),
