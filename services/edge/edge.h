@@ -21,6 +21,7 @@
 
 struct ledger_link;
 struct catalog_link;
+struct ready_round;
 struct callers;
 struct provider_keys;
 
@@ -52,10 +53,11 @@ struct thread {
     struct provider_keys *keys;
     struct market *market; /* NULL until the catalog sent one */
     struct requests requests;
-    uint32_t forwards;        /* control-plane requests in flight */
-    h2o_timeout_t tick;       /* of every request in flight */
-    h2o_timeout_t hold_limit; /* the ledger's time to answer a HOLD */
-    h2o_timeout_t care;       /* of the thread itself */
+    struct ready_round *ready_round; /* under way; NULL: none */
+    uint32_t forwards;               /* control-plane requests in flight */
+    h2o_timeout_t tick;              /* of every request in flight */
+    h2o_timeout_t hold_limit;        /* the ledger's time to answer a HOLD */
+    h2o_timeout_t care;              /* of the thread itself */
     h2o_timeout_entry_t care_entry;
     uint64_t turn_ms, now_ms; /* of thread_now_ms(): the loop's time, and ours at it */
     uint64_t random_state;    /* request ids and draws; nothing secret comes from it */

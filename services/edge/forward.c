@@ -287,5 +287,8 @@ static void pass_on(struct forward *forward, slice token)
     };
     status started =
         upstream_start(forward->thread->upstream, &request, &callbacks, forward, &forward->call);
-    if (!status_ok(started)) forward_fail(forward, (status){forward->service->down});
+    /* What cannot be sent is the client's affair, and the service is well. */
+    bool unfit = started.code == ERROR_BAD_REQUEST || started.code == ERROR_HEADERS_TOO_LARGE;
+    if (!status_ok(started))
+        forward_fail(forward, unfit ? started : (status){forward->service->down});
 }

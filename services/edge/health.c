@@ -1,41 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a supervisor and a balancer ask. Ready means that a chat request would be served now, so the
- * services are asked each time: a stopped process keeps its connections. The ledger and the catalog
- * must answer and have this thread's stream open besides; without usage requests are served all the
- * same, so it is only shown. */
+ * services are asked: a stopped process keeps its connections. The ledger and the catalog must
+ * answer and have this thread's stream open besides; without usage requests are served all the
+ * same, so it is only shown. Whoever asks while the services are being asked waits for their
+ * answers: a crowd costs no more than one. */
 #include "services/edge/health.h"
+
+#include <stdlib.h>
 
 #include "services/edge/catalog_link.h"
 #include "services/edge/ledger_link.h"
+#include "services/edge/listen.h"
 #include "shared/json/write.h"
 #include "shared/metrics.h"
 
-#define ANSWER_TIMEOUT_MS 1000
-#define BODY_MAX          ((size_t)4096)
-#define METRICS_MAX       ((size_t)1 << 20)
+#define BODY_MAX    ((size_t)4096)
+#define METRICS_MAX ((size_t)1 << 20)
 
+/* What is only shown makes nobody wait: balancers often give us a second. */
 enum { LEDGER, CATALOG, USAGE, ASKED_COUNT };
-static const slice urls[ASKED_COUNT] = {
-    [LEDGER] = {"unix:run/ledger.sock:/healthz", 29},
-    [CATALOG] = {"unix:run/catalog.sock:/healthz", 30},
-    [USAGE] = {"unix:run/usage.sock:/healthz", 28},
+static const struct {
+    slice url;
+    uint32_t timeout_ms;
+} services[ASKED_COUNT] = {
+    [LEDGER] = {{"unix:run/ledger.sock:/healthz", 29}, 800},
+    [CATALOG] = {{"unix:run/catalog.sock:/healthz", 30}, 800},
+    [USAGE] = {{"unix:run/usage.sock:/healthz", 28}, 200},
 };
 
-/* One service, asked for a question about readiness. */
+/* One service in a round of questions. */
 struct asked {
-    struct ready *ready;
+    struct ready_round *round;
     struct upstream_call *call;
     bool lives;
 };
 
-struct ready {
+struct ready_round {
     struct thread *thread;
-    h2o_req_t *http;
     struct asked asked[ASKED_COUNT];
     unsigned open; /* not answered yet */
+    struct ready *waiting;
 };
 
-static void ready_write(struct ready *ready);
+/* Somebody who wants to know. */
+struct ready {
+    struct ready *next, **place; /* of the round's; NULL: answered */
+    h2o_req_t *http;
+};
+
+static void round_end(struct ready_round *round);
+static void ready_write(const struct ready_round *round, h2o_req_t *http);
 
 void health_answer(h2o_req_t *http)
 {
@@ -62,9 +76,9 @@ static bool service_body(void *context, slice bytes)
     return true;
 }
 
-static void answered(struct ready *ready)
+static void answered(struct ready_round *round)
 {
-    if (--ready->open == 0) ready_write(ready);
+    if (--round->open == 0) round_end(round);
 }
 
 static void service_done(void *context, enum upstream_failure failure, const char *detail)
@@ -73,46 +87,88 @@ static void service_done(void *context, enum upstream_failure failure, const cha
     struct asked *asked = context;
     asked->call = NULL;
     if (failure != UPSTREAM_OK) asked->lives = false;
-    answered(asked->ready);
+    answered(asked->round);
+}
+
+static status ask(struct ready_round *round, size_t which)
+{
+    static const struct upstream_callbacks callbacks = {service_head, service_body, service_done};
+    const uint32_t timeout_ms = services[which].timeout_ms;
+    const struct upstream_request request = {
+        .method = SLICE("GET"),
+        .url = services[which].url,
+        .first_byte_timeout_ms = timeout_ms,
+        .idle_timeout_ms = timeout_ms,
+        .total_timeout_ms = timeout_ms,
+    };
+    struct asked *asked = &round->asked[which];
+    asked->round = round;
+    return upstream_start(round->thread->upstream, &request, &callbacks, asked, &asked->call);
+}
+
+/* Callbacks never run inside upstream_start(), so nobody is answered before all are asked. */
+static struct ready_round *round_begin(struct thread *thread)
+{
+    struct ready_round *round = calloc(1, sizeof(*round));
+    if (round == NULL) abort();
+    round->thread = thread;
+    for (size_t i = 0; i < ASKED_COUNT; i++) {
+        if (status_ok(ask(round, i))) round->open++;
+    }
+    return round;
+}
+
+static void leave_round(struct ready *ready)
+{
+    *ready->place = ready->next;
+    if (ready->next != NULL) ready->next->place = ready->place;
+    ready->place = NULL;
 }
 
 static void ready_disposed(void *memory)
 {
     struct ready *ready = memory;
-    for (size_t i = 0; i < ASKED_COUNT; i++)
-        upstream_cancel(&ready->asked[i].call);
-}
-
-static status ask(struct ready *ready, size_t which)
-{
-    static const struct upstream_callbacks callbacks = {service_head, service_body, service_done};
-    const struct upstream_request request = {
-        .method = SLICE("GET"),
-        .url = urls[which],
-        .first_byte_timeout_ms = ANSWER_TIMEOUT_MS,
-        .idle_timeout_ms = ANSWER_TIMEOUT_MS,
-        .total_timeout_ms = ANSWER_TIMEOUT_MS,
-    };
-    struct asked *asked = &ready->asked[which];
-    asked->ready = ready;
-    return upstream_start(ready->thread->upstream, &request, &callbacks, asked, &asked->call);
+    listen_count_end(ready->http, ready->place == NULL);
+    if (ready->place != NULL) leave_round(ready);
 }
 
 void ready_answer(struct thread *thread, h2o_req_t *http)
 {
+    if (thread->ready_round == NULL) thread->ready_round = round_begin(thread);
+    struct ready_round *round = thread->ready_round;
     struct ready *ready = h2o_mem_alloc_shared(&http->pool, sizeof(*ready), ready_disposed);
-    /* One more than there are services, so that nothing is written before all are asked. */
-    *ready = (struct ready){.thread = thread, .http = http, .open = 1};
-    for (size_t i = 0; i < ASKED_COUNT; i++) {
-        if (status_ok(ask(ready, i))) ready->open++;
-    }
-    answered(ready);
+    *ready = (struct ready){.next = round->waiting, .place = &round->waiting, .http = http};
+    if (ready->next != NULL) ready->next->place = &ready->next;
+    round->waiting = ready;
+    if (round->open == 0) round_end(round);
 }
 
-static void ready_write(struct ready *ready)
+static void round_end(struct ready_round *round)
 {
-    const struct thread *thread = ready->thread;
-    const struct asked *asked = ready->asked;
+    round->thread->ready_round = NULL;
+    while (round->waiting != NULL) {
+        struct ready *ready = round->waiting;
+        leave_round(ready);
+        ready_write(round, ready->http);
+    }
+    free(round);
+}
+
+void ready_cancel(struct thread *thread)
+{
+    struct ready_round *round = TAKE(thread->ready_round);
+    if (round == NULL) return;
+    for (size_t i = 0; i < ASKED_COUNT; i++)
+        upstream_cancel(&round->asked[i].call);
+    while (round->waiting != NULL)
+        leave_round(round->waiting);
+    free(round);
+}
+
+static void ready_write(const struct ready_round *round, h2o_req_t *http)
+{
+    const struct thread *thread = round->thread;
+    const struct asked *asked = round->asked;
     const struct {
         slice name;
         bool there, needed;
@@ -137,6 +193,6 @@ static void ready_write(struct ready *ready)
     json_key_bool(&json, SLICE("ready"), all);
     json_key_bool(&json, SLICE("simulated"), thread->edge->config.simulated);
     json_object_end(&json);
-    if (!all) answer_header(ready->http, SLICE("retry-after"), SLICE("1"));
-    answer_body(ready->http, all ? 200 : 503, SLICE("application/json"), buffer_slice(&body));
+    if (!all) answer_header(http, SLICE("retry-after"), SLICE("1"));
+    answer_body(http, all ? 200 : 503, SLICE("application/json"), buffer_slice(&body));
 }

@@ -7,6 +7,7 @@
 
 #include "services/edge/callers.h"
 #include "services/edge/catalog_link.h"
+#include "services/edge/health.h"
 #include "services/edge/keys.h"
 #include "services/edge/ledger_link.h"
 #include "shared/clock.h"
@@ -165,6 +166,7 @@ static void thread_close(struct thread *thread)
              FN(count, cut, thread->requests.in_flight));
     /* Connections that still wait for their client's next request end with the process. */
     if (thread->requests.in_flight > 0 || thread->forwards > 0) return;
+    ready_cancel(thread);
     upstream_client_free(&thread->upstream);
     peer_set_free(&thread->peers);
     ledger_link_free(&thread->ledger);

@@ -7,7 +7,8 @@
 #include "shared/clock.h"
 #include "shared/metrics.h"
 
-#define RETRY_WINDOW_MS 2000 /* a connection that was closed while kept shows it soon */
+#define RETRY_WINDOW_MS   2000 /* a connection that was closed while kept shows it soon */
+#define INFORMATIONAL_MAX 16   /* heads before the answer's own */
 
 static void request_sent(h2o_socket_t *socket, const char *error);
 static void bytes_arrived(h2o_socket_t *socket, const char *error);
@@ -25,6 +26,7 @@ void call_send(struct upstream_call *call)
     call->state = CALL_WAITING;
     call->sent = call->answered = false;
     call->head_seen = 0;
+    call->informational = 0;
     call->waiting_since_ms = clock_monotonic_ms();
     h2o_socket_write(socket, call->pieces, call->piece_count, request_sent);
     h2o_socket_read_start(socket, bytes_arrived);
@@ -120,6 +122,8 @@ static bool read_heads(struct upstream_call *call)
         if (!status_ok(read)) return refuse(call, "head not acceptable");
         call->head_seen = 0;
         bool informational = answer.head.http_status < 200;
+        if (informational && ++call->informational > INFORMATIONAL_MAX)
+            return refuse(call, "too many informational heads");
         if (!informational && !give_head(call, &answer)) return false;
         h2o_buffer_consume(&call->connection->socket->input, answer.len);
     }

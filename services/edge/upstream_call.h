@@ -41,8 +41,9 @@ struct upstream_call {
     uint8_t address_index;
     struct upstream_pool *pool;
     struct upstream_connection *connection;
-    const char *broken; /* why nothing more can be read, once what was read is dealt with */
-    size_t head_seen;   /* bytes of an unfinished answer head that were looked at */
+    const char *broken;     /* why nothing more can be read, once what was read is dealt with */
+    size_t head_seen;       /* bytes of an unfinished answer head that were looked at */
+    unsigned informational; /* heads that came before the final one */
     struct upstream_body body;
     uint64_t answer_len;
     h2o_timeout_entry_t later; /* linked: something is to be done in the next turn */

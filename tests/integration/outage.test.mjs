@@ -212,8 +212,9 @@ test('readyz says 503 and names the part for as long as a chat request could not
 test('readyz stays 200 without the usage service, which it names: chat is served', async () => {
   const { key } = await bourse.makeCustomer();
   await bourse.whileStopped('usage', async () => {
-    const answer = await readyz();
-    assert.deepEqual([answer.status, answer.ready, answer.usage], [200, true, false]);
+    // Balancers often wait a second; a crowd of them waits for the same answers.
+    const answers = await within(900, 'readyz', Promise.all(Array.from({ length: 200 }, readyz)));
+    for (const answer of answers) assert.deepEqual([answer.status, answer.ready, answer.usage], [200, true, false]);
     assert.equal((await bourse.api.chat(key, body)).status, 200);
   });
 });

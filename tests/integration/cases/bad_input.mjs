@@ -592,6 +592,13 @@ test('a page of another origin may use the API, and nothing else here', async ()
   }
 });
 
+test('a target that cannot be passed on is refused as the client’s, not as a service that is down', async () => {
+  for (const query of ['q=\u00e9'.repeat(10), `q=${'x'.repeat(9000)}\u00e9`]) {
+    const head = Buffer.from(`GET /api/v1/models?${query} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+    assert.match(String(await bourse.api.raw(head)), /^HTTP\/1.1 400 /);
+  }
+});
+
 test('a 401 says how to identify oneself', async () => {
   for (const answer of [
     await bourse.api.chat(undefined, good),

@@ -69,6 +69,13 @@ static void unknown_encoding_on_kept(struct conversation *c)
     SAY(c, "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n");
     conversation_await_end(c);
 }
+static void endless_informational(struct conversation *c)
+{
+    conversation_read(c);
+    for (int i = 0; i < 17; i++)
+        SAY(c, "HTTP/1.1 102 Processing\r\n\r\n");
+    conversation_await_end(c);
+}
 static void switch_protocols(struct conversation *c)
 {
     conversation_read(c);
@@ -130,6 +137,7 @@ TEST(bytes_that_are_not_http_are_a_bad_answer)
 {
     expect_failure(no_http, UPSTREAM_BAD_ANSWER, 0);
     expect_failure(switch_protocols, UPSTREAM_BAD_ANSWER, 0);
+    expect_failure(endless_informational, UPSTREAM_BAD_ANSWER, 0);
     expect_failure(bad_chunk, UPSTREAM_BAD_ANSWER, 1);
 }
 /* Anything may stand behind such a head. */
