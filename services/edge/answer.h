@@ -34,7 +34,8 @@ void answer_identify(h2o_req_t *http, slice request_id);
 void answer_header(h2o_req_t *http, slice name, slice value);
 /* The same for a value that does not stay. */
 void answer_header_copied(h2o_req_t *http, slice name, slice value);
-/* Lets pages of any origin read this answer; there are no cookies that it could betray. */
+/* Lets the page of any origin that asks read this answer; there are no cookies that it could
+ * betray. */
 void answer_share(h2o_req_t *http);
 /* What a browser asks before it sends a request of another origin; methods: "GET, HEAD". */
 void answer_preflight(h2o_req_t *http, slice methods);

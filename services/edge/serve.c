@@ -89,7 +89,10 @@ int serve(h2o_handler_t *handler, h2o_req_t *http)
     const slice method = {http->method.base, http->method.len};
     const slice path = path_of(http);
     const bool shared = slice_starts_with(path, SLICE("/api/"));
-    if (shared) answer_share(http);
+    /* What a cache may keep it may give to a page, too; nobody else reads these headers. */
+    const bool for_pages =
+        !slice_equal(method, SLICE("POST")) || identify_header(http, SLICE("origin")).len > 0;
+    if (shared && for_pages) answer_share(http);
     struct routes_match match = {0};
     slice message = SLICE_NONE;
     status admitted = check_head(http);

@@ -585,6 +585,7 @@ test('a page of another origin may use the API, and nothing else here', async ()
     assert.equal(answer.headers['access-control-allow-origin'], '*');
     assert.match(answer.headers['access-control-expose-headers'], /x-generation-id/);
   }
+  assert.equal((await bourse.api.chat(key, good)).headers['access-control-allow-origin'], undefined); // no page asked
   for (const route of ['/healthz', '/metrics', '/readyz']) {
     const answer = await bourse.api.get(route, { headers: origin, root: true });
     assert.equal(answer.headers['access-control-allow-origin'], undefined, route);
