@@ -16,9 +16,7 @@
 #include <h2o.h>
 #include <h2o/http1.h>
 #include <h2o/http2.h>
-#include <h2o/http1client.h>
 #include <h2o/multithread.h>
-#include <h2o/socketpool.h>
 #pragma GCC diagnostic pop
 
 _Static_assert(!H2O_USE_LIBUV, "libh2o-evloop needs H2O_USE_LIBUV=0");

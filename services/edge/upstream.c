@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "services/edge/upstream_call.h"
-#include "services/edge/upstream_url.h"
+#include "services/edge/upstream_head.h"
 #include "shared/clock.h"
 
 #define HEAD_SIZE_MAX (64u * 1024) /* of a request */

@@ -4,11 +4,12 @@
 #include "services/ledger/api/api.h"
 
 #include "services/ledger/apply.h"
+#include "shared/http/limits.h"
 #include "shared/log.h"
 #include "shared/random.h"
 
 #define POSTED_WAIT_MS 1000 /* how long a read waits for one's own writes */
-#define BODY_MAX       16384
+#define BODY_MAX       CONTROL_FORWARDED_BODY_MAX
 
 extern const char api_statements_sql[];
 
