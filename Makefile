@@ -84,7 +84,7 @@ SOURCES := $(LIBRARY_SOURCES) $(foreach name,$(NAMES),$(call sources_of,$(name))
 
 # An archive is written beside its place and moved there, so that no reader sees half of one.
 define write_archive
-@rm -f $@.$$$$ && $(AR) rcs $@.$$$$ $^ && mv -f $@.$$$$ $@
+@rm -f $@.$$$$ && $(AR) qcs $@.$$$$ $^ && mv -f $@.$$$$ $@
 endef
 
 $(LIBRARY): $(call object_of,$(LIBRARY_SOURCES))

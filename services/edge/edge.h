@@ -9,7 +9,7 @@
 #include "services/edge/listen.h"
 #include "services/edge/market.h"
 #include "services/edge/request.h"
-#include "services/edge/upstream.h"
+#include "services/edge/upstream/upstream.h"
 #include "shared/config.h"
 #include "shared/h2o.h"
 #include "shared/ipc/peer.h"

@@ -9,7 +9,7 @@
 #include "services/edge/ledger_link.h"
 #include "services/edge/read.h"
 #include "services/edge/skins/skin.h"
-#include "services/edge/upstream.h"
+#include "services/edge/upstream/upstream.h"
 #include "shared/ipc/peer.h"
 #include "shared/secret.h"
 

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#include "services/ledger/slots.h"
+#include "services/ledger/core/slots.h"
 #include "shared/log.h"
 
 #define TOKENS_MAX 1024

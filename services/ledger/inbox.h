@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-#include "services/ledger/core.h"
+#include "services/ledger/core/core.h"
 #include "shared/h2o.h"
 #include "shared/token.h"
 

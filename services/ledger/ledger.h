@@ -2,9 +2,9 @@
 /* The process as a whole: one struct, made by main.c, passed down. */
 #pragma once
 
-#include "services/ledger/core.h"
+#include "services/ledger/core/core.h"
 #include "services/ledger/inbox.h"
-#include "services/ledger/journal.h"
+#include "services/ledger/journal/journal.h"
 #include "services/ledger/lender.h"
 #include "services/ledger/poster.h"
 #include "shared/config.h"

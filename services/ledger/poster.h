@@ -3,7 +3,7 @@
  * that reads the segments back. */
 #pragma once
 
-#include "services/ledger/journal.h"
+#include "services/ledger/journal/journal.h"
 #include "services/ledger/store.h"
 
 struct poster;

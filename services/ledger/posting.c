@@ -7,7 +7,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "services/ledger/core.h"
+#include "services/ledger/core/core.h"
 #include "services/ledger/merkle.h"
 #include "services/ledger/text.h"
 

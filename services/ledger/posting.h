@@ -4,7 +4,7 @@
 #pragma once
 
 #include "services/ledger/accounts.h"
-#include "services/ledger/records.h"
+#include "services/ledger/journal/records.h"
 #include "shared/arena.h"
 #include "shared/clock.h"
 

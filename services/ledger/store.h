@@ -4,7 +4,7 @@
  * lender's thread, each with its own connection. */
 #pragma once
 
-#include "services/ledger/core.h"
+#include "services/ledger/core/core.h"
 #include "services/ledger/posting.h"
 #include "shared/db.h"
 

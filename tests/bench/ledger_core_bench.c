@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "services/ledger/core.h"
+#include "services/ledger/core/core.h"
 #include "shared/json/write.h"
 
 #define KEYS_MAX       10000000 /* what ledger_callers allows */

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "services/edge/upstream_http.h"
+#include "services/edge/upstream/http.h"
 #include "shared/buffer.h"
 
 #define CONTENT_SIZE_MAX ((size_t)1 << 24)

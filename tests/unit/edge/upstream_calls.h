@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "services/edge/upstream.h"
+#include "services/edge/upstream/upstream.h"
 #include "shared/clock.h"
 #include "tests/unit/edge/scripted_server.h"
 #include "tests/unit/test.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Answers as bytes: which heads are refused, how a body is delimited, and that it makes no
  * difference in which pieces the bytes arrive. */
-#include "services/edge/upstream_http.h"
+#include "services/edge/upstream/http.h"
 
 #include <stdlib.h>
 

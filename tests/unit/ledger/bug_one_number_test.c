@@ -5,7 +5,7 @@
 #include "tests/unit/test.h"
 
 #define BUG_ONE_NUMBER
-#include "services/ledger/core_streams.c"
+#include "services/ledger/core/streams.c"
 
 #include "tests/unit/ledger/simulator.h"
 

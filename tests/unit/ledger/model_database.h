@@ -4,7 +4,7 @@
  * ledger. */
 #pragma once
 
-#include "services/ledger/core.h"
+#include "services/ledger/core/core.h"
 
 #define MODEL_ORGS_MAX    32
 #define MODEL_KEYS_MAX    128

@@ -2,7 +2,7 @@
 /* From records to sums, by hand, and the hashes against the published test vectors of RFC 6962. */
 #include "tests/unit/test.h"
 
-#include "services/ledger/core.h"
+#include "services/ledger/core/core.h"
 #include "services/ledger/merkle.h"
 #include "services/ledger/posting.h"
 #include "services/ledger/text.h"

@@ -10,7 +10,7 @@ enum record_type {
 #define RECORD(name, number) RECORD_##name = number,
 #define FIELD(kind, name)
 #define END(name)
-#include "services/ledger/records.def"
+#include "services/ledger/journal/records.def"
 #undef RECORD
 #undef FIELD
 #undef END
@@ -21,7 +21,7 @@ enum record_type {
 #define END(name) \
     }             \
     ;
-#include "services/ledger/records.def"
+#include "services/ledger/journal/records.def"
 #undef RECORD
 #undef FIELD
 #undef END
@@ -56,7 +56,7 @@ struct record_place {
     status record_decode_##name(slice payload, struct record_##name *record);
 #define FIELD(kind, name)
 #define END(name)
-#include "services/ledger/records.def"
+#include "services/ledger/journal/records.def"
 #undef RECORD
 #undef FIELD
 #undef END

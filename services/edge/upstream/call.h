@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One call, and what the two halves of the client ask of each other: upstream.c begins and ends
- * calls, upstream_answer.c sends the request and reads the answer. Inside of the upstream client
+ * calls, answer.c sends the request and reads the answer. Inside of the upstream client
  * only. */
 #pragma once
 
-#include "services/edge/upstream.h"
-#include "services/edge/upstream_connection.h"
-#include "services/edge/upstream_http.h"
+#include "services/edge/upstream/upstream.h"
+#include "services/edge/upstream/connection.h"
+#include "services/edge/upstream/http.h"
 #include "shared/buffer.h"
 
 #define UPSTREAM_HEAD_INLINE_SIZE 2048 /* an ordinary request head; larger ones are allocated */
@@ -74,6 +74,6 @@ void call_start_later(struct upstream_call *call);
 void call_end(struct upstream_call *call, enum upstream_failure failure, const char *detail);
 void call_let_go(struct upstream_call *call); /* the same, but nothing is reported */
 
-/* upstream_answer.c */
+/* answer.c */
 void call_send(struct upstream_call *call);    /* on a connection that is ready */
 void call_read_on(struct upstream_call *call); /* after a pause */

@@ -2,7 +2,7 @@
 /* Admission: a hold passes when its caller is valid and current, its prices are known, and every
  * lease it spends from has room for all it can cost. What memory cannot answer is asked, and the
  * hold is tried again from the start. */
-#include "services/ledger/core_state.h"
+#include "services/ledger/core/state.h"
 
 #include "shared/metrics.h"
 

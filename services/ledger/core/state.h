@@ -5,8 +5,8 @@
 
 #include <stddef.h>
 
-#include "services/ledger/core.h"
-#include "services/ledger/slots.h"
+#include "services/ledger/core/core.h"
+#include "services/ledger/core/slots.h"
 #include "shared/clock.h"
 
 #define WAITING_DEADLINE_NS (2 * (uint64_t)1000000000)  /* a HOLD is answered within this */
@@ -237,7 +237,7 @@ struct step {
 void core_deliver(struct step *step, const struct core_action *action);
 struct record_place core_place_next(struct core *core);
 
-/* core_waiting.c */
+/* waiting.c */
 uint32_t waiting_new(struct step *step, bool identify, const struct core_event *event);
 /* false: there is no room to wait in; answer now. */
 bool waiting_park(struct core *core, uint32_t slot, enum waiting_for on, uint32_t owner);
@@ -246,7 +246,7 @@ void waiting_end(struct core *core, uint32_t slot); /* answered */
 void waiting_run(struct step *step, uint32_t slot); /* try it again */
 void waiting_expire(struct step *step);
 
-/* core_callers.c */
+/* callers.c */
 uint32_t caller_find(const struct core *core, const struct key_hash *stored);
 /* What a hold of this key will look at comes from memory while something else is done: first where
  * its caller stands, and when that is here, the caller itself and its lease. */
@@ -259,7 +259,7 @@ bool identify_try(struct step *step, uint32_t waiting); /* false: waits */
 void core_caller_answered(struct step *step, const struct core_event *event);
 void core_key_changed(struct step *step, const struct core_event *event);
 
-/* core_leases.c */
+/* leases.c */
 struct lease_key {
     int64_t org;
     int64_t meter;
@@ -282,7 +282,7 @@ void leases_tick(struct step *step);
 void core_lease_answered(struct step *step, const struct core_event *event);
 void core_credit_changed(struct step *step, const struct core_event *event);
 
-/* core_holds.c */
+/* holds.c */
 void core_hold(struct step *step, const struct core_event *event);
 bool hold_try(struct step *step, uint32_t waiting); /* false: waits */
 void hold_refuse(struct step *step, const struct waiting *waiting, uint16_t error);
@@ -293,14 +293,14 @@ void hold_forget_ghost(struct core *core, uint32_t slot);
 /* What a waiting hold wants at full size; OVERFLOW for hostile figures. */
 status hold_amount(const struct message_hold *hold, uint32_t output_tokens, money *amount);
 
-/* core_endings.c */
+/* endings.c */
 void core_settle(struct step *step, const struct core_event *event);
 void core_release(struct step *step, const struct core_event *event);
 void hold_release_by_ledger(struct step *step, uint32_t slot);
 void hold_close(struct core *core, uint32_t slot, bool ghost);
 uint64_t hold_floor(const struct core *core); /* every hold below it has ended */
 
-/* core_streams.c */
+/* streams.c */
 void core_hello(struct step *step, const struct core_event *event);
 void core_holds_open(struct step *step, const struct core_event *event);
 void core_link_gone(struct step *step, const struct core_event *event);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The core as a whole: its tables, the dispatch of events, the clock tick, replay at start. What
- * each event means stands in core_callers.c, core_leases.c, core_holds.c, core_endings.c and
- * core_streams.c. */
-#include "services/ledger/core_state.h"
+ * each event means stands in callers.c, leases.c, holds.c, endings.c and
+ * streams.c. */
+#include "services/ledger/core/state.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>

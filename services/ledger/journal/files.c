@@ -2,7 +2,7 @@
 /* Segment files by name: listing, preparing, deleting. A file gets its name only when it is whole
  * and synced, and the directory is synced after that, so that a power cut never leaves half a
  * segment. */
-#include "services/ledger/journal.h"
+#include "services/ledger/journal/journal.h"
 
 #include <dirent.h>
 #include <errno.h>

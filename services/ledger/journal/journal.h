@@ -4,7 +4,7 @@
  * posted. Names are <incarnation>-<number>.seg. */
 #pragma once
 
-#include "services/ledger/records.h"
+#include "services/ledger/journal/records.h"
 
 struct journal;
 

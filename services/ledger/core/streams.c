@@ -2,7 +2,7 @@
 /* The connections of the edge's threads: which numbered frames were seen, which answers wait for a
  * sync, and what becomes of the holds of a thread that is gone. A lost connection is not a dead
  * edge: its holds are kept for a while. */
-#include "services/ledger/core_state.h"
+#include "services/ledger/core/state.h"
 
 #include "shared/log.h"
 #include "shared/metrics.h"

@@ -2,7 +2,7 @@
 /* Reading records in sequence, over the ends of segments. The same reader serves recovery, where
  * the first thing that is no record is the end, and the poster, which follows a journal that is
  * being written and only asks for what was synced. */
-#include "services/ledger/journal.h"
+#include "services/ledger/journal/journal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
  * only. */
 #pragma once
 
-#include "services/edge/upstream.h"
+#include "services/edge/upstream/upstream.h"
 #include "shared/buffer.h"
 #include "shared/http/url.h"
 

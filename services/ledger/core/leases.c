@@ -3,7 +3,7 @@
  * of it is still free. There is at most one question in flight per account; holds that did not fit
  * wait for its answer and are refused only after it. All totals only grow, so a question whose
  * outcome is not known is simply asked again. */
-#include "services/ledger/core_state.h"
+#include "services/ledger/core/state.h"
 
 #include "shared/metrics.h"
 

@@ -4,7 +4,7 @@
  * two readers could read differently is refused. Inside of the upstream client only. */
 #pragma once
 
-#include "services/edge/upstream.h"
+#include "services/edge/upstream/upstream.h"
 
 #define UPSTREAM_ANSWER_HEAD_MAX    (64u * 1024)
 #define UPSTREAM_ANSWER_HEADERS_MAX 100

@@ -2,7 +2,7 @@
 /* Heads are parsed by picohttpparser once for each arrival, then one pass over the headers picks
  * the few that matter. The rules are those of RFC 9112, section 6.3, and where it leaves a choice
  * between guessing and refusing, the answer is refused. */
-#include "services/edge/upstream_http.h"
+#include "services/edge/upstream/http.h"
 
 #define RETRY_AFTER_S_MAX 86400
 

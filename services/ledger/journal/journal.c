@@ -2,7 +2,7 @@
 /* Writing and syncing. Three threads meet here: the core's writes records, the journal's syncs
  * them, the preparer's makes segments ahead and deletes posted ones. The lock is only ever held for
  * moments; no system call but write happens on the core's thread. */
-#include "services/ledger/journal.h"
+#include "services/ledger/journal/journal.h"
 
 #include <assert.h>
 #include <errno.h>

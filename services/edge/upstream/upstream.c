@@ -2,13 +2,13 @@
 /* Calls to other servers: how they begin, connect, run out of time and end. Every way out goes
  * through call_end(), which reports at most once, or through a cancel, which reports nothing.
  * What fails while a call is being started is put off to the next turn of the loop. Requests are
- * sent and answers read in upstream_answer.c. */
-#include "services/edge/upstream.h"
+ * sent and answers read in answer.c. */
+#include "services/edge/upstream/upstream.h"
 
 #include <stdlib.h>
 
-#include "services/edge/upstream_call.h"
-#include "services/edge/upstream_head.h"
+#include "services/edge/upstream/call.h"
+#include "services/edge/upstream/head.h"
 #include "shared/clock.h"
 
 #define HEAD_SIZE_MAX (64u * 1024) /* of a request */

@@ -4,7 +4,7 @@
  * it again, and a server's end is seen when it comes. Inside of the upstream client only. */
 #pragma once
 
-#include "services/edge/upstream_pool.h"
+#include "services/edge/upstream/pool.h"
 
 struct upstream_call;
 struct upstream_connection;

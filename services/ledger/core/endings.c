@@ -3,7 +3,7 @@
  * edge is lost. The charge is computed here from the frozen price row; the edge's figure is
  * compared, never booked. Each hold gets exactly one ending record, and at most one correction when
  * its SETTLE comes after the ledger's own release. */
-#include "services/ledger/core_state.h"
+#include "services/ledger/core/state.h"
 
 #include "shared/log.h"
 #include "shared/metrics.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Questions that cannot be answered from memory: they wait, each in the list of what it waits for,
  * and are tried again from the start when that arrived. None waits longer than its deadline. */
-#include "services/ledger/core_state.h"
+#include "services/ledger/core/state.h"
 
 uint32_t waiting_new(struct step *step, bool identify, const struct core_event *event)
 {

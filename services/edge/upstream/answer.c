@@ -3,7 +3,7 @@
  * answer or hang up before it has read everything. Bytes reach the owner out of the socket's own
  * buffer. The complication is the owner, who may pause or cancel in each callback: after one
  * nothing is touched before it was asked whether the call is over. */
-#include "services/edge/upstream_call.h"
+#include "services/edge/upstream/call.h"
 #include "shared/clock.h"
 #include "shared/metrics.h"
 

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "services/ledger/prices.h"
-#include "services/ledger/records.h"
+#include "services/ledger/journal/records.h"
 #include "shared/clock.h"
 #include "shared/ipc/message.h"
 

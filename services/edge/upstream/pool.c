@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pools in a hash table and in the order of their last use. The complication is TLS: the loop's
  * library compares the name in a certificate under TLS 1.2 only, so OpenSSL is told to. */
-#include "services/edge/upstream_pool.h"
+#include "services/edge/upstream/pool.h"
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 
-#include "services/edge/upstream_connection.h"
+#include "services/edge/upstream/connection.h"
 #include "shared/log.h"
 
 #define POOLS_MAX          256

@@ -2,7 +2,7 @@
 /* Sockets below calls. The loop asks the kernel for a change only when what is wanted of a socket
  * differs at its next turn, so a kept connection just gets another reader. The complication is
  * that closing a TLS connection goes on after the close: nothing of ours is in its way then. */
-#include "services/edge/upstream_connection.h"
+#include "services/edge/upstream/connection.h"
 
 #include <stdlib.h>
 

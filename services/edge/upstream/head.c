@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Heads of requests. They are made of texts that others wrote, so nothing gets in that could end a
  * line early: one header more would be a request more. */
-#include "services/edge/upstream_head.h"
+#include "services/edge/upstream/head.h"
 
 /* Request line and our own headers without the texts in them. */
 #define HEAD_LEN_FIXED 128

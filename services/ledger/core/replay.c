@@ -2,7 +2,7 @@
 /* Building the core's state again from the journal: holds that are open, numbers that were seen,
  * holds the ledger had released by itself. Leases are not replayed: PostgreSQL has them, and the
  * move to the new epoch says what they are. */
-#include "services/ledger/core_state.h"
+#include "services/ledger/core/state.h"
 
 #include "shared/log.h"
 

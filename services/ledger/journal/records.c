@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Encoding and checking of journal records and segment heads. A record is appended with an empty
  * head first, because its length and checksum are known only when its payload stands. */
-#include "services/ledger/records.h"
+#include "services/ledger/journal/records.h"
 
 #include <assert.h>
 
@@ -28,7 +28,7 @@ static uint32_t checksum(const char *start, size_t len);
 #define END(name)        \
     end_record(out, at); \
     }
-#include "services/ledger/records.def"
+#include "services/ledger/journal/records.def"
 #undef RECORD
 #undef FIELD
 #undef END
@@ -42,7 +42,7 @@ static uint32_t checksum(const char *start, size_t len);
 #define END(name)                         \
     return in.bad ? FAIL(MALFORMED) : OK; \
     }
-#include "services/ledger/records.def"
+#include "services/ledger/journal/records.def"
 #undef RECORD
 #undef FIELD
 #undef END

@@ -3,7 +3,7 @@
  * the core before it is answered there, so the copy is never older than the caller's own knowledge;
  * the refresh in the background is for changes made elsewhere. While PostgreSQL is down the last
  * known state answers. */
-#include "services/ledger/core_state.h"
+#include "services/ledger/core/state.h"
 
 static uint32_t tag_of(const struct key_hash *stored)
 {
