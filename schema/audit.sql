@@ -168,7 +168,27 @@ with periods as (
 )
 select 'period_is_sum_of_generations', format('meter %s/%s/%s: spent %s in %s requests, generations %s in %s', org, meter, period,
        p.spent, p.requests, s.spent, s.requests)
-from meter_period p full join summed s using (org, meter, period)
+from (select * from meter_period where meter < 1::bigint << 60) p full join summed s using (org, meter, period)
+where coalesce(p.spent, 0) <> coalesce(s.spent, 0) or coalesce(p.requests, 0) <> coalesce(s.requests, 0);
+
+-- So is what a member, a workspace or an organization spent, from the period on in which its meter began.
+with counted as (
+    select m.org, m.id as meter, m.since, g.charge, g.state,
+           case m.cadence when 0 then 0 when 1 then g.day when 2 then floor((g.day + 3) / 7.0)::integer
+                else (extract(year from date '1970-01-01' + g.day) * 12 + extract(month from date '1970-01-01' + g.day) - 1)::integer
+           end as period
+    from meter m join generation g on g.org = m.org
+        and m.owner = case m.owner_kind when 2 then g.member when 3 then g.workspace when 4 then g.org end
+    where m.owner_kind > 1
+), summed as (
+    select org, meter, period, sum(charge) as spent, count(*) filter (where state = 1) as requests
+    from counted where period >= since group by org, meter, period
+), kept as (
+    select p.* from meter_period p join meter m on m.org = p.org and m.id = p.meter where m.owner_kind > 1 and p.period >= m.since
+)
+select 'owner_period_is_sum_of_generations', format('meter %s/%s/%s: spent %s in %s requests, generations %s in %s', org, meter, period,
+       p.spent, p.requests, s.spent, s.requests)
+from kept p full join summed s using (org, meter, period)
 where coalesce(p.spent, 0) <> coalesce(s.spent, 0) or coalesce(p.requests, 0) <> coalesce(s.requests, 0);
 
 -- A paid purchase credited its amount to its organization and took its fee exactly once; any other moved nothing.

@@ -16,10 +16,10 @@ grant execute on function generation_partitions_ensure() to bourse_ledger;
 
 -- ledger's control plane: one organization at a time (row level security)
 grant select, insert on transfer, idempotency, key_place to bourse_ledger_api;
-grant select, insert, update on org, workspace, api_key, account, meter, meter_period, purchase to bourse_ledger_api;
+grant select, insert, update on org, workspace, api_key, member, account, meter, meter_period, purchase to bourse_ledger_api;
 grant select on plan, lease, generation, stream, cell to bourse_ledger_api;
 grant usage on sequence caller_version_seq to bourse_ledger_api;
-grant execute on function org_list(bigint, integer), idempotency_prune(bigint) to bourse_ledger_api;
+grant execute on function org_list(bigint, integer), idempotency_prune(bigint), posting_pause() to bourse_ledger_api;
 
 -- catalog
 grant select, insert, update on provider, model, endpoint, market to bourse_catalog, bourse_catalog_api;
@@ -27,7 +27,7 @@ grant select, insert on price, price_tier to bourse_catalog, bourse_catalog_api;
 grant select, insert, update, delete on provider_key to bourse_catalog, bourse_catalog_api;
 
 -- usage: reads only
-grant select on generation, api_key, org, workspace, model, endpoint, provider, price, price_tier, stream, meter, meter_period,
+grant select on generation, api_key, org, workspace, member, model, endpoint, provider, price, price_tier, stream, meter, meter_period,
     batch to bourse_usage, bourse_usage_api;
 
 -- whoever audits reads everything but secrets and hashes
@@ -40,7 +40,7 @@ declare
     t text;
     r text;
 begin
-    foreach t in array array['org', 'workspace', 'api_key', 'account', 'transfer', 'meter', 'meter_period', 'lease', 'generation',
+    foreach t in array array['org', 'workspace', 'member', 'api_key', 'account', 'transfer', 'meter', 'meter_period', 'lease', 'generation',
                              'purchase', 'idempotency'] loop
         foreach r in array array['bourse_ledger', 'bourse_usage', 'bourse_reader'] loop
             execute format('drop policy if exists all_rows_%s on %I', r, t);

@@ -126,8 +126,9 @@ void failure_append(struct buffer *out, const struct failure *failure)
 static void write_refusal(struct json_writer *json, const struct message_held *refusal)
 {
     static const char *const sources[] = {
-        [LIMIT_NONE] = "credits",        [LIMIT_CREDITS] = "credits", [LIMIT_KEY] = "key_limit",
-        [LIMIT_MEMBER] = "member_limit", [LIMIT_ORG] = "org_limit",
+        [LIMIT_NONE] = "credits",  [LIMIT_CREDITS] = "credits",
+        [LIMIT_KEY] = "key_limit", [LIMIT_MEMBER] = "member_limit",
+        [LIMIT_ORG] = "org_limit", [LIMIT_WORKSPACE] = "workspace_budget",
     };
     size_t source = refusal->limit_source;
     if (source >= sizeof(sources) / sizeof(sources[0])) source = LIMIT_CREDITS;

@@ -77,6 +77,12 @@ status apply_key_changed(struct ledger *ledger, int64_t org, int64_t key, struct
     return hand_over(ledger, &item, NULL);
 }
 
+status apply_limits_changed(struct ledger *ledger, int64_t org)
+{
+    struct inbox_item item = {.kind = INBOX_LIMITS_CHANGED, .change = {.org = org}};
+    return hand_over(ledger, &item, NULL);
+}
+
 status apply_credit_changed(struct ledger *ledger, int64_t org)
 {
     struct inbox_item item = {.kind = INBOX_CREDIT_CHANGED, .change = {.org = org}};

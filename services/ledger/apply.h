@@ -12,6 +12,9 @@ struct ledger;
 /* A key was created, changed, disabled or deleted: the core forgets the caller and loads it anew
  * when it next calls; limits of its meters are re-read. */
 status apply_key_changed(struct ledger *ledger, int64_t org, int64_t key, struct key_hash stored);
+/* A limit of a member, a workspace or the organization was set or taken away: as above, for all its
+ * keys. */
+status apply_limits_changed(struct ledger *ledger, int64_t org);
 /* Credit was added or the account frozen: waiting and refused holds are tried against the new
  * balance. */
 status apply_credit_changed(struct ledger *ledger, int64_t org);

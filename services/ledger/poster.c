@@ -243,7 +243,8 @@ static status post_alone(struct poster *poster, const struct posting *all, size_
     log_warning("posted_late", FN(number, seq, part.seqs[0]),
                 FN(name, sqlstate, slice_of(sqlstate)));
     part.endings[0].leased = MONEY_ZERO;
-    part.endings[0].meter_leased = MONEY_ZERO;
+    part.endings[0].meter = 0;
+    part.endings[0].meters.bytes = SLICE_NONE;
     status done = post_once(poster, &part, POST_LATE, NULL);
     if (status_ok(done) || done.code == ERROR_DATABASE) return done;
     (void)slice_to_c_string(slice_first(slice_of(db_last_sqlstate(poster->db)), 7), sqlstate,

@@ -187,6 +187,23 @@ static void add_provider(struct posting *posting, const struct record_ending *en
                               absorbed ? SLICE("absorbed") : SLICE("provider_cost")});
 }
 
+/* What the leases of its meters covered is not leased any more. */
+static void add_meters(struct posting *posting, const struct record_ending *ending)
+{
+    uint8_t room[METER_SHARE_SIZE];
+    slice shares = record_ending_meters(ending, room);
+    struct meter_share share;
+    while (meter_share_next(&shares, &share)) {
+        if (money_is_zero(share.leased)) continue;
+        add_lease(posting, (struct lease_move){ending->org, share.meter, share.period,
+                                               (int64_t)ending->epoch, share.leased});
+        posting->periods[posting->period_count++] = (struct period_move){.org = ending->org,
+                                                                         .meter = share.meter,
+                                                                         .period = share.period,
+                                                                         .leased = share.leased};
+    }
+}
+
 static void add_customer(struct posting *posting, const struct record_ending *ending)
 {
     money leased = ending->leased;
@@ -197,8 +214,7 @@ static void add_customer(struct posting *posting, const struct record_ending *en
     add_transfer(posting, (struct transfer_row){ending->org, ACCOUNT_ESCROW, 0,
                                                 ACCOUNT_USAGE_INCOME, 0, leased, SLICE("settle")});
     add_lease(posting, (struct lease_move){ending->org, 0, 0, (int64_t)ending->epoch, leased});
-    add_lease(posting, (struct lease_move){ending->org, ending->meter, ending->meter_period,
-                                           (int64_t)ending->epoch, ending->meter_leased});
+    add_meters(posting, ending);
     money late = money_minus(ending->charge, leased);
     if (!money_is_zero(late))
         posting->late[posting->late_count++] = (struct late_charge){ending->org, late};
@@ -207,18 +223,15 @@ static void add_customer(struct posting *posting, const struct record_ending *en
 /* Every key has a meter per cadence, in the period of the hold. */
 static void add_periods(struct posting *posting, const struct record_ending *ending)
 {
-    bool counts = ending->state == ENDING_SETTLED;
-    if (!counts && money_is_zero(ending->meter_leased)) return;
+    if (ending->state != ENDING_SETTLED) return;
     for (int cadence = 0; cadence < CADENCE_COUNT; cadence++) {
         struct period_move move = {
             .org = ending->org,
             .meter = meter_of_key(ending->key, (enum cadence)cadence),
             .period = clock_period((enum cadence)cadence, (wall_time){ending->created_ns}),
             .spent = ending->charge,
-            .requests = counts ? 1 : 0,
+            .requests = 1,
         };
-        bool leased = move.meter == ending->meter && move.period == ending->meter_period;
-        if (leased) move.leased = ending->meter_leased;
         posting->periods[posting->period_count++] = move;
     }
 }
@@ -346,14 +359,25 @@ static status merge_late(struct posting *posting)
     return OK;
 }
 
-/* Room for the most that any batch of this size can need, late charges included. */
+static size_t count_meters(const struct posting *posting)
+{
+    size_t count = 0;
+    uint8_t room[METER_SHARE_SIZE];
+    for (size_t i = 0; i < posting->count; i++)
+        count += record_ending_meters(&posting->endings[i], room).len / METER_SHARE_SIZE;
+    return count;
+}
+
+/* Room for the most that this batch can need, late charges included. */
 static status allocate_sums(struct posting *posting)
 {
     size_t count = posting->count + 1;
+    size_t meters = count_meters(posting);
     struct arena *arena = posting->arena;
     posting->accounts = arena_alloc_array(arena, count * 10, sizeof(*posting->accounts));
-    posting->leases = arena_alloc_array(arena, count * 2, sizeof(*posting->leases));
-    posting->periods = arena_alloc_array(arena, count * CADENCE_COUNT, sizeof(*posting->periods));
+    posting->leases = arena_alloc_array(arena, count + meters, sizeof(*posting->leases));
+    posting->periods =
+        arena_alloc_array(arena, count * CADENCE_COUNT + meters, sizeof(*posting->periods));
     posting->transfers = arena_alloc_array(arena, count * 5, sizeof(*posting->transfers));
     posting->late = arena_alloc_array(arena, count, sizeof(*posting->late));
     bool enough = posting->accounts != NULL && posting->leases != NULL &&
@@ -379,6 +403,92 @@ static status fill_sums(struct posting *posting)
     TRY(merge_periods(posting));
     TRY(merge_transfers(posting));
     return merge_late(posting);
+}
+
+/* ---- meters of members, workspaces, organizations ------------------------------------------- */
+
+size_t posting_owners(const struct posting *posting, int64_t *orgs, int64_t *kinds, int64_t *owners)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < posting->count; i++) {
+        const struct record_ending *ending = &posting->endings[i];
+        if (ending->state != ENDING_SETTLED) continue;
+        const int64_t all[][2] = {{OWNER_MEMBER, ending->member},
+                                  {OWNER_WORKSPACE, ending->workspace},
+                                  {OWNER_ORG, ending->org}};
+        for (size_t j = 0; j < sizeof(all) / sizeof(all[0]); j++) {
+            if (all[j][1] == 0) continue; /* a key of no member */
+            orgs[count] = ending->org;
+            kinds[count] = all[j][0];
+            owners[count++] = all[j][1];
+        }
+    }
+    return count;
+}
+
+static int compare_meters(const void *a, const void *b)
+{
+    return compare_numbers(a, b, 4);
+}
+
+static int compare_owners(const void *a, const void *b)
+{
+    return compare_numbers(a, b, 3);
+}
+
+/* The first meter of an owner; its others follow. */
+static const struct owner_meter *find_meters(const struct owner_meter *meters, size_t count,
+                                             const struct owner_meter *owner)
+{
+    const struct owner_meter *found = bsearch(owner, meters, count, sizeof(*owner), compare_owners);
+    while (found != NULL && found > meters && compare_owners(found - 1, owner) == 0)
+        found--;
+    return found;
+}
+
+static size_t count_in(const struct record_ending *ending, int64_t kind, int64_t owner,
+                       const struct owner_meter *meters, size_t count, struct period_move *moves)
+{
+    const struct owner_meter key = {.org = ending->org, .owner_kind = kind, .owner = owner};
+    const struct owner_meter *meter = find_meters(meters, count, &key);
+    size_t made = 0;
+    if (meter == NULL) return 0;
+    for (; meter < meters + count && compare_owners(meter, &key) == 0; meter++) {
+        moves[made++] = (struct period_move){
+            .org = ending->org,
+            .meter = meter->meter,
+            .period = clock_period(meter->cadence, (wall_time){ending->created_ns}),
+            .spent = ending->charge,
+            .requests = 1,
+        };
+    }
+    return made;
+}
+
+/* The most that one row can count in: each owner's cadences. */
+#define OWNER_METERS_MAX (3 * CADENCE_COUNT)
+
+status posting_count_meters(struct posting *posting, struct owner_meter *meters, size_t count)
+{
+    if (count == 0) return OK;
+    size_t room = posting->period_count + posting->count * OWNER_METERS_MAX;
+    struct period_move *all = arena_alloc_array(posting->arena, room, sizeof(*all));
+    if (all == NULL) return FAIL(TOO_LARGE);
+    memcpy(all, posting->periods, posting->period_count * sizeof(*all));
+    posting->periods = all;
+    qsort(meters, count, sizeof(*meters), compare_meters);
+    for (size_t i = 0; i < posting->count; i++) {
+        const struct record_ending *ending = &posting->endings[i];
+        if (ending->state != ENDING_SETTLED) continue;
+        const int64_t owners[][2] = {{OWNER_MEMBER, ending->member},
+                                     {OWNER_WORKSPACE, ending->workspace},
+                                     {OWNER_ORG, ending->org}};
+        for (size_t j = 0; j < sizeof(owners) / sizeof(owners[0]); j++) {
+            posting->period_count += count_in(ending, owners[j][0], owners[j][1], meters, count,
+                                              posting->periods + posting->period_count);
+        }
+    }
+    return merge_periods(posting);
 }
 
 /* ---- what no lease covered ------------------------------------------------------------------ */

@@ -77,6 +77,11 @@ struct transfer_row {
     money amount;
     slice code;
 };
+/* A meter of a member, a workspace or an organization; those exist only once a limit was set. */
+struct owner_meter {
+    int64_t org, owner_kind, owner, meter; /* enum meter_owner */
+    enum cadence cadence;
+};
 struct late_charge { /* what no lease covered, per organization */
     int64_t org;
     money amount;
@@ -120,6 +125,12 @@ void posting_begin(struct posting *posting, struct arena *arena, size_t count_ma
 status posting_add(struct posting *posting, const struct record *record);
 /* Rows and sums. OVERFLOW when a sum leaves int64: post fewer at once. */
 status posting_finish(struct posting *posting);
+/* Whose meters the batch may have to count in: one row per ending and owner, with doubles. */
+size_t posting_owners(const struct posting *posting, int64_t *orgs, int64_t *kinds,
+                      int64_t *owners); /* each has room for 3 × count */
+/* Counts every settled row in the meters of its owners. `meters` is sorted here. Once, after
+ * posting_finish(). */
+status posting_count_meters(struct posting *posting, struct owner_meter *meters, size_t count);
 /* Splits what no lease covered over what the customer still has and the receivable, given the
  * locked balances. Adds the account moves and transfers of it. */
 struct late_balance {

@@ -75,8 +75,16 @@ select org, meter, period, keep from split where keep > 0
 -- name: caller_load
 select k.org, k.workspace, coalesce(k.member, 0), k.id, k.version,
        coalesce((extract(epoch from k.expires_at) * 1000000)::bigint * 1000, 0), k.kind,
-       k.disabled, k.deleted_at is not null, k.limit_nano is not null, k.limit_cadence
+       k.disabled, k.deleted_at is not null
 from key_place p join api_key k on k.org = p.org and k.id = p.key where p.hash = $1
+
+-- The meters that have a limit: of the key, its member, its workspace and its organization. The widest first, so that a refusal
+-- names it.
+-- name: caller_meters
+select id, owner_kind, cadence, version from meter
+where org = $1 and limit_nano is not null
+  and (owner_kind, owner) in ((1, $2::bigint), (2, $3::bigint), (3, $4::bigint), (4, $1::bigint))
+order by owner_kind desc, cadence
 
 -- name: listen_price
 listen price
@@ -146,6 +154,12 @@ from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as u (org, meter, period)
 join meter_period p on p.org = u.org and p.meter = u.meter and p.period = u.period
 left join meter m on m.org = p.org and m.id = p.meter
 order by p.org, p.meter, p.period for update of p
+
+-- Members, workspaces and organizations have meters only if a limit was ever set; most have none.
+-- name: owner_meters
+select m.org, m.owner_kind, m.owner, m.id, m.cadence
+from (select distinct * from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as u (org, owner_kind, owner)) u
+join meter m on m.org = u.org and m.owner_kind = u.owner_kind and m.owner = u.owner
 
 -- Only what no lease had covered may take a limit further over.
 -- name: periods_settle

@@ -60,6 +60,25 @@ status store_read_stream(struct db *db, uint16_t cell, uint32_t incarnation,
 
 /* ---- callers and prices --------------------------------------------------------------------- */
 
+static status load_meters(struct db *db, struct caller_answer *answer)
+{
+    const struct caller *caller = &answer->caller;
+    SCOPED(db_result_free) struct db_result *result = NULL;
+    const struct db_param params[] = {DB_P_I64(caller->org), DB_P_I64(caller->key),
+                                      DB_P_I64(caller->member), DB_P_I64(caller->workspace)};
+    TRY(db_run(db, "caller_meters", params, COUNT_OF(params), &result));
+    /* Four owners with four cadences each: the table has no room for more. */
+    if (db_row_count(result) > METERS_MAX) return FAIL(INTERNAL);
+    for (size_t row = 0; row < db_row_count(result); row++) {
+        answer->meters[answer->meter_count++] =
+            (struct caller_meter){.meter = db_i64(result, row, 0),
+                                  .owner = (uint8_t)db_i64(result, row, 1),
+                                  .cadence = (uint8_t)db_i64(result, row, 2),
+                                  .version = (uint64_t)db_i64(result, row, 3)};
+    }
+    return OK;
+}
+
 status store_load_caller(struct db *db, const struct key_hash *stored, struct caller_answer *answer)
 {
     *answer = (struct caller_answer){.stored = *stored, .error = ERROR_BAD_KEY};
@@ -80,9 +99,7 @@ status store_load_caller(struct db *db, const struct key_hash *stored, struct ca
         .expires_ns = db_i64(result, 0, 5),
         .kind = (uint8_t)db_i64(result, 0, 6),
     };
-    answer->has_limit = db_bool(result, 0, 9);
-    answer->limit_cadence = (enum cadence)db_i64(result, 0, 10);
-    return OK;
+    return load_meters(db, answer);
 }
 
 #define PRICE_COLUMN 2 /* of the first class in prices_load */

@@ -111,6 +111,50 @@ void codec_get_u64_list(struct codec_reader *in, kind_u64_list *value)
         codec_get_u64(in, &value->items[i]);
 }
 
+/* ---- meters ---- */
+
+uint8_t *meter_share_write(uint8_t *at, const struct meter_share *share)
+{
+    at = codec_write_i64(at, &share->meter);
+    at = codec_write_integer(at, (uint32_t)share->period, sizeof(share->period));
+    return codec_write_money(at, &share->leased);
+}
+
+bool meter_share_next(slice *bytes, struct meter_share *share)
+{
+    if (bytes->len < METER_SHARE_SIZE) return false;
+    struct codec_reader in = {.at = (const uint8_t *)bytes->data,
+                              .end = (const uint8_t *)bytes->data + METER_SHARE_SIZE};
+    codec_get_i64(&in, &share->meter);
+    share->period = (int32_t)get_integer(&in, sizeof(share->period));
+    codec_get_money(&in, &share->leased);
+    *bytes = slice_from(*bytes, METER_SHARE_SIZE);
+    return true;
+}
+
+uint8_t *codec_write_meter_shares(uint8_t *at, const kind_meter_shares *value)
+{
+    uint8_t count = (uint8_t)(value->bytes.len / METER_SHARE_SIZE);
+    assert(value->bytes.len == (size_t)count * METER_SHARE_SIZE && count <= METERS_MAX);
+    at = codec_write_u8(at, &count);
+    if (count > 0) memcpy(at, value->bytes.data, value->bytes.len);
+    return at + value->bytes.len;
+}
+
+void codec_get_meter_shares(struct codec_reader *in, kind_meter_shares *value)
+{
+    uint8_t count = 0;
+    codec_get_u8(in, &count);
+    size_t size = (size_t)count * METER_SHARE_SIZE;
+    *value = (kind_meter_shares){.bytes = {(const char *)in->at, size}};
+    if (count <= METERS_MAX && size <= (size_t)(in->end - in->at)) {
+        in->at += size;
+        return;
+    }
+    in->bad = true;
+    value->bytes.len = 0;
+}
+
 void codec_put_key_hash(struct buffer *out, const kind_key_hash *value)
 {
     buffer_append_bytes(out, value->bytes, sizeof(value->bytes));

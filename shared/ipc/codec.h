@@ -14,6 +14,8 @@
 #define CODEC_LIST_MAX 128
 #define ATTEMPTS_MAX   8
 #define CANDIDATES_MAX 8
+#define METERS_MAX \
+    16 /* organization, workspace, member and key: each lifetime, day, week and month */
 
 struct u32_list {
     uint8_t count; /* ≤ CANDIDATES_MAX */
@@ -24,8 +26,29 @@ struct u64_list {
     uint64_t items[CODEC_LIST_MAX];
 };
 
+/* Of one meter: what its lease covered of a charge. */
+struct meter_share {
+    int64_t meter;
+    int32_t period;
+    money leased;
+};
+#define METER_SHARE_SIZE 20
+/* A list of them is the bytes of at most METERS_MAX, which a decoder does not copy. */
+struct meter_shares {
+    slice bytes;
+};
+uint8_t *meter_share_write(uint8_t *at, const struct meter_share *share);
+bool meter_share_next(slice *bytes, struct meter_share *share); /* false after the last */
+
 enum caller_kind { CALLER_NONE = 0, CALLER_KEY = 1, CALLER_MANAGEMENT = 2 };
-enum limit_source { LIMIT_NONE, LIMIT_CREDITS, LIMIT_KEY, LIMIT_MEMBER, LIMIT_ORG };
+enum limit_source {
+    LIMIT_NONE,
+    LIMIT_CREDITS,
+    LIMIT_KEY,
+    LIMIT_MEMBER,
+    LIMIT_ORG,
+    LIMIT_WORKSPACE,
+};
 enum dialect { DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECT_GEMINI, DIALECT_BEDROCK, DIALECT_COHERE };
 enum modality {
     MODALITY_TEXT = 1,
@@ -120,6 +143,7 @@ typedef struct caller kind_caller;
 typedef struct usage_vector kind_usage;
 typedef struct generation_facts kind_facts;
 typedef struct price_row kind_price_row;
+typedef struct meter_shares kind_meter_shares;
 
 /* A reader over bytes of a peer or a file. Past the end every get answers zero: appended fields of
  * a newer version are absent in an older frame. `bad` is set when a value breaks its own bound
@@ -201,6 +225,8 @@ CODEC_KIND(price_row)
 uint8_t *codec_write_u32_list(uint8_t *at, const kind_u32_list *value);
 uint8_t *codec_write_usage(uint8_t *at, const kind_usage *value);
 uint8_t *codec_write_facts(uint8_t *at, const kind_facts *value);
+uint8_t *codec_write_meter_shares(uint8_t *at, const kind_meter_shares *value);
+void codec_get_meter_shares(struct codec_reader *in, kind_meter_shares *value);
 /* The attempts of facts alone, count and rows: what the column generation.attempts holds. */
 void codec_put_attempts(struct buffer *out, const struct generation_facts *facts);
 void codec_get_attempts(struct codec_reader *in, struct generation_facts *facts);

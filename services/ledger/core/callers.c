@@ -116,7 +116,6 @@ uint32_t caller_touch(struct step *step, const struct key_hash *stored)
         .stored = *stored,
         .state = CALLER_LOADING,
         .listed_grain = age_grain(step->now.boot_ns),
-        .meter_hint = SLOT_NONE,
         .waiting = SLOT_LIST_EMPTY,
     };
     core->account_hints[slot] = SLOT_NONE;
@@ -170,8 +169,13 @@ void core_identify(struct step *step, const struct core_event *event)
     if (identify_try(step, slot)) waiting_end(step->core, slot);
 }
 
-/* The next hold is to be measured against the key's limit as it is now. */
-static void limits_changed(struct step *step, const struct caller *caller)
+struct limit_meter *caller_meters(const struct core *core, const struct caller_slot *caller)
+{
+    return &core->caller_meters[(size_t)(caller - core->callers) * METERS_MAX];
+}
+
+/* The next hold is to be measured against the key's limits as they are now. */
+static void key_limits_changed(struct step *step, const struct caller *caller)
 {
     for (int cadence = 0; caller->key != 0 && cadence < CADENCE_COUNT; cadence++) {
         struct lease_key key = {
@@ -181,6 +185,44 @@ static void limits_changed(struct step *step, const struct caller *caller)
         };
         uint32_t lease = lease_find(step->core, key);
         if (lease != SLOT_NONE) lease_limit_changed(step, lease);
+    }
+}
+
+/* Another key may have brought it before. */
+static void owner_limit_read(struct step *step, int64_t org, const struct caller_meter *meter)
+{
+    struct lease_key key = {.org = org,
+                            .meter = meter->meter,
+                            .period = clock_period((enum cadence)meter->cadence, step->now.wall)};
+    uint32_t slot = lease_find(step->core, key);
+    if (slot == SLOT_NONE) return;
+    struct lease *lease = &step->core->leases[slot];
+    if (lease->limit_version == meter->version) return;
+    lease->limit_version = meter->version;
+    lease_limit_changed(step, slot);
+}
+
+/* And against those of its member, workspace and organization, as they were just read. */
+static void limits_changed(struct step *step, const struct caller_answer *answer)
+{
+    key_limits_changed(step, &answer->caller);
+    for (uint8_t i = 0; i < answer->meter_count; i++) {
+        const struct caller_meter *meter = &answer->meters[i];
+        if (meter->owner != OWNER_KEY) owner_limit_read(step, answer->caller.org, meter);
+    }
+}
+
+static void take_meters(struct core *core, struct caller_slot *caller,
+                        const struct caller_answer *answer)
+{
+    struct limit_meter *meters = caller_meters(core, caller);
+    caller->meter_count = answer->meter_count;
+    for (uint8_t i = 0; i < answer->meter_count; i++) {
+        meters[i] = (struct limit_meter){.meter = answer->meters[i].meter,
+                                         .version = answer->meters[i].version,
+                                         .hint = SLOT_NONE,
+                                         .owner = answer->meters[i].owner,
+                                         .cadence = answer->meters[i].cadence};
     }
 }
 
@@ -204,12 +246,10 @@ void core_caller_answered(struct step *step, const struct core_event *event)
     if (!unknown_now) {
         /* A change that came while the key had no slot, or from elsewhere, was not noticed. */
         bool new = caller->state == CALLER_LOADING;
-        if (new || answer->caller.version != caller->caller.version)
-            limits_changed(step, &answer->caller);
+        if (new || answer->caller.version != caller->caller.version) limits_changed(step, answer);
         caller->error = answer->error;
         caller->caller = answer->caller;
-        caller->has_limit = answer->has_limit;
-        caller->limit_cadence = (uint8_t)answer->limit_cadence;
+        take_meters(core, caller, answer);
         caller->loaded_boot_ns = step->now.boot_ns;
     } else {
         /* Not again with every question, but a little later. */
@@ -224,17 +264,36 @@ void core_caller_answered(struct step *step, const struct core_event *event)
     if (unknown_now) forget(core, slot);
 }
 
-void core_key_changed(struct step *step, const struct core_event *event)
+/* What is in flight was perhaps read before the change. */
+static void load_again(struct core *core, uint32_t slot)
 {
-    struct core *core = step->core;
-    uint32_t slot = caller_find(core, &event->stored);
-    if (slot == SLOT_NONE) return;
     struct caller_slot *caller = &core->callers[slot];
-    limits_changed(step, &caller->caller);
     if (caller->state == CALLER_LOADING || caller->refreshing) {
         caller->changed = true;
         caller->state = CALLER_LOADING;
     } else {
         forget(core, slot);
+    }
+}
+
+void core_key_changed(struct step *step, const struct core_event *event)
+{
+    struct core *core = step->core;
+    uint32_t slot = caller_find(core, &event->stored);
+    if (slot == SLOT_NONE) return;
+    key_limits_changed(step, &core->callers[slot].caller);
+    load_again(core, slot);
+}
+
+/* Who belongs to an organization is known of the loaded ones only, so the others are read twice. */
+void core_limits_changed(struct step *step, const struct core_event *event)
+{
+    struct core *core = step->core;
+    leases_limits_changed(step, event->org);
+    for (uint32_t slot = 0; slot < core->settings.callers_max; slot++) {
+        const struct caller_slot *caller = &core->callers[slot];
+        if (caller->state == CALLER_EMPTY) continue;
+        if (caller->caller.org == event->org || caller->state == CALLER_LOADING)
+            load_again(core, slot);
     }
 }

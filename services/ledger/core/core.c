@@ -25,6 +25,14 @@ static void *new_array(size_t count, size_t size)
     return array;
 }
 
+/* Zeroed, too, but what is never used of it takes no memory. */
+static void *new_rare_array(size_t count, size_t size)
+{
+    void *array = calloc(count, size);
+    if (array == NULL) abort();
+    return array;
+}
+
 /* All slots of a new table are free, lowest first. */
 static void fill_free_list(struct slot_list *list, struct slot_link *links, uint32_t count)
 {
@@ -38,6 +46,8 @@ static void new_callers_and_leases(struct core *core)
     const struct core_settings *settings = &core->settings;
     core->callers = new_array(settings->callers_max, sizeof(*core->callers));
     core->account_hints = new_array(settings->callers_max, sizeof(*core->account_hints));
+    core->caller_meters =
+        new_rare_array((size_t)settings->callers_max * METERS_MAX, sizeof(*core->caller_meters));
     core->caller_links = new_array(settings->callers_max, sizeof(struct slot_link));
     slot_index_init(&core->caller_index, settings->callers_max);
     core->callers_by_age = SLOT_LIST_EMPTY;
@@ -54,6 +64,8 @@ static void new_holds_and_streams(struct core *core)
 {
     const struct core_settings *settings = &core->settings;
     core->holds = new_array(settings->holds_max, sizeof(*core->holds));
+    core->hold_meters =
+        new_rare_array((size_t)settings->holds_max * METERS_MAX, sizeof(*core->hold_meters));
     core->hold_links = new_array(settings->holds_max, sizeof(struct slot_link));
     slot_index_init(&core->hold_index, settings->holds_max);
     core->holds_open = SLOT_LIST_EMPTY;
@@ -97,12 +109,14 @@ void core_free(struct core **pointer)
     void *const memory[] = {
         core->callers,
         core->account_hints,
+        core->caller_meters,
         core->caller_links,
         core->caller_index.cells,
         core->leases,
         core->lease_links,
         core->lease_index.cells,
         core->holds,
+        core->hold_meters,
         core->hold_links,
         core->hold_index.cells,
         core->streams,
@@ -140,6 +154,7 @@ static const event_handler handlers[EVENT_COUNT] = {
     [EVENT_JOURNAL] = core_journal,
     [EVENT_TICK] = core_tick,
     [EVENT_KEY_CHANGED] = core_key_changed,
+    [EVENT_LIMITS_CHANGED] = core_limits_changed,
     [EVENT_CREDIT_CHANGED] = core_credit_changed,
     [EVENT_STOP] = core_stop,
 };
@@ -147,7 +162,7 @@ static const event_handler handlers[EVENT_COUNT] = {
 void core_step(struct core *core, const struct core_event *event, struct core_now now,
                struct core_actions *out)
 {
-    struct step step = {.core = core, .now = now, .out = out, .lease_at_hand = SLOT_NONE};
+    struct step step = {.core = core, .now = now, .out = out};
     assert(event->type < EVENT_COUNT);
     handlers[event->type](&step, event);
 }

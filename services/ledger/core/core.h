@@ -40,7 +40,7 @@ struct core_now {
 /* One grant or return for an account and some of its meters, in one transaction. Item 0 is the
  * account's credit (meter 0). `returned` is the total this lease has given back, not a difference,
  * so that a repeat changes nothing. */
-#define LEASE_ITEMS_MAX 9
+#define LEASE_ITEMS_MAX (1 + METERS_MAX)
 struct lease_item {
     int64_t meter;
     int32_t period;
@@ -72,15 +72,23 @@ struct lease_answer {
 
 /* What PostgreSQL knows of a key. error: NONE, BAD_KEY, KEY_DISABLED, or DATABASE when it could not
  * be asked. */
+enum meter_owner { OWNER_KEY = 1, OWNER_MEMBER, OWNER_WORKSPACE, OWNER_ORG };
+struct caller_meter {
+    int64_t meter;
+    uint8_t owner;    /* enum meter_owner */
+    uint8_t cadence;  /* enum cadence */
+    uint64_t version; /* raised by any change of its limit */
+};
 struct caller_answer {
     struct key_hash stored;
     uint16_t error;
     struct caller caller;
-    bool has_limit;
-    enum cadence limit_cadence;
+    uint8_t meter_count; /* that have a limit */
+    struct caller_meter meters[METERS_MAX];
 };
 
-/* Meters of a key are numbered 4·key + cadence. */
+/* Meters of a key are numbered 4·key + cadence; an id is below 2⁵³. Those of other owners begin far
+ * above, where schema/ puts them. */
 static inline int64_t meter_of_key(int64_t key, enum cadence cadence)
 {
     return (int64_t)((uint64_t)key * CADENCE_COUNT + (uint64_t)cadence);
@@ -102,6 +110,7 @@ enum core_event_type {
     EVENT_JOURNAL,
     EVENT_TICK,
     EVENT_KEY_CHANGED,
+    EVENT_LIMITS_CHANGED,
     EVENT_CREDIT_CHANGED,
     EVENT_STOP,
     EVENT_COUNT,
@@ -138,7 +147,7 @@ struct core_event {
             uint64_t posted; /* last record that is in PostgreSQL */
             uint64_t room;   /* bytes that can be written without new segments */
         } journal;
-        int64_t org; /* CREDIT_CHANGED */
+        int64_t org; /* LIMITS_CHANGED: those of any owner in it; CREDIT_CHANGED */
     };
 };
 

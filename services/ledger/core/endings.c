@@ -25,7 +25,7 @@ struct payment {
     uint8_t part; /* 1: a correction */
     money held;
     money leased;
-    money meter_leased;
+    slice meters; /* shares, encoded */
 };
 
 static void end_hold(struct step *step, uint32_t slot, const struct ending *ending);
@@ -163,14 +163,12 @@ static void append_ending(struct step *step, const struct hold *hold, const stru
         .provider_cost = ending->provider_cost,
         .epoch = core->settings.epoch,
         .leased = payment->leased,
-        .meter = hold->meter,
-        .meter_period = hold->meter_period,
-        .meter_leased = payment->meter_leased,
         .hold_floor = hold_floor(core),
         .edge = stream == NULL ? 0 : stream->edge,
         .thread = stream == NULL ? 0 : stream->thread,
         .n = stream == NULL ? 0 : numbered->n,
         .facts = *ending->facts,
+        .meters = {payment->meters},
     };
     struct record_place place = core_place_next(core);
     core->seq_ending_last = place.seq;
@@ -191,6 +189,20 @@ static void append_correction(struct step *step, uint32_t slot, const struct end
     append_ending(step, &core->holds[slot], &absorbed, &(struct payment){.part = 1});
 }
 
+static slice settle_meters(struct step *step, const struct hold *hold, money charge,
+                           uint8_t shares[METERS_MAX * METER_SHARE_SIZE])
+{
+    const uint32_t *meters = hold_meters(step->core, hold);
+    uint8_t *at = shares;
+    for (uint8_t i = 0; i < hold->meter_count; i++) {
+        const struct lease *lease = &step->core->leases[meters[i]];
+        struct meter_share share = {.meter = lease->meter, .period = lease->period};
+        share.leased = lease_settle(step, meters[i], hold, charge);
+        at = meter_share_write(at, &share);
+    }
+    return (slice){(const char *)shares, (size_t)(at - shares)};
+}
+
 static void end_hold(struct step *step, uint32_t slot, const struct ending *ending)
 {
     struct core *core = step->core;
@@ -201,9 +213,8 @@ static void end_hold(struct step *step, uint32_t slot, const struct ending *endi
     }
     struct payment payment = {.held = hold->amount};
     payment.leased = lease_settle(step, hold->account_lease, hold, ending->charge);
-    if (hold->meter_lease != SLOT_NONE) {
-        payment.meter_leased = lease_settle(step, hold->meter_lease, hold, ending->charge);
-    }
+    uint8_t shares[METERS_MAX * METER_SHARE_SIZE];
+    payment.meters = settle_meters(step, hold, ending->charge, shares);
     if (money_less(hold->amount, ending->charge)) {
         metric_add(overshoot_total, 1);
         log_warning("overshoot", FN(number, hold, hold->number), FN(amount, held, hold->amount),

@@ -16,7 +16,8 @@ struct attempt {
     uint32_t stream;
     struct caller_slot *caller;
     uint32_t account;
-    uint32_t meter; /* SLOT_NONE: the key has no limit */
+    uint8_t meter_count;
+    uint32_t meters[METERS_MAX]; /* slots of leases, in the order of the caller's meters */
     money amount;
     uint32_t output_max;
 };
@@ -48,8 +49,8 @@ void core_hold(struct step *step, const struct core_event *event)
 
 bool hold_try(struct step *step, uint32_t slot)
 {
-    struct attempt attempt = {
-        .step = step, .slot = slot, .waiting = &step->core->waiting[slot], .meter = SLOT_NONE};
+    struct attempt attempt = {.step = step, .slot = slot, .waiting = &step->core->waiting[slot]};
+    step->at_hand_count = 0;
     for (size_t i = 0; i < sizeof(admission_steps) / sizeof(admission_steps[0]); i++) {
         enum admission admission = admission_steps[i](&attempt);
         if (admission == ADMISSION_WAITS) return false;
@@ -184,13 +185,19 @@ static enum admission find_leases(struct attempt *attempt)
     uint32_t *hint = &step->core->account_hints[attempt->caller - step->core->callers];
     attempt->account = lease_touch(step, (struct lease_key){.org = caller->org}, hint);
     if (attempt->account == SLOT_NONE) return refuse(attempt, ERROR_LEDGER_FULL);
-    if (!attempt->caller->has_limit) return ADMISSION_PASS;
-    enum cadence cadence = (enum cadence)attempt->caller->limit_cadence;
-    struct lease_key key = {.org = caller->org,
-                            .meter = meter_of_key(caller->key, cadence),
-                            .period = clock_period(cadence, step->now.wall)};
-    attempt->meter = lease_touch(step, key, &attempt->caller->meter_hint);
-    return attempt->meter == SLOT_NONE ? refuse(attempt, ERROR_LEDGER_FULL) : ADMISSION_PASS;
+    struct limit_meter *meters = caller_meters(step->core, attempt->caller);
+    for (uint8_t i = 0; i < attempt->caller->meter_count; i++) {
+        enum cadence cadence = (enum cadence)meters[i].cadence;
+        struct lease_key key = {.org = caller->org,
+                                .meter = meters[i].meter,
+                                .period = clock_period(cadence, step->now.wall)};
+        uint32_t lease = lease_touch(step, key, &meters[i].hint);
+        if (lease == SLOT_NONE) return refuse(attempt, ERROR_LEDGER_FULL);
+        if (step->core->leases[lease].fresh)
+            step->core->leases[lease].limit_version = meters[i].version;
+        attempt->meters[attempt->meter_count++] = lease;
+    }
+    return ADMISSION_PASS;
 }
 
 /* ---- room ----------------------------------------------------------------------------------- */
@@ -199,18 +206,26 @@ static money free_room_of(const struct attempt *attempt)
 {
     const struct lease *leases = attempt->step->core->leases;
     money room = lease_free_room(&leases[attempt->account]);
-    if (attempt->meter == SLOT_NONE) return room;
-    return money_min(room, lease_free_room(&leases[attempt->meter]));
+    for (uint8_t i = 0; i < attempt->meter_count; i++)
+        room = money_min(room, lease_free_room(&leases[attempt->meters[i]]));
+    return room;
 }
 
-/* The lease that has the least left, and so the one to name in a refusal. */
-static uint32_t narrowest_of(const struct attempt *attempt)
+/* The lease that has the least left, and so the one to name in a refusal: the account's, or that of
+ * the meter whose place among the caller's is answered, too. */
+#define NO_METER METERS_MAX
+static const struct lease *narrowest_of(const struct attempt *attempt, uint8_t *meter)
 {
     const struct lease *leases = attempt->step->core->leases;
-    if (attempt->meter == SLOT_NONE) return attempt->account;
-    bool meter = money_less(lease_free_room(&leases[attempt->meter]),
-                            lease_free_room(&leases[attempt->account]));
-    return meter ? attempt->meter : attempt->account;
+    const struct lease *narrowest = &leases[attempt->account];
+    *meter = NO_METER;
+    for (uint8_t i = 0; i < attempt->meter_count; i++) {
+        const struct lease *lease = &leases[attempt->meters[i]];
+        if (!money_less(lease_free_room(lease), lease_free_room(narrowest))) continue;
+        narrowest = lease;
+        *meter = i;
+    }
+    return narrowest;
 }
 
 /* Whether PostgreSQL has nothing more to give, as far as we know: its answer to this very hold, or
@@ -219,11 +234,42 @@ static bool is_final(const struct attempt *attempt)
 {
     const struct lease *leases = attempt->step->core->leases;
     const struct lease *account = &leases[attempt->account];
+    /* A meter that has a limit since the question was asked was not part of it. */
+    for (uint8_t i = 0; i < attempt->meter_count; i++) {
+        if (leases[attempt->meters[i]].fresh) return false;
+    }
     uint32_t round = attempt->waiting->round;
     if (round != 0 && round <= account->rounds_answered) return true;
     if (account->must_ask) return false;
-    const struct lease *narrowest = &leases[narrowest_of(attempt)];
+    uint8_t meter;
+    const struct lease *narrowest = narrowest_of(attempt, &meter);
     return attempt->step->now.boot_ns < narrowest->short_until_boot_ns;
+}
+
+/* By who owns the meter: money answers 402, a workspace's budget is policy and answers 403. */
+static const struct {
+    uint8_t source; /* enum limit_source */
+    uint16_t error;
+} refusals[] = {
+    [OWNER_KEY] = {LIMIT_KEY, ERROR_KEY_LIMIT},
+    [OWNER_MEMBER] = {LIMIT_MEMBER, ERROR_MEMBER_LIMIT},
+    [OWNER_WORKSPACE] = {LIMIT_WORKSPACE, ERROR_WORKSPACE_BUDGET},
+    [OWNER_ORG] = {LIMIT_ORG, ERROR_ORG_LIMIT},
+};
+
+static void name_the_limit(const struct attempt *attempt, struct message_held *held)
+{
+    uint8_t place;
+    (void)narrowest_of(attempt, &place);
+    held->limit_source = LIMIT_CREDITS;
+    held->error = ERROR_NO_CREDIT;
+    if (place == NO_METER) return;
+    const struct limit_meter *meter = &caller_meters(attempt->step->core, attempt->caller)[place];
+    held->limit_source = refusals[meter->owner].source;
+    held->error = refusals[meter->owner].error;
+    enum cadence cadence = (enum cadence)meter->cadence;
+    if (cadence == CADENCE_LIFE) return;
+    held->resets_ns = clock_period_end(cadence, attempt->step->now.wall).ns;
 }
 
 static void say_what_is_left(const struct attempt *attempt, struct message_held *held)
@@ -236,13 +282,7 @@ static void say_what_is_left(const struct attempt *attempt, struct message_held 
             money_units_affordable(money_minus(room, hold->fixed), hold->output_price);
         held->output_affordable = tokens < hold->output_want ? (uint32_t)tokens : hold->output_want;
     }
-    const struct lease *lease = &attempt->step->core->leases[narrowest_of(attempt)];
-    held->limit_source = lease->meter == 0 ? LIMIT_CREDITS : LIMIT_KEY;
-    held->error = lease->meter == 0 ? ERROR_NO_CREDIT : ERROR_KEY_LIMIT;
-    if (lease->meter != 0 && attempt->caller->limit_cadence != CADENCE_LIFE) {
-        enum cadence cadence = (enum cadence)attempt->caller->limit_cadence;
-        held->resets_ns = clock_period_end(cadence, attempt->step->now.wall).ns;
-    }
+    name_the_limit(attempt, held);
 }
 
 static enum admission refuse_for_money(struct attempt *attempt)
@@ -350,10 +390,27 @@ void hold_close(struct core *core, uint32_t slot, bool ghost)
     slot_list_prepend(&core->holds_free, core->hold_links, slot);
 }
 
+uint32_t *hold_meters(const struct core *core, const struct hold *hold)
+{
+    return &core->hold_meters[(size_t)(hold - core->holds) * METERS_MAX];
+}
+
+static slice encode_meters(const struct core *core, const struct hold *hold,
+                           uint8_t shares[METERS_MAX * METER_SHARE_SIZE])
+{
+    uint8_t *at = shares;
+    for (uint8_t i = 0; i < hold->meter_count; i++) {
+        const struct lease *lease = &core->leases[hold_meters(core, hold)[i]];
+        at = meter_share_write(at, &(struct meter_share){lease->meter, lease->period, MONEY_ZERO});
+    }
+    return (slice){(const char *)shares, (size_t)(at - shares)};
+}
+
 static void append_hold_record(struct step *step, struct hold *hold)
 {
     struct core *core = step->core;
     const struct stream *stream = &core->streams[hold->stream];
+    uint8_t shares[METERS_MAX * METER_SHARE_SIZE];
     struct record_hold record = {
         .hold = hold->number,
         .created_ns = hold->created_ns,
@@ -362,11 +419,10 @@ static void append_hold_record(struct step *step, struct hold *hold)
         .member = hold->caller.member,
         .key = hold->caller.key,
         .amount = hold->amount,
-        .meter = hold->meter,
-        .meter_period = hold->meter_period,
         .edge = stream->edge,
         .thread = stream->thread,
         .price_ids = hold->price_ids,
+        .meters = {encode_meters(core, hold, shares)},
     };
     struct record_place place = core_place_next(core);
     hold->seq = place.seq;
@@ -378,11 +434,11 @@ static void take_leases(struct attempt *attempt, struct hold *hold)
     struct step *step = attempt->step;
     lease_take(step, attempt->account, attempt->amount);
     hold->account_lease = attempt->account;
-    hold->meter_lease = attempt->meter;
-    if (attempt->meter == SLOT_NONE) return;
-    lease_take(step, attempt->meter, attempt->amount);
-    hold->meter = step->core->leases[attempt->meter].meter;
-    hold->meter_period = step->core->leases[attempt->meter].period;
+    hold->meter_count = attempt->meter_count;
+    for (uint8_t i = 0; i < attempt->meter_count; i++) {
+        lease_take(step, attempt->meters[i], attempt->amount);
+        hold_meters(step->core, hold)[i] = attempt->meters[i];
+    }
 }
 
 static void answer_held(const struct attempt *attempt, const struct hold *hold)
@@ -422,5 +478,6 @@ static void admit(struct attempt *attempt)
     metric_set(holds_open, core->holds_open.count);
     answer_held(attempt, hold);
     lease_prefetch(step, attempt->account);
-    if (attempt->meter != SLOT_NONE) lease_prefetch(step, attempt->meter);
+    for (uint8_t i = 0; i < attempt->meter_count; i++)
+        lease_prefetch(step, attempt->meters[i]);
 }

@@ -68,13 +68,21 @@ static void forget(struct core *core, uint32_t slot)
 /* The oldest idle one among the oldest few. Leases that still hold money are asked to come back,
  * for the next time. */
 #define EVICTION_LOOK 16
+static bool is_at_hand(const struct step *step, uint32_t slot)
+{
+    for (uint8_t i = 0; i < step->at_hand_count; i++) {
+        if (step->at_hand[i] == slot) return true;
+    }
+    return false;
+}
+
 static bool make_room(struct step *step)
 {
     struct core *core = step->core;
     uint32_t slot = core->leases_by_age.first;
     for (int i = 0; i < EVICTION_LOOK && slot != SLOT_NONE; i++) {
         uint32_t next = core->lease_links[slot].after;
-        if (slot != step->lease_at_hand && is_idle(core, &core->leases[slot])) {
+        if (is_idle(core, &core->leases[slot]) && !is_at_hand(step, slot)) {
             forget(core, slot);
             return true;
         }
@@ -133,7 +141,7 @@ uint32_t lease_touch(struct step *step, struct lease_key key, uint32_t *hint)
     } else {
         *hint = touch(step, key);
     }
-    step->lease_at_hand = *hint;
+    if (*hint != SLOT_NONE) step->at_hand[step->at_hand_count++] = *hint;
     return *hint;
 }
 
@@ -225,13 +233,20 @@ static money wanted(const struct lease *lease)
     return money_less(free_room, traffic) ? money_minus(traffic, free_room) : MONEY_ZERO;
 }
 
-static struct lease_item *item_of(struct lease_request *request, const struct lease *lease)
+static struct lease_item *find_item(struct lease_request *request, const struct lease *lease)
 {
     for (uint8_t i = 0; i < request->count; i++) {
         struct lease_item *item = &request->items[i];
         if (item->meter == lease->meter && item->period == lease->period) return item;
     }
-    if (request->count == LEASE_ITEMS_MAX) return NULL;
+    return NULL;
+}
+
+/* There is room for it. */
+static struct lease_item *item_of(struct lease_request *request, const struct lease *lease)
+{
+    struct lease_item *found = find_item(request, lease);
+    if (found != NULL) return found;
     struct lease_item *item = &request->items[request->count++];
     *item = (struct lease_item){.meter = lease->meter,
                                 .period = lease->period,
@@ -240,17 +255,34 @@ static struct lease_item *item_of(struct lease_request *request, const struct le
     return item;
 }
 
-/* The meter a waiting hold needs, if any. It was touched when the hold was tried. */
-static uint32_t meter_lease_of(struct step *step, const struct waiting *waiting)
+/* The leases of the meters a waiting hold needs. They were touched when the hold was tried. */
+static uint8_t meter_leases_of(struct step *step, const struct waiting *waiting,
+                               uint32_t leases[METERS_MAX])
 {
     const struct core *core = step->core;
     uint32_t slot = caller_find(core, &waiting->stored);
-    if (slot == SLOT_NONE || !core->callers[slot].has_limit) return SLOT_NONE;
+    if (slot == SLOT_NONE) return 0;
     const struct caller_slot *caller = &core->callers[slot];
-    enum cadence cadence = (enum cadence)caller->limit_cadence;
-    return lease_find(core, (struct lease_key){.org = caller->caller.org,
-                                               .meter = meter_of_key(caller->caller.key, cadence),
-                                               .period = clock_period(cadence, step->now.wall)});
+    const struct limit_meter *meters = caller_meters(core, caller);
+    uint8_t count = 0;
+    for (uint8_t i = 0; i < caller->meter_count; i++) {
+        enum cadence cadence = (enum cadence)meters[i].cadence;
+        struct lease_key key = {.org = caller->caller.org,
+                                .meter = meters[i].meter,
+                                .period = clock_period(cadence, step->now.wall)};
+        leases[count] = lease_find(core, key);
+        if (leases[count] != SLOT_NONE) count++;
+    }
+    return count;
+}
+
+static bool fits_into(struct core *core, struct lease_request *request, const uint32_t *leases,
+                      uint8_t count)
+{
+    uint8_t missing = 0;
+    for (uint8_t i = 0; i < count; i++)
+        if (find_item(request, &core->leases[leases[i]]) == NULL) missing++;
+    return request->count + missing <= LEASE_ITEMS_MAX;
 }
 
 static void add_need(struct lease_item *item, money amount)
@@ -267,11 +299,11 @@ static void add_waiting(struct step *step, struct lease *account, struct lease_r
         struct waiting *waiting = &core->waiting[i];
         money amount;
         if (!status_ok(hold_amount(&waiting->hold, waiting->hold.output_want, &amount))) continue;
-        uint32_t meter = meter_lease_of(step, waiting);
-        struct lease_item *meter_item =
-            meter == SLOT_NONE ? NULL : item_of(request, &core->leases[meter]);
-        if (meter != SLOT_NONE && meter_item == NULL) continue;
-        if (meter_item != NULL) add_need(meter_item, amount);
+        uint32_t meters[METERS_MAX];
+        uint8_t count = meter_leases_of(step, waiting, meters);
+        if (!fits_into(core, request, meters, count)) continue;
+        for (uint8_t m = 0; m < count; m++)
+            add_need(item_of(request, &core->leases[meters[m]]), amount);
         add_need(&request->items[0], amount);
         waiting->round = account->rounds_asked + 1;
     }
@@ -367,6 +399,16 @@ void lease_limit_changed(struct step *step, uint32_t slot)
     lease_give_back(step, slot);
 }
 
+void leases_limits_changed(struct step *step, int64_t org)
+{
+    struct core *core = step->core;
+    for (uint32_t slot = 0; slot < core->settings.leases_max; slot++) {
+        const struct lease *lease = &core->leases[slot];
+        if (lease->in_use && lease->org == org && lease->meter != 0)
+            lease_limit_changed(step, slot);
+    }
+}
+
 /* ---- answers -------------------------------------------------------------------------------- */
 
 static void take_totals(struct step *step, const struct lease_answer *answer, bool changed)
@@ -385,14 +427,13 @@ static void take_totals(struct step *step, const struct lease_answer *answer, bo
         }
         lease->granted = total->granted;
         lease->available = total->available;
-        /* While the question was in flight a limit was changed: this may be lent under the old one.
-         */
-        if (changed && lease->meter != 0)
-            lease->returned = money_plus(lease->returned, lease_free_room(lease));
+        /* While the question was in flight a limit was changed: this may be lent under the old one,
+         * and that nothing is left says nothing. */
+        bool outdated = changed && lease->meter != 0;
+        if (outdated) lease->returned = money_plus(lease->returned, lease_free_room(lease));
         set_unconfirmed(core, lease, total->returned.nano != lease->returned.nano);
-        if (money_is_zero(total->available)) {
-            lease->short_until_boot_ns = step->now.boot_ns + LEASE_SHORT_NS;
-        }
+        bool short_of_it = money_is_zero(total->available) && !outdated;
+        lease->short_until_boot_ns = short_of_it ? step->now.boot_ns + LEASE_SHORT_NS : 0;
     }
 }
 

@@ -55,13 +55,26 @@ status core_replay_end(struct core *core, struct core_now now)
 /* The lease a replayed hold uses, empty so far. */
 static status replay_lease(struct core *core, struct lease_key key, money amount, uint32_t *slot)
 {
-    struct step step = {.core = core, .lease_at_hand = SLOT_NONE};
+    struct step step = {.core = core};
     *slot = SLOT_NONE;
     *slot = lease_touch(&step, key, slot);
     if (*slot == SLOT_NONE) return FAIL(LEDGER_FULL);
     struct lease *lease = &core->leases[*slot];
     lease->held = money_plus(lease->held, amount);
     lease->holds++;
+    return OK;
+}
+
+static status replay_meters(struct core *core, struct hold *hold, const struct record_hold *held)
+{
+    uint8_t room[METER_SHARE_SIZE];
+    slice shares = record_hold_meters(held, room);
+    struct meter_share share;
+    while (meter_share_next(&shares, &share)) {
+        TRY(replay_lease(core, (struct lease_key){held->org, share.meter, share.period},
+                         held->amount, &hold_meters(core, hold)[hold->meter_count]));
+        hold->meter_count++;
+    }
     return OK;
 }
 
@@ -86,16 +99,10 @@ static status replay_hold(struct core *core, const struct record *record)
                    .member = held.member,
                    .key = held.key},
         .amount = held.amount,
-        .meter = held.meter,
-        .meter_period = (int32_t)held.meter_period,
-        .meter_lease = SLOT_NONE,
         .price_ids = held.price_ids,
     };
     TRY(replay_lease(core, (struct lease_key){.org = held.org}, held.amount, &hold->account_lease));
-    if (held.meter != 0) {
-        TRY(replay_lease(core, (struct lease_key){held.org, held.meter, (int32_t)held.meter_period},
-                         held.amount, &hold->meter_lease));
-    }
+    TRY(replay_meters(core, hold, &held));
     hold->stream = stream_touch(core, held.edge, held.thread);
     if (hold->stream == SLOT_NONE) return FAIL(LEDGER_FULL);
     core->streams[hold->stream].holds++;
@@ -104,18 +111,21 @@ static status replay_hold(struct core *core, const struct record *record)
     return OK;
 }
 
+static void replay_end_use(struct core *core, uint32_t slot, money amount)
+{
+    struct lease *lease = &core->leases[slot];
+    lease->held = money_minus(lease->held, amount);
+    lease->holds--;
+}
+
 /* Leases are told of the end by replay alone: held goes, and nothing is settled, since the move to
  * the new epoch comes after every record was posted. */
 static void replay_close(struct core *core, uint32_t slot, bool ghost)
 {
     struct hold *hold = &core->holds[slot];
-    const uint32_t leases[2] = {hold->account_lease, hold->meter_lease};
-    for (size_t i = 0; i < 2; i++) {
-        if (leases[i] == SLOT_NONE) continue;
-        struct lease *lease = &core->leases[leases[i]];
-        lease->held = money_minus(lease->held, hold->amount);
-        lease->holds--;
-    }
+    replay_end_use(core, hold->account_lease, hold->amount);
+    for (uint8_t i = 0; i < hold->meter_count; i++)
+        replay_end_use(core, hold_meters(core, hold)[i], hold->amount);
     core->streams[hold->stream].holds--;
     hold_close(core, slot, ghost);
 }
@@ -191,7 +201,7 @@ void core_set_granted(struct core *core, const struct lease_held *held, money gr
 
 uint32_t core_release_all(struct core *core, struct core_now now, struct core_actions *out)
 {
-    struct step step = {.core = core, .now = now, .out = out, .lease_at_hand = SLOT_NONE};
+    struct step step = {.core = core, .now = now, .out = out};
     uint32_t released = 0;
     while (core->holds_open.first != SLOT_NONE && released < CORE_RELEASES_PER_STEP) {
         hold_release_by_ledger(&step, core->holds_open.first);

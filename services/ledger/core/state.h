@@ -43,19 +43,26 @@ enum caller_state { CALLER_EMPTY, CALLER_LOADING, CALLER_READY };
 /* Two cache lines, the first of which holds what is compared. */
 struct caller_slot {
     struct key_hash stored;
-    uint8_t state;   /* enum caller_state */
-    bool refreshing; /* READY, and being read again */
-    bool changed;    /* while it was loading: load once more */
-    bool has_limit;
-    uint8_t limit_cadence;
+    uint8_t state;       /* enum caller_state */
+    bool refreshing;     /* READY, and being read again */
+    bool changed;        /* while it was loading: load once more */
+    uint8_t meter_count; /* of its row in core->caller_meters */
     uint16_t error;
-    uint32_t meter_hint; /* slot of the limit's lease that its last hold used */
     struct slot_list waiting;
     uint32_t listed_grain; /* of AGE_GRAIN_NS, when it was put at the end of the list by age */
     uint64_t loaded_boot_ns;
     struct caller caller;
 } __attribute__((aligned(CACHE_LINE)));
 CACHE_LINES(struct caller_slot);
+
+/* Beside the callers, because most have none. */
+struct limit_meter {
+    int64_t meter;
+    uint64_t version;
+    uint32_t hint;   /* slot of its lease when it was last used */
+    uint8_t owner;   /* enum meter_owner */
+    uint8_t cadence; /* enum cadence */
+};
 
 /* ---- leases: an account's credit (meter 0) or the room under a limit ---- */
 
@@ -99,6 +106,7 @@ struct lease {
     uint64_t retry_boot_ns;
     /* of other meters, where limit_changed: number of the first hold after the change */
     uint64_t changed_before;
+    uint64_t limit_version; /* of the limit it was lent under; not of a key's */
 } __attribute__((aligned(CACHE_LINE)));
 _Static_assert(offsetof(struct lease, available) == 2 * CACHE_LINE,
                "what is seldom used stands apart");
@@ -116,11 +124,9 @@ struct hold {
     int64_t created_ns;
     struct caller caller; /* org, workspace, member, key */
     money amount;
-    int64_t meter; /* 0: none */
-    int32_t meter_period;
     uint32_t account_lease;
-    uint32_t meter_lease; /* SLOT_NONE: none */
     uint32_t stream;
+    uint8_t meter_count; /* of its row in core->hold_meters */
     struct u32_list price_ids;
 };
 
@@ -187,6 +193,7 @@ struct core {
     /* By slot of a caller: that of the account's lease its last hold used. Apart from the callers
      * and dense, so that the lease is on its way from memory before its caller has arrived. */
     uint32_t *account_hints;
+    struct limit_meter *caller_meters; /* METERS_MAX by slot of a caller */
     struct slot_link *caller_links;
     struct slot_index caller_index;
     struct slot_list callers_by_age;
@@ -200,6 +207,7 @@ struct core {
     uint32_t leases_unconfirmed;
 
     struct hold *holds;
+    uint32_t *hold_meters; /* METERS_MAX by slot of a hold: slots of leases */
     struct slot_link *hold_links;
     struct slot_index hold_index;
     struct slot_list holds_open;  /* by number */
@@ -231,8 +239,9 @@ struct step {
     struct core *core;
     struct core_now now;
     struct core_actions *out;
-    uint32_t lease_at_hand; /* slot of the last lease touched, about to be used: not to be given to
-                               another */
+    /* Slots of the leases touched for the hold at hand: not to be given to another. */
+    uint8_t at_hand_count;
+    uint32_t at_hand[1 + METERS_MAX];
 };
 void core_deliver(struct step *step, const struct core_action *action);
 struct record_place core_place_next(struct core *core);
@@ -258,6 +267,8 @@ void core_identify(struct step *step, const struct core_event *event);
 bool identify_try(struct step *step, uint32_t waiting); /* false: waits */
 void core_caller_answered(struct step *step, const struct core_event *event);
 void core_key_changed(struct step *step, const struct core_event *event);
+void core_limits_changed(struct step *step, const struct core_event *event);
+struct limit_meter *caller_meters(const struct core *core, const struct caller_slot *caller);
 
 /* leases.c */
 struct lease_key {
@@ -266,7 +277,8 @@ struct lease_key {
     int32_t period;
 };
 uint32_t lease_find(const struct core *core, struct lease_key key);
-/* SLOT_NONE: none is free. *hint is where it was last time, or anything; it is kept up. */
+/* SLOT_NONE: none is free. *hint is where it was last time, or anything; it is kept up. The slot is
+ * at hand until the next hold is tried; at most 1 + METERS_MAX are. */
 uint32_t lease_touch(struct step *step, struct lease_key key, uint32_t *hint);
 money lease_free_room(const struct lease *lease);
 void lease_take(struct step *step, uint32_t slot, money amount);
@@ -275,6 +287,7 @@ money lease_settle(struct step *step, uint32_t slot, const struct hold *hold, mo
 /* The limit of a meter may be another one than it was lent under: what is free goes back, and what
  * open holds leave over as soon as they end. Also what a question in flight may bring. */
 void lease_limit_changed(struct step *step, uint32_t slot);
+void leases_limits_changed(struct step *step, int64_t org); /* every meter of an organization */
 void lease_ask(struct step *step, uint32_t account);
 void lease_prefetch(struct step *step, uint32_t slot);
 void lease_give_back(struct step *step, uint32_t slot);
@@ -285,6 +298,7 @@ void core_credit_changed(struct step *step, const struct core_event *event);
 /* holds.c */
 void core_hold(struct step *step, const struct core_event *event);
 bool hold_try(struct step *step, uint32_t waiting); /* false: waits */
+uint32_t *hold_meters(const struct core *core, const struct hold *hold);
 void hold_refuse(struct step *step, const struct waiting *waiting, uint16_t error);
 uint32_t hold_find(const struct core *core, uint64_t number);
 void hold_index_add(struct core *core, uint32_t slot);

@@ -47,6 +47,27 @@ static uint32_t checksum(const char *start, size_t len);
 #undef FIELD
 #undef END
 
+static slice one_meter(struct meter_share share, uint8_t room[METER_SHARE_SIZE])
+{
+    (void)meter_share_write(room, &share);
+    return (slice){(const char *)room, METER_SHARE_SIZE};
+}
+
+slice record_hold_meters(const struct record_hold *record, uint8_t room[METER_SHARE_SIZE])
+{
+    if (record->meter == 0) return record->meters.bytes;
+    return one_meter((struct meter_share){record->meter, (int32_t)record->meter_period, MONEY_ZERO},
+                     room);
+}
+
+slice record_ending_meters(const struct record_ending *record, uint8_t room[METER_SHARE_SIZE])
+{
+    if (record->meter == 0) return record->meters.bytes;
+    return one_meter(
+        (struct meter_share){record->meter, (int32_t)record->meter_period, record->meter_leased},
+        room);
+}
+
 /* Where the payload goes. There is room for the largest record, so its fields need not look. */
 static uint8_t *begin_record(struct buffer *out, struct record_place place, uint16_t type)
 {

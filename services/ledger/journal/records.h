@@ -61,6 +61,11 @@ struct record_place {
 #undef FIELD
 #undef END
 
+/* The meters of a hold and what their leases covered, whichever way the record says it; `room` is
+ * for a record from before there were several. */
+slice record_hold_meters(const struct record_hold *record, uint8_t room[METER_SHARE_SIZE]);
+slice record_ending_meters(const struct record_ending *record, uint8_t room[METER_SHARE_SIZE]);
+
 /* The record at the front of `bytes`, taking *taken bytes. END: a zero length, which is where a
  * segment has not been written yet. MALFORMED: bad length or checksum. OVERFLOW: it goes on past
  * the end of `bytes`. */

@@ -60,6 +60,11 @@ static void key(struct world *world, const struct model_key *changed)
     (void)changed;
 }
 
+static void limit(struct world *world, const struct model_limit *changed)
+{
+    model_set_limit(&world->model, changed, world->now.wall);
+}
+
 static int64_t figure(struct world *world, int64_t org, enum book_figure figure)
 {
     const struct model_org *account = model_org(&world->model, org);
@@ -88,6 +93,7 @@ const struct book model_book = {
     .credit = credit,
     .freeze = freeze,
     .key = key,
+    .limit = limit,
     .figure = figure,
     .spent = spent,
 };

@@ -80,6 +80,76 @@ struct model_period *model_period(struct model_database *model, int64_t org, int
     return made;
 }
 
+/* ---- limits ---------------------------------------------------------------------------------- */
+
+/* Numbered as schema/0007_limits.sql says. */
+int64_t model_meter(const struct model_limit *limit)
+{
+    if (limit->owner_kind == OWNER_KEY) return meter_of_key(limit->owner, limit->cadence);
+    return ((int64_t)1 << 60) + 16 * limit->owner + 4 * ((int64_t)limit->owner_kind - 2) +
+           (int64_t)limit->cadence;
+}
+
+static bool owns(const struct model_limit *limit, const struct caller *caller)
+{
+    const int64_t owners[] = {[OWNER_KEY] = caller->key,
+                              [OWNER_MEMBER] = caller->member,
+                              [OWNER_WORKSPACE] = caller->workspace,
+                              [OWNER_ORG] = caller->org};
+    return limit->org == caller->org && limit->owner == owners[limit->owner_kind];
+}
+
+static struct model_limit *find_limit(struct model_database *model, int64_t org, int64_t meter)
+{
+    for (size_t i = 0; i < model->limit_count; i++) {
+        if (model->limits[i].org == org && model_meter(&model->limits[i]) == meter)
+            return &model->limits[i];
+    }
+    return NULL;
+}
+
+void model_set_limit(struct model_database *model, const struct model_limit *limit, wall_time now)
+{
+    struct model_limit *found = find_limit(model, limit->org, model_meter(limit));
+    if (found != NULL) {
+        uint64_t version = found->version + 1;
+        *found = *limit;
+        found->version = version;
+        return;
+    }
+    assert(model->limit_count < MODEL_LIMITS_MAX);
+    model->limits[model->limit_count++] = *limit;
+    if (limit->owner_kind == OWNER_KEY) return; /* a key's four meters count from its beginning */
+    int32_t number = clock_period(limit->cadence, now);
+    int64_t spent = 0, requests = 0;
+    for (size_t i = 0; i < model->key_count; i++) {
+        const struct caller *key = &model->keys[i].caller;
+        if (!owns(limit, key)) continue;
+        const struct model_period *of_key =
+            model_period(model, key->org, meter_of_key(key->key, limit->cadence), number);
+        spent += of_key->spent;
+        requests += of_key->requests;
+    }
+    struct model_period *begun = model_period(model, limit->org, model_meter(limit), number);
+    begun->spent = spent;
+    begun->requests = requests;
+}
+
+/* Whether the meter has a limit now, and which. */
+static bool limit_of(struct model_database *model, int64_t org, int64_t meter, int64_t *limit)
+{
+    const struct model_limit *found = find_limit(model, org, meter);
+    const struct model_key *key = model_key(model, meter / CADENCE_COUNT);
+    if (found != NULL && found->limited) {
+        *limit = found->limit;
+        return true;
+    }
+    bool of_key =
+        key != NULL && key->has_limit && meter_of_key(key->caller.key, key->cadence) == meter;
+    if (of_key) *limit = key->limit;
+    return of_key;
+}
+
 static struct model_lease *find_lease(struct model_database *model, const struct model_lease *key)
 {
     for (size_t i = 0; i < model->lease_count; i++) {
@@ -93,6 +163,26 @@ static struct model_lease *find_lease(struct model_database *model, const struct
     return &model->leases[model->lease_count++];
 }
 
+static void add_meter(struct caller_answer *answer, int64_t meter, enum meter_owner owner,
+                      enum cadence cadence, uint64_t version)
+{
+    answer->meters[answer->meter_count++] =
+        (struct caller_meter){meter, (uint8_t)owner, (uint8_t)cadence, version};
+}
+
+/* The widest owner first. */
+static void add_limits(const struct model_database *model, struct caller_answer *answer)
+{
+    for (int kind = OWNER_ORG; kind >= OWNER_KEY; kind--) {
+        for (size_t i = 0; i < model->limit_count; i++) {
+            const struct model_limit *limit = &model->limits[i];
+            if ((int)limit->owner_kind == kind && limit->limited && owns(limit, &answer->caller))
+                add_meter(answer, model_meter(limit), limit->owner_kind, limit->cadence,
+                          limit->version);
+        }
+    }
+}
+
 void model_answer_caller(const struct model_database *model, const struct key_hash *stored,
                          struct caller_answer *answer)
 {
@@ -102,8 +192,10 @@ void model_answer_caller(const struct model_database *model, const struct key_ha
         if (memcmp(key->stored.bytes, stored->bytes, sizeof(stored->bytes)) != 0) continue;
         answer->error = key->disabled ? ERROR_KEY_DISABLED : ERROR_NONE;
         answer->caller = key->caller;
-        answer->has_limit = key->has_limit;
-        answer->limit_cadence = key->cadence;
+        add_limits(model, answer);
+        if (key->has_limit)
+            add_meter(answer, meter_of_key(key->caller.key, key->cadence), OWNER_KEY, key->cadence,
+                      0);
     }
 }
 
@@ -157,15 +249,13 @@ static void lease_room(struct model_database *model, struct model_lease *lease,
                        const struct lease_item *item, struct lease_total *total, bool frozen)
 {
     struct model_period *period = model_period(model, lease->org, lease->meter, lease->period);
-    const struct model_key *key = model_key(model, lease->meter / CADENCE_COUNT);
+    int64_t limit = 0;
     int64_t rest = lease->granted - lease->settled - lease->returned;
     int64_t back = smaller(rest, larger(0, item->returned.nano - lease->returned));
     lease->returned += back;
     period->leased -= back;
-    bool limited = key != NULL && key->has_limit &&
-                   meter_of_key(key->caller.key, key->cadence) == lease->meter;
-    int64_t available =
-        limited ? larger(0, key->limit - period->spent - period->leased) : INT64_MAX;
+    bool limited = limit_of(model, lease->org, lease->meter, &limit);
+    int64_t available = limited ? larger(0, limit - period->spent - period->leased) : INT64_MAX;
     int64_t chunk =
         smaller(available, larger(item->need.nano, smaller(item->want.nano, available / 2)));
     if (frozen) chunk = 0;
@@ -259,21 +349,41 @@ static void post_charge(struct model_database *model, const struct record_ending
     assert(org->escrow >= 0);
 }
 
+static void count(struct model_database *model, const struct record_ending *ending, int64_t meter,
+                  enum cadence cadence)
+{
+    int64_t number = clock_period(cadence, (wall_time){ending->created_ns});
+    struct model_period *period = model_period(model, ending->org, meter, number);
+    period->spent += ending->charge.nano;
+    period->requests += ending->state == ENDING_SETTLED;
+}
+
 static void post_periods(struct model_database *model, const struct record_ending *ending)
 {
-    for (int cadence = 0; cadence < CADENCE_COUNT; cadence++) {
-        int64_t meter = meter_of_key(ending->key, (enum cadence)cadence);
-        int64_t number = clock_period((enum cadence)cadence, (wall_time){ending->created_ns});
-        struct model_period *period = model_period(model, ending->org, meter, number);
-        period->spent += ending->charge.nano;
-        period->requests += ending->state == ENDING_SETTLED;
-        if (meter != ending->meter || number != ending->meter_period) continue;
-        struct model_lease key = {
-            .org = ending->org, .meter = meter, .period = number, .epoch = (int64_t)ending->epoch};
-        if (ending->meter_leased.nano == 0) continue;
+    const struct caller caller = {.org = ending->org,
+                                  .workspace = ending->workspace,
+                                  .member = ending->member,
+                                  .key = ending->key};
+    for (int cadence = 0; cadence < CADENCE_COUNT; cadence++)
+        count(model, ending, meter_of_key(ending->key, (enum cadence)cadence),
+              (enum cadence)cadence);
+    for (size_t i = 0; i < model->limit_count; i++) {
+        const struct model_limit *limit = &model->limits[i];
+        if (limit->owner_kind != OWNER_KEY && owns(limit, &caller))
+            count(model, ending, model_meter(limit), limit->cadence);
+    }
+    slice shares = ending->meters.bytes;
+    struct meter_share share;
+    while (meter_share_next(&shares, &share)) {
+        if (share.leased.nano == 0) continue;
+        struct model_lease key = {.org = ending->org,
+                                  .meter = share.meter,
+                                  .period = share.period,
+                                  .epoch = (int64_t)ending->epoch};
         struct model_lease *lease = find_lease(model, &key);
-        lease->settled += ending->meter_leased.nano;
-        period->leased -= ending->meter_leased.nano;
+        struct model_period *period = model_period(model, ending->org, share.meter, share.period);
+        lease->settled += share.leased.nano;
+        period->leased -= share.leased.nano;
         assert(lease->settled + lease->returned <= lease->granted && period->leased >= 0);
     }
 }

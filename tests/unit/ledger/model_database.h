@@ -11,6 +11,7 @@
 #define MODEL_LEASES_MAX  8192
 #define MODEL_PERIODS_MAX 8192
 #define MODEL_ROWS_MAX    200000
+#define MODEL_LIMITS_MAX  64
 
 struct model_org {
     int64_t org;
@@ -25,6 +26,15 @@ struct model_key {
     bool has_limit;
     enum cadence cadence;
     int64_t limit;
+};
+/* Beside the one that a key may carry itself. Taken away, it goes on counting. */
+struct model_limit {
+    int64_t org, owner;
+    enum meter_owner owner_kind;
+    enum cadence cadence;
+    bool limited;
+    int64_t limit;
+    uint64_t version; /* set by the model */
 };
 struct model_lease {
     int64_t org, meter, period, epoch;
@@ -46,6 +56,8 @@ struct model_row {
 struct model_database {
     struct model_org orgs[MODEL_ORGS_MAX];
     struct model_key keys[MODEL_KEYS_MAX];
+    struct model_limit limits[MODEL_LIMITS_MAX];
+    size_t limit_count;
     struct model_lease *leases;
     struct model_period *periods;
     struct model_row *rows;
@@ -61,6 +73,9 @@ void model_free(struct model_database *model);
 struct model_org *model_org(struct model_database *model, int64_t org); /* made when absent */
 struct model_key *model_key(struct model_database *model, int64_t key); /* NULL when absent */
 struct model_key *model_add_key(struct model_database *model, int64_t org, int64_t key);
+/* A first limit, begun with what the owner's keys have spent by `now`, or the change of one. */
+void model_set_limit(struct model_database *model, const struct model_limit *limit, wall_time now);
+int64_t model_meter(const struct model_limit *limit);
 struct model_period *model_period(struct model_database *model, int64_t org, int64_t meter,
                                   int64_t period);
 

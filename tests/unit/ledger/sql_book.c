@@ -129,9 +129,10 @@ void sql_book_free(struct sql_book **pointer)
  * token. */
 void sql_book_clear(struct sql_book *sql)
 {
-    sql_book_run(sql, "truncate org, workspace, api_key, key_place, account, transfer, meter, "
-                      "meter_period, lease, stream, batch, generation, suspense, purchase, cell, "
-                      "provider, model, price, price_tier, endpoint cascade");
+    sql_book_run(
+        sql, "truncate org, workspace, api_key, key_place, account, transfer, meter, "
+             "meter_period, member, lease, stream, batch, generation, suspense, purchase, cell, "
+             "provider, model, price, price_tier, endpoint cascade");
     sql_book_run(
         sql, "insert into provider (id, slug, name, dialect, base_url) overriding system value "
              "values (1, 'one', 'One', 'openai', 'http://one.invalid');"
@@ -332,6 +333,11 @@ static void key(struct world *world, const struct model_key *model)
     hash[hex.len] = '\0';
     if (model->has_limit) (void)snprintf(limit, sizeof(limit), "%lld", (long long)model->limit);
     make_org(sql, org);
+    if (model->caller.member != 0)
+        run_with(sql,
+                 "insert into member (org, id, name) values (%lld, %lld, 'm') on conflict do "
+                 "nothing",
+                 org, model->caller.member, 0);
     (void)snprintf(
         text, sizeof(text),
         "insert into api_key (org, id, hash, label, name, kind) values (%lld, %lld, '\\x%s', 'l', "
@@ -344,15 +350,47 @@ static void key(struct world *world, const struct model_key *model)
     (void)snprintf(
         text, sizeof(text),
         "update api_key set limit_nano = %s, limit_cadence = %d, disabled = %s, version = "
-        "nextval('caller_version_seq') where org = %lld and id = %lld;"
+        "nextval('caller_version_seq'), member = nullif(%lld, 0), workspace = %lld where org = "
+        "%lld and id = %lld;"
         "update meter set limit_nano = case when cadence = %d then %s::bigint end where org = %lld "
         "and owner = %lld;"
         "update meter_period p set limit_nano = m.limit_nano, over = case when m.limit_nano is "
         "null then over else greatest(0, spent + leased - m.limit_nano) end from meter m where "
         "m.org = p.org and m.id = p.meter and m.org = %lld and m.owner = %lld",
-        limit, (int)model->cadence, model->disabled ? "true" : "false", org, id,
+        limit, (int)model->cadence, model->disabled ? "true" : "false",
+        (long long)model->caller.member, (long long)model->caller.workspace, org, id,
         (int)model->cadence, limit, org, id, org, id);
     sql_book_run(sql, text);
+}
+
+/* A first limit begins with what the owner's keys have spent; the change of one looks at what is
+ * beyond it. */
+static void limit(struct world *world, const struct model_limit *limit)
+{
+    static const char *const keys_of[] = {[OWNER_KEY] = "id",
+                                          [OWNER_MEMBER] = "member",
+                                          [OWNER_WORKSPACE] = "workspace",
+                                          [OWNER_ORG] = "org"};
+    char text[2048], amount[32] = "null";
+    long long org = limit->org, owner = limit->owner, meter = model_meter(limit);
+    int cadence = (int)limit->cadence, period = clock_period(limit->cadence, world->now.wall);
+    if (limit->limited) (void)snprintf(amount, sizeof(amount), "%lld", (long long)limit->limit);
+    (void)snprintf(
+        text, sizeof(text),
+        "begin; select posting_pause();"
+        "insert into meter (org, id, owner_kind, owner, cadence, since) values (%lld, %lld, %d, "
+        "%lld, %d, %d) on conflict do nothing;"
+        "insert into meter_period (org, meter, period, spent, requests) select %lld, %lld, %d, "
+        "coalesce(sum(p.spent), 0), coalesce(sum(p.requests), 0) from api_key k join meter_period "
+        "p on p.org = k.org and p.meter = 4 * k.id + %d and p.period = %d where k.org = %lld and "
+        "k.%s = %lld on conflict do nothing;"
+        "update meter set limit_nano = %s, version = nextval('caller_version_seq') where org = %lld and id = %lld;"
+        "update meter_period set limit_nano = %s, over = coalesce(greatest(0, spent + leased - %s::bigint), 0) "
+        "where org = %lld and meter = %lld and period = %d; commit",
+        org, meter, (int)limit->owner_kind, owner, cadence, period, org, meter, period, cadence,
+        period, org, keys_of[limit->owner_kind], owner, amount, org, meter, amount, amount, org,
+        meter, period);
+    sql_book_run(world->book_context, text);
 }
 
 /* ---- what is looked at
@@ -414,6 +452,7 @@ const struct book sql_book = {
     .credit = credit,
     .freeze = freeze,
     .key = key,
+    .limit = limit,
     .figure = figure,
     .spent = spent,
 };

@@ -175,9 +175,47 @@ static void run_key(struct run *run)
     if (model->has_limit) model->limit = dollars(run, limit);
     model->cadence = cadence_in(run);
     model->disabled = has(run, "disabled");
+    if (after(run, "member").len > 0) model->caller.member = number_in(run, after(run, "member"));
+    if (after(run, "workspace").len > 0)
+        model->caller.workspace = number_in(run, after(run, "workspace"));
     model->caller.version++;
     run->world.book->key(&run->world, model);
     changed_key(run, key);
+}
+
+/* The kind of owner that a name begins with. */
+static enum meter_owner owner_in(struct run *run, slice name)
+{
+    static const char *const kinds[] = {[OWNER_KEY] = "key",
+                                        [OWNER_MEMBER] = "member",
+                                        [OWNER_WORKSPACE] = "workspace",
+                                        [OWNER_ORG] = "org"};
+    for (int kind = OWNER_KEY; kind <= OWNER_ORG; kind++) {
+        if (slice_starts_with(name, slice_of(kinds[kind]))) return (enum meter_owner)kind;
+    }
+    complain(run, "not an owner", name);
+    return OWNER_KEY;
+}
+
+static struct model_limit limit_in(struct run *run)
+{
+    slice name = word(run, 1), of = after(run, "of");
+    return (struct model_limit){.org = number_in(run, of.len > 0 ? of : name),
+                                .owner = number_in(run, name),
+                                .owner_kind = owner_in(run, name),
+                                .cadence = cadence_in(run)};
+}
+
+/* limit member7 of org1 5.00 daily | limit org1 none */
+static void run_limit(struct run *run)
+{
+    struct model_limit limit = limit_in(run);
+    slice amount = word(run, is(word(run, 2), "of") ? 4 : 2);
+    limit.limited = !is(amount, "none");
+    if (limit.limited) limit.limit = dollars(run, amount);
+    settle_down(run);
+    run->world.book->limit(&run->world, &limit);
+    world_step(&run->world, &(struct core_event){.type = EVENT_LIMITS_CHANGED, .org = limit.org});
 }
 
 static void run_freeze(struct run *run)
@@ -306,18 +344,19 @@ static void run_held(struct run *run)
     say_amount(run, core_held(run->world.core, number_in(run, word(run, 1))).nano);
 }
 
-/* spent key1 [daily|weekly|monthly] [at TIME] AMOUNT: in the period that holds the time, or now */
+/* spent key1|member7 of org1|… [daily|weekly|monthly] [at TIME] AMOUNT: in the period that holds the
+ * time, or now */
 static void run_spent(struct run *run)
 {
     settle_down(run);
-    int64_t key = number_in(run, word(run, 1));
-    enum cadence cadence = cadence_in(run);
+    struct model_limit owner = limit_in(run);
     wall_time at = run->world.now.wall;
     slice time = after(run, "at");
     if (time.len > 0 && !status_ok(clock_parse_iso(time, &at))) complain(run, "not a time", time);
-    const struct model_key *model = model_key(&run->world.model, key);
-    say_amount(run, run->world.book->spent(&run->world, model->caller.org,
-                                           meter_of_key(key, cadence), clock_period(cadence, at)));
+    if (owner.owner_kind == OWNER_KEY)
+        owner.org = model_key(&run->world.model, owner.owner)->caller.org;
+    say_amount(run, run->world.book->spent(&run->world, owner.org, model_meter(&owner),
+                                           clock_period(owner.cadence, at)));
 }
 
 /* ---- lines ----------------------------------------------------------------------------------- */
@@ -329,15 +368,25 @@ struct statement {
     bool check;
 };
 static const struct statement statements[] = {
-    {"credit", run_credit, false},   {"promo", run_credit, false},
-    {"key", run_key, false},         {"freeze", run_freeze, false},
-    {"unfreeze", run_freeze, false}, {"hold", run_hold, false},
-    {"settle", run_settle, false},   {"release", run_settle, false},
-    {"wait", run_wait, false},       {"at", run_at, false},
-    {"crash", run_crash, false},     {"edge", run_edge, false},
-    {"balance", run_balance, true},  {"escrow", run_balance, true},
-    {"owes", run_balance, true},     {"promo_left", run_balance, true},
-    {"held", run_held, true},        {"spent", run_spent, true},
+    {"credit", run_credit, false},
+    {"promo", run_credit, false},
+    {"key", run_key, false},
+    {"limit", run_limit, false},
+    {"freeze", run_freeze, false},
+    {"unfreeze", run_freeze, false},
+    {"hold", run_hold, false},
+    {"settle", run_settle, false},
+    {"release", run_settle, false},
+    {"wait", run_wait, false},
+    {"at", run_at, false},
+    {"crash", run_crash, false},
+    {"edge", run_edge, false},
+    {"balance", run_balance, true},
+    {"escrow", run_balance, true},
+    {"owes", run_balance, true},
+    {"promo_left", run_balance, true},
+    {"held", run_held, true},
+    {"spent", run_spent, true},
 };
 
 static void split(struct run *run, slice line)

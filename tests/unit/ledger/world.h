@@ -29,7 +29,8 @@ struct book {
     uint64_t (*cursor)(struct world *world);
     void (*credit)(struct world *world, int64_t org, int64_t nano, bool promo);
     void (*freeze)(struct world *world, int64_t org, bool frozen);
-    void (*key)(struct world *world, const struct model_key *key); /* is new, or changed */
+    void (*key)(struct world *world, const struct model_key *key);       /* is new, or changed */
+    void (*limit)(struct world *world, const struct model_limit *limit); /* is new, or changed */
     int64_t (*figure)(struct world *world, int64_t org, enum book_figure figure);
     int64_t (*spent)(struct world *world, int64_t org, int64_t meter, int64_t period);
 };
