@@ -214,7 +214,7 @@ static void refused(struct request *request, const struct message_held *held)
     const struct error_row *row = error_row_of(held->error);
     struct failure failure = {.cause = {held->error}};
     if (row->http == 401) callers_drop(request->thread->callers, &request->key);
-    if (row->http == 402) {
+    if (held->limit_source != LIMIT_NONE || row->http == 402) {
         failure.refusal = held;
         failure.message = refusal_sentence(request, held);
     }

@@ -12,6 +12,11 @@
         "hash", "the key's hash, as printed by `bourse key create`", "hash", OPTION_STRING, \
             IN_PATH, true                                                                   \
     }
+#define OWNER                                                                                    \
+    {                                                                                            \
+        "owner", "organization, workspace:ID, member:mem-… or key:HASH", "owner", OPTION_STRING, \
+            IN_QUERY, true                                                                       \
+    }
 #define PURCHASE                                                                                  \
     {                                                                                             \
         "id", "the purchase, as printed by `bourse purchase list`", "id", OPTION_STRING, IN_PATH, \
@@ -76,6 +81,8 @@ const struct command commands[] = {
                  LIMIT,
                  RESET,
                  {"expires-at", "when it ends, as 2027-01-31T00:00:00Z", "expires_at",
+                  OPTION_STRING, IN_BODY, false},
+                 {"member", "whose it is, as printed by `bourse member create`", "member_id",
                   OPTION_STRING, IN_BODY, false}}},
     {.noun = "key",
      .verb = "list",
@@ -131,6 +138,58 @@ const struct command commands[] = {
      .method = "DELETE",
      .path = "/api/v1/keys/{}",
      .options = {ORG, HASH}},
+
+    {.noun = "member",
+     .verb = "create",
+     .help = "add a person to an organization; one limit can bind all keys of a person",
+     .service = "ledger",
+     .method = "POST",
+     .path = "/api/v1/organization/members",
+     .lift = "data",
+     .options = {ORG,
+                 {"name", "the person's name", "name", OPTION_STRING, IN_BODY, true},
+                 {"email", "where to reach them", "email", OPTION_STRING, IN_BODY, false}}},
+    {.noun = "member",
+     .verb = "list",
+     .help = "members of an organization",
+     .service = "ledger",
+     .method = "GET",
+     .path = "/api/v1/organization/members",
+     .pages = PAGES_BY_OFFSET,
+     .columns = {"id", "name", "email", "created_at"},
+     .options = {ORG}},
+
+    {.noun = "limit",
+     .verb = "show",
+     .help = "what an owner may spend and has spent, for life, by day, week and month",
+     .service = "ledger",
+     .method = "GET",
+     .path = "/api/v1/limits",
+     .columns = {"limit_reset", "limit", "limit_remaining", "usage", "limit_resets_at"},
+     .options = {ORG, OWNER}},
+    {.noun = "limit",
+     .verb = "set",
+     .help = "set limits; what is not named stays as it is",
+     .service = "ledger",
+     .method = "PATCH",
+     .path = "/api/v1/limits",
+     .columns = {"limit_reset", "limit", "limit_remaining", "usage", "limit_resets_at"},
+     .options = {ORG,
+                 OWNER,
+                 {"lifetime", "dollars in all", "lifetime", OPTION_NUMBER, IN_BODY, false},
+                 {"daily", "dollars a day (UTC)", "daily", OPTION_NUMBER, IN_BODY, false},
+                 {"weekly", "dollars a week (from Monday, UTC)", "weekly", OPTION_NUMBER, IN_BODY,
+                  false},
+                 {"monthly", "dollars a month (UTC)", "monthly", OPTION_NUMBER, IN_BODY, false}}},
+    {.noun = "limit",
+     .verb = "clear",
+     .help = "take all limits of an owner away",
+     .service = "ledger",
+     .method = "PATCH",
+     .path = "/api/v1/limits",
+     .columns = {"limit_reset", "limit", "limit_remaining", "usage", "limit_resets_at"},
+     .fixed = "\"lifetime\":null,\"daily\":null,\"weekly\":null,\"monthly\":null",
+     .options = {ORG, OWNER}},
 
     {.noun = "credit",
      .verb = "grant",

@@ -56,6 +56,10 @@ status purchases_list(struct control_request *request, struct control_response *
 status purchases_read(struct control_request *request, struct control_response *response);
 status purchases_confirm(struct control_request *request, struct control_response *response);
 status purchases_cancel(struct control_request *request, struct control_response *response);
+status members_list(struct control_request *request, struct control_response *response);
+status members_create(struct control_request *request, struct control_response *response);
+status limits_read(struct control_request *request, struct control_response *response);
+status limits_change(struct control_request *request, struct control_response *response);
 status orgs_create(struct control_request *request, struct control_response *response);
 status orgs_list(struct control_request *request, struct control_response *response);
 status orgs_grant(struct control_request *request, struct control_response *response);

@@ -4,6 +4,7 @@
 #include "services/ledger/api/key_rows.h"
 
 #include "services/ledger/api/api.h"
+#include "services/ledger/api/members.h"
 
 /* Columns of the statement list_keys. */
 enum {
@@ -22,6 +23,7 @@ enum {
     COLUMN_WORKSPACE,
     COLUMN_SPENT, /* life, day, week, month */
     COLUMN_BYOK_SPENT = COLUMN_SPENT + CADENCE_COUNT,
+    COLUMN_MEMBER = COLUMN_BYOK_SPENT + CADENCE_COUNT,
 };
 
 static const slice cadence_suffixes[CADENCE_COUNT] = {
@@ -65,18 +67,28 @@ static struct db_param expiry_param(const struct key_change *change)
     return change->expires_at.ns == 0 ? DB_P_NULL : DB_P_I64(change->expires_at.ns);
 }
 
+static status find_member(struct db *db, const struct key_new *new)
+{
+    SCOPED(db_result_free) struct db_result *row = NULL;
+    const struct db_param params[] = {DB_P_I64(new->org), DB_P_I64(new->member)};
+    TRY(db_run(db, "find_member", params, 2, &row));
+    return db_row_count(row) == 1 ? OK : FAIL(NOT_FOUND);
+}
+
 status key_rows_insert(struct db *db, void *context)
 {
     const struct key_new *new = context;
     const struct key_change *c = &new->change;
     struct db_param limit = c->has_limit ? DB_P_MONEY(c->limit) : DB_P_NULL;
+    struct db_param member = new->member == 0 ? DB_P_NULL : DB_P_I64(new->member);
+    if (new->member != 0) TRY(find_member(db, new));
     TRY(db_run(db, "insert_key",
                (const struct db_param[]){DB_P_I64(new->org), DB_P_I64(new->id),
                                          DB_P_BYTES(new->hash), DB_P_TEXT(new->label),
                                          DB_P_TEXT(new->name), DB_P_I64(new->kind), expiry_param(c),
                                          limit, DB_P_I64(c->cadence), DB_P_BOOL(c->include_byok),
-                                         DB_P_BOOL(c->disabled)},
-               11, NULL));
+                                         DB_P_BOOL(c->disabled), member},
+               12, NULL));
     TRY(db_run(
         db, "insert_key_place",
         (const struct db_param[]){DB_P_BYTES(new->hash), DB_P_I64(new->org), DB_P_I64(new->id)}, 3,
@@ -88,23 +100,23 @@ status key_rows_insert(struct db *db, void *context)
                   5, NULL);
 }
 
+/* The key's own limit moves from one cadence to another; those set beside it stay. */
 static status update_limit(struct db *db, const struct key_update *update, struct db_param limit,
-                           enum cadence cadence)
+                           enum cadence cadence, enum cadence before)
 {
     const struct key_change *c = &update->change;
     wall_time now = clock_wall();
     struct db_param byok = c->byok_given ? DB_P_BOOL(c->include_byok) : DB_P_NULL;
     TRY(db_run(db, "update_key_meters",
                (const struct db_param[]){DB_P_I64(update->org), DB_P_I64(update->id),
-                                         DB_P_I64(cadence), limit, byok},
-               5, NULL));
+                                         DB_P_I64(cadence), limit, byok, DB_P_I64(before)},
+               6, NULL));
     return db_run(db, "update_key_periods",
                   (const struct db_param[]){DB_P_I64(update->org), DB_P_I64(update->id),
-                                            DB_P_I64(cadence), DB_P_I64(clock_period(cadence, now)),
-                                            limit, DB_P_I64(clock_period(CADENCE_DAY, now)),
+                                            DB_P_I64(clock_period(CADENCE_DAY, now)),
                                             DB_P_I64(clock_period(CADENCE_WEEK, now)),
                                             DB_P_I64(clock_period(CADENCE_MONTH, now))},
-                  8, NULL);
+                  5, NULL);
 }
 
 status key_rows_update(struct db *db, void *context)
@@ -132,7 +144,7 @@ status key_rows_update(struct db *db, void *context)
                    DB_P_BOOL(c->expiry_given), expiry_param(c)},
                9, NULL));
     if (!c->limit_given && !c->cadence_given && !c->byok_given) return OK;
-    return update_limit(db, update, limit, cadence);
+    return update_limit(db, update, limit, cadence, (enum cadence)db_i64(row, 0, 2));
 }
 
 /* ---- JSON */
@@ -155,6 +167,11 @@ static void write_limit(const struct db_result *rows, size_t row, struct json_wr
     enum cadence cadence = (enum cadence)db_i64(rows, row, COLUMN_CADENCE);
     json_key_string_or_null(w, SLICE("limit_reset"), key_rows_cadence_name(cadence));
     json_key_bool(w, SLICE("include_byok_in_limit"), db_bool(rows, row, COLUMN_INCLUDE_BYOK));
+    json_key(w, SLICE("limit_resets_at"));
+    if (cadence == CADENCE_LIFE || db_is_null(rows, row, COLUMN_LIMIT))
+        json_null(w);
+    else
+        json_time(w, clock_period_end(cadence, clock_wall()));
     if (db_is_null(rows, row, COLUMN_LIMIT)) {
         json_key_null(w, SLICE("limit"));
         json_key_null(w, SLICE("limit_remaining"));
@@ -181,6 +198,10 @@ static void write_facts(const struct db_result *rows, size_t row, struct json_wr
     json_key_string(w, SLICE("label"), db_text(rows, row, COLUMN_LABEL));
     json_key_null(w, SLICE("creator_user_id"));
     write_workspace(rows, row, w);
+    if (db_is_null(rows, row, COLUMN_MEMBER))
+        json_key_null(w, SLICE("member_id"));
+    else
+        members_write_id(w, SLICE("member_id"), db_i64(rows, row, COLUMN_MEMBER));
     write_limit(rows, row, w);
     write_spent(rows, row, SLICE("usage"), COLUMN_SPENT, w);
     write_spent(rows, row, SLICE("byok_usage"), COLUMN_BYOK_SPENT, w);

@@ -36,6 +36,7 @@ struct key_change {
 };
 struct key_new {
     int64_t org, id;
+    int64_t member; /* 0: of nobody in particular */
     slice name, label, hash;
     enum principal_kind kind;
     struct key_change change;
@@ -54,7 +55,7 @@ slice key_rows_cadence_name(enum cadence cadence);
 
 /* Bodies for db_transaction; the contexts are the structs above. */
 status key_rows_query(struct db *db, void *query);
-status key_rows_insert(struct db *db, void *new);
+status key_rows_insert(struct db *db, void *new);    /* NOT_FOUND: no such member */
 status key_rows_update(struct db *db, void *update); /* NOT_FOUND */
 
 void key_rows_write(const struct db_result *rows, size_t row, struct json_writer *w);

@@ -4,6 +4,7 @@
  * stops at its next request. */
 #include "services/ledger/api/api.h"
 #include "services/ledger/api/key_rows.h"
+#include "services/ledger/api/members.h"
 
 #include "services/ledger/apply.h"
 #include "shared/log.h"
@@ -103,7 +104,7 @@ static status refuse_field(struct control_request *request, struct control_respo
     buffer_append(&text, SLICE("A key has no such field here: "));
     buffer_append(&text, slice_first(json_raw(name), FIELD_SHOWN_MAX));
     buffer_append(&text, SLICE(". It takes name, limit, limit_reset, include_byok_in_limit, "
-                               "disabled and expires_at."));
+                               "disabled and expires_at; a new one member_id, too."));
     return control_fail(response, FAIL(BAD_REQUEST), buffer_slice(&text));
 }
 
@@ -118,7 +119,7 @@ static status check_fields(struct control_request *request, struct control_respo
         {SLICE_INIT("name"), false},        {SLICE_INIT("limit"), false},
         {SLICE_INIT("limit_reset"), false}, {SLICE_INIT("include_byok_in_limit"), false},
         {SLICE_INIT("disabled"), false},    {SLICE_INIT("expires_at"), false},
-        {SLICE_INIT("management"), true},
+        {SLICE_INIT("management"), true},   {SLICE_INIT("member_id"), true},
     };
     for (struct json_iterator i = json_iterate(request->json); json_next(&i);) {
         bool known = false;
@@ -218,6 +219,19 @@ static status read_change(struct control_request *request, struct control_respon
                      &change->include_byok);
 }
 
+static status read_member(struct control_request *request, struct control_response *response,
+                          int64_t *member)
+{
+    struct json_value v = json_get(request->json, SLICE("member_id"));
+    slice text;
+    if (!json_exists(v) || json_kind_of(v) == JSON_NULL) return OK;
+    status result = json_read_string(v, request->arena, &text);
+    if (status_ok(result)) result = members_parse_id(text, member);
+    if (status_ok(result)) return OK;
+    return control_fail(response, FAIL(BAD_REQUEST),
+                        SLICE("member_id must be null or a member's id, as mem-…"));
+}
+
 /* ---- making and changing */
 
 status keys_create(struct control_request *request, struct control_response *response)
@@ -231,6 +245,7 @@ status keys_create(struct control_request *request, struct control_response *res
     TRY(check_fields(request, response, true));
     TRY(read_name(request, response, true, &new.name));
     TRY(read_change(request, response, &new.change));
+    TRY(read_member(request, response, &new.member));
     TRY(read_flag(request, response, SLICE("management"), &given, &management));
     if (management && request->principal.kind != PRINCIPAL_OPERATOR) {
         return control_fail(response, FAIL(FORBIDDEN),
@@ -246,7 +261,10 @@ status keys_create(struct control_request *request, struct control_response *res
     new.id = api_random_id();
     new.label = buffer_slice(&label_out);
     new.hash = (slice){(const char *)stored.bytes, sizeof(stored.bytes)};
-    TRY(db_transaction(request->db, new.org, key_rows_insert, &new));
+    status made = db_transaction(request->db, new.org, key_rows_insert, &new);
+    if (made.code == ERROR_NOT_FOUND)
+        return control_fail(response, made, SLICE("The organization has no such member."));
+    TRY(made);
     TRY(apply_key_changed(api->ledger, new.org, new.id, stored));
     response->http_status = 201;
 

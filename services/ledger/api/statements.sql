@@ -16,8 +16,8 @@ select org, name, frozen, (extract(epoch from created_at) * 1000000000)::bigint,
 
 -- name: insert_key
 insert into api_key (org, id, workspace, hash, label, name, kind, expires_at, limit_nano, limit_cadence, include_byok_in_limit,
-                     disabled)
-values ($1, $2, 1, $3, $4, $5, $6, to_timestamp($7::bigint / 1000000000.0), $8, $9, $10, $11)
+                     disabled, member)
+values ($1, $2, 1, $3, $4, $5, $6, to_timestamp($7::bigint / 1000000000.0), $8, $9, $10, $11, $12)
 
 -- name: insert_key_place
 insert into key_place (hash, org, key) values ($1, $2, $3)
@@ -32,7 +32,7 @@ from generate_series(0, 3) c
 select k.id, k.hash, k.label, k.name, k.kind, k.disabled, (extract(epoch from k.created_at) * 1000000000)::bigint,
        (extract(epoch from k.updated_at) * 1000000000)::bigint, (extract(epoch from k.expires_at) * 1000000000)::bigint,
        k.limit_nano, k.limit_cadence, k.include_byok_in_limit, k.workspace,
-       life.spent, day.spent, week.spent, month.spent, life.byok_spent, day.byok_spent, week.byok_spent, month.byok_spent
+       life.spent, day.spent, week.spent, month.spent, life.byok_spent, day.byok_spent, week.byok_spent, month.byok_spent, k.member
 from api_key k
 left join meter_period life on life.org = k.org and life.meter = 4 * k.id and life.period = 0
 left join meter_period day on day.org = k.org and day.meter = 4 * k.id + 1 and day.period = $2
@@ -52,17 +52,15 @@ update api_key set name = coalesce($3, name), disabled = coalesce($4, disabled),
 where org = $1 and id = $2
 
 -- name: update_key_meters
-update meter set limit_nano = case when cadence = $3::smallint then $4::bigint end, include_byok = coalesce($5, include_byok)
+update meter set limit_nano = case cadence when $3::smallint then $4::bigint when $6::smallint then null else limit_nano end,
+    include_byok = coalesce($5, include_byok)
 where org = $1 and owner_kind = 1 and owner = $2
 
 -- A lowered limit never breaks a running request: what is already beyond it is remembered in `over`.
 -- name: update_key_periods
-update meter_period set limit_nano = case when meter = 4 * $2::bigint + $3::smallint and period = $4::integer then $5::bigint end,
-    over = case when meter = 4 * $2::bigint + $3::smallint and period = $4::integer and $5::bigint is not null
-                then greatest(0, spent + leased - $5::bigint) else over end
-where org = $1 and (meter, period) in
-    (select 4 * $2::bigint, 0 union all select 4 * $2::bigint + 1, $6::integer union all select 4 * $2::bigint + 2, $7::integer
-     union all select 4 * $2::bigint + 3, $8::integer)
+update meter_period p set limit_nano = m.limit_nano, over = coalesce(greatest(0, p.spent + p.leased - m.limit_nano), p.over)
+from meter m where m.org = $1 and m.owner_kind = 1 and m.owner = $2 and p.org = m.org and p.meter = m.id
+  and p.period = (array[0, $3::integer, $4::integer, $5::integer])[m.cadence + 1]
 
 -- name: delete_key
 update api_key set deleted_at = now(), disabled = true, version = nextval('caller_version_seq'), updated_at = now()
@@ -120,3 +118,71 @@ update account set credits = credits + $4 where org = $1 and kind = $2 and cell 
 
 -- name: insert_transfer
 insert into transfer (org, debit_kind, credit_kind, cell, amount, code, reference) values ($1, $2, $3, $4, $5, $6, $7)
+
+-- ---- members
+
+-- name: insert_member
+insert into member (org, id, name, email) values ($1, $2, $3, $4)
+
+-- name: list_members
+select id, name, email, (extract(epoch from created_at) * 1000000000)::bigint from member
+where org = $1 and deleted_at is null and ($2::bigint is null or id = $2) order by created_at, id offset $3 limit $4
+
+-- name: count_members
+select count(*) from member where org = $1 and deleted_at is null
+
+-- name: find_member
+select id from member where org = $1 and id = $2 and deleted_at is null
+
+-- name: find_workspace
+select id from workspace where org = $1 and id = $2
+
+-- name: find_org_row
+select org from org where org = $1 and org = $2
+
+-- ---- limits of any owner; kinds are those of the table meter
+
+-- name: pause_posting
+select posting_pause()
+
+-- A cadence without a meter has no limit; what was spent in its period is the sum of the owner's keys.
+-- name: owner_limits
+select c, m.limit_nano, case when m.id is not null then coalesce(p.spent, 0) else
+       (select coalesce(sum(s.spent), 0)::bigint from api_key k join meter_period s on s.org = k.org and s.meter = 4 * k.id + c
+            and s.period = (array[0, $4::integer, $5::integer, $6::integer])[c + 1]
+        where k.org = $1 and case $2::smallint when 2 then k.member = $3 when 3 then k.workspace = $3 else true end) end
+from generate_series(0, 3) c
+left join meter m on m.org = $1 and m.owner_kind = $2::smallint and m.owner = $3 and m.cadence = c
+left join meter_period p on p.org = m.org and p.meter = m.id and p.period = (array[0, $4::integer, $5::integer, $6::integer])[c + 1]
+order by c
+
+-- name: begin_meter
+insert into meter (org, id, owner_kind, owner, cadence, since)
+values ($1, owner_meter($2::smallint, $3::bigint, $4::smallint), $2, $3, $4, $5::integer) on conflict do nothing
+
+-- What the owner's keys have spent in the period. Once: from then on the poster counts.
+-- name: begin_meter_period
+insert into meter_period (org, meter, period, spent, requests, byok_spent)
+select $1, owner_meter($2::smallint, $3::bigint, $4::smallint), $5::integer, coalesce(sum(p.spent), 0), coalesce(sum(p.requests), 0),
+       coalesce(sum(p.byok_spent), 0)
+from api_key k join meter_period p on p.org = k.org and p.meter = 4 * k.id + $4::smallint and p.period = $5::integer
+where k.org = $1 and case $2::smallint when 2 then k.member = $3::bigint when 3 then k.workspace = $3::bigint else true end
+on conflict do nothing
+
+-- name: set_limit
+update meter set limit_nano = $6, version = nextval('caller_version_seq')
+where org = $1 and owner_kind = $2::smallint and owner = $3 and cadence = $4::smallint and $5::integer is not null
+
+-- A lowered limit never breaks a running request: what is already beyond it is remembered in `over`.
+-- name: set_period_limit
+update meter_period p set limit_nano = $6::bigint, over = coalesce(greatest(0, p.spent + p.leased - $6::bigint), p.over)
+from meter m where m.org = $1 and m.owner_kind = $2::smallint and m.owner = $3 and m.cadence = $4::smallint
+  and p.org = m.org and p.meter = m.id and p.period = $5::integer
+
+-- Whoever has read a key of the owner reads it again. Of a key itself, its own field says the same.
+-- name: raise_versions
+update api_key k set version = nextval('caller_version_seq'), updated_at = now(),
+    limit_nano = case when $2::smallint = 1 then
+        (select m.limit_nano from meter m where m.org = k.org and m.id = 4 * k.id + k.limit_cadence) else k.limit_nano end
+where k.org = $1 and k.deleted_at is null
+  and case $2::smallint when 1 then k.id = $3::bigint when 2 then k.member = $3::bigint when 3 then k.workspace = $3::bigint else true end

@@ -339,7 +339,7 @@ TEST(a_segment_is_deleted_when_it_is_posted_and_no_hold_of_it_is_open)
     journal_set_posted(place.journal, place.seq);
     assert_true(comes_true(&place, 1, false));
     assert_true(comes_true(&place, 2, false));
-    /* What is left is enough to start from; closed first, so that nothing more is deleted meanwhile. */
+    /* What is left is enough to start from; closed, so that nothing more is deleted meanwhile. */
     journal_close(&place.journal);
     struct journal_files files;
     status tail;

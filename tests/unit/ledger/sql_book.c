@@ -384,8 +384,10 @@ static void limit(struct world *world, const struct model_limit *limit)
         "coalesce(sum(p.spent), 0), coalesce(sum(p.requests), 0) from api_key k join meter_period "
         "p on p.org = k.org and p.meter = 4 * k.id + %d and p.period = %d where k.org = %lld and "
         "k.%s = %lld on conflict do nothing;"
-        "update meter set limit_nano = %s, version = nextval('caller_version_seq') where org = %lld and id = %lld;"
-        "update meter_period set limit_nano = %s, over = coalesce(greatest(0, spent + leased - %s::bigint), 0) "
+        "update meter set limit_nano = %s, version = "
+        "nextval('caller_version_seq') where org = %lld and id = %lld;"
+        "update meter_period set limit_nano = %s, over = "
+        "greatest(0, spent + leased - coalesce(%s::bigint, spent + leased)) "
         "where org = %lld and meter = %lld and period = %d; commit",
         org, meter, (int)limit->owner_kind, owner, cadence, period, org, meter, period, cadence,
         period, org, keys_of[limit->owner_kind], owner, amount, org, meter, amount, amount, org,

@@ -344,8 +344,8 @@ static void run_held(struct run *run)
     say_amount(run, core_held(run->world.core, number_in(run, word(run, 1))).nano);
 }
 
-/* spent key1|member7 of org1|… [daily|weekly|monthly] [at TIME] AMOUNT: in the period that holds the
- * time, or now */
+/* spent key1|member7 of org1|… [daily|weekly|monthly] [at TIME] AMOUNT: in the period that holds
+ * the time, or now */
 static void run_spent(struct run *run)
 {
     settle_down(run);

@@ -137,6 +137,40 @@ TEST(a_list_holds_what_it_says_and_not_more_than_its_bound)
     assert_int_equal(holds.count, 0);
 }
 
+TEST(shares_of_meters_are_read_where_they_stand)
+{
+    const struct meter_share shares[2] = {{.meter = 7, .period = -1, .leased = {500}},
+                                          {.meter = (int64_t)1 << 60, .period = 20777}};
+    uint8_t bytes[2 * METER_SHARE_SIZE];
+    assert_ptr_equal(meter_share_write(meter_share_write(bytes, &shares[0]), &shares[1]),
+                     bytes + sizeof(bytes));
+    uint8_t wire[1 + sizeof(bytes)];
+    struct meter_shares list = {.bytes = {(const char *)bytes, sizeof(bytes)}};
+    assert_ptr_equal(codec_write_meter_shares(wire, &list), wire + sizeof(wire));
+    struct codec_reader in = reader_of((const char *)wire, sizeof(wire));
+    codec_get_meter_shares(&in, &list);
+    assert_false(in.bad);
+    struct meter_share share;
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(meter_share_next(&list.bytes, &share));
+        assert_int_equal(share.meter, shares[i].meter);
+        assert_int_equal(share.period, shares[i].period);
+        assert_int_equal(share.leased.nano, shares[i].leased.nano);
+    }
+    assert_false(meter_share_next(&list.bytes, &share));
+    in = reader_of((const char *)wire, sizeof(wire) - 1); /* cut */
+    codec_get_meter_shares(&in, &list);
+    assert_true(in.bad);
+    assert_int_equal(list.bytes.len, 0);
+    in = reader_of("\x11", 1); /* one more than METERS_MAX */
+    codec_get_meter_shares(&in, &list);
+    assert_true(in.bad);
+    in = reader_of("", 0); /* an older record */
+    codec_get_meter_shares(&in, &list);
+    assert_false(in.bad);
+    assert_int_equal(list.bytes.len, 0);
+}
+
 TEST(a_price_below_zero_is_bad)
 {
     struct buffer out = fresh();
@@ -297,6 +331,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(integers_travel_with_the_low_byte_first),
+        cmocka_unit_test(shares_of_meters_are_read_where_they_stand),
         cmocka_unit_test(integers_come_back_with_their_sign),
         cmocka_unit_test(a_field_that_an_older_sender_does_not_know_is_zero),
         cmocka_unit_test(a_field_that_begins_and_does_not_end_is_bad),

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Limits in dollars of whoever can have one: the organization, its workspaces, members and keys,
+ * each for life, by day, week and month, any of them at once. A change is in the core before the
+ * answer goes out. The complication: a first limit of an owner other than a key begins with what
+ * its keys have spent in the period, so no batch is posted while that is added up. */
+#include "services/ledger/api/api.h"
+
+#include "services/ledger/api/key_rows.h"
+#include "services/ledger/api/members.h"
+#include "services/ledger/apply.h"
+#include "services/ledger/core/core.h"
+
+/* Columns of owner_limits. */
+enum { COLUMN_CADENCE, COLUMN_LIMIT, COLUMN_SPENT };
+
+struct limit_owner {
+    int64_t org;
+    enum meter_owner kind;
+    int64_t id;
+    slice text;             /* as the request names it */
+    struct key_hash stored; /* of a key */
+};
+
+struct limit_change {
+    bool given, limited;
+    money limit;
+};
+
+/* Names of a body's fields, and what limit_reset says of them. */
+static const slice cadence_names[CADENCE_COUNT] = {SLICE_INIT("lifetime"), SLICE_INIT("daily"),
+                                                   SLICE_INIT("weekly"), SLICE_INIT("monthly")};
+
+/* ---- whose ---------------------------------------------------------------------------------- */
+
+static status parse_member(slice text, struct limit_owner *owner)
+{
+    return members_parse_id(text, &owner->id);
+}
+
+static status parse_workspace(slice text, struct limit_owner *owner)
+{
+    return status_ok(slice_to_i64(text, &owner->id)) ? OK : FAIL(NOT_FOUND);
+}
+
+static status parse_key(slice text, struct limit_owner *owner)
+{
+    return slice_from_hex(text, owner->stored.bytes, sizeof(owner->stored.bytes));
+}
+
+static status parse_organization(slice text, struct limit_owner *owner)
+{
+    owner->id = owner->org;
+    return text.len == 0 ? OK : FAIL(NOT_FOUND);
+}
+
+static const struct {
+    slice name;
+    enum meter_owner kind;
+    status (*parse)(slice text, struct limit_owner *owner);
+} owners[] = {
+    {SLICE_INIT("organization"), OWNER_ORG, parse_organization},
+    {SLICE_INIT("workspace"), OWNER_WORKSPACE, parse_workspace},
+    {SLICE_INIT("member"), OWNER_MEMBER, parse_member},
+    {SLICE_INIT("key"), OWNER_KEY, parse_key},
+};
+
+static status read_owner(struct control_request *request, struct control_response *response,
+                         struct limit_owner *owner)
+{
+    TRY(api_org(request, response, &owner->org));
+    owner->text = control_query(request, SLICE("owner"));
+    slice name, rest = SLICE_NONE;
+    (void)slice_split(owner->text, ':', &name, &rest);
+    for (size_t i = 0; i < sizeof(owners) / sizeof(owners[0]); i++) {
+        if (!slice_equal(name, owners[i].name)) continue;
+        owner->kind = owners[i].kind;
+        if (status_ok(owners[i].parse(rest, owner))) return OK;
+    }
+    return control_fail(response, FAIL(BAD_REQUEST),
+                        SLICE("Name the owner: ?owner=organization, workspace:ID, member:mem-… or "
+                              "key:HASH."));
+}
+
+/* NOT_FOUND when there is no such owner in the organization; the number of a key. */
+static status find_owner(struct db *db, struct limit_owner *owner)
+{
+    static const char *const statements[] = {[OWNER_KEY] = "lock_key",
+                                             [OWNER_MEMBER] = "find_member",
+                                             [OWNER_WORKSPACE] = "find_workspace",
+                                             [OWNER_ORG] = "find_org_row"};
+    SCOPED(db_result_free) struct db_result *row = NULL;
+    slice hash = {(const char *)owner->stored.bytes, sizeof(owner->stored.bytes)};
+    const struct db_param params[] = {
+        DB_P_I64(owner->org), owner->kind == OWNER_KEY ? DB_P_BYTES(hash) : DB_P_I64(owner->id)};
+    TRY(db_run(db, statements[owner->kind], params, 2, &row));
+    if (db_row_count(row) == 0) return FAIL(NOT_FOUND);
+    owner->id = db_i64(row, 0, 0);
+    return OK;
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+struct limit_query {
+    struct limit_owner *owner;
+    struct db_result **rows;
+};
+
+static status query_limits(struct db *db, void *context)
+{
+    struct limit_query *query = context;
+    struct limit_owner *owner = query->owner;
+    wall_time now = clock_wall();
+    TRY(find_owner(db, owner));
+    db_result_free(query->rows);
+    return db_run(db, "owner_limits",
+                  (const struct db_param[]){DB_P_I64(owner->org), DB_P_I64(owner->kind),
+                                            DB_P_I64(owner->id),
+                                            DB_P_I64(clock_period(CADENCE_DAY, now)),
+                                            DB_P_I64(clock_period(CADENCE_WEEK, now)),
+                                            DB_P_I64(clock_period(CADENCE_MONTH, now))},
+                  6, query->rows);
+}
+
+static void write_limit(struct json_writer *w, const struct db_result *rows, size_t row)
+{
+    enum cadence cadence = (enum cadence)db_i64(rows, row, COLUMN_CADENCE);
+    money spent = db_money(rows, row, COLUMN_SPENT);
+    json_object_begin(w);
+    json_key_string_or_null(w, SLICE("limit_reset"), key_rows_cadence_name(cadence));
+    json_key(w, SLICE("limit"));
+    if (db_is_null(rows, row, COLUMN_LIMIT)) {
+        json_null(w);
+        json_key_null(w, SLICE("limit_remaining"));
+    } else {
+        money limit = db_money(rows, row, COLUMN_LIMIT);
+        json_money(w, limit);
+        json_key_money(w, SLICE("limit_remaining"),
+                       money_less(spent, limit) ? money_minus(limit, spent) : MONEY_ZERO);
+    }
+    json_key_money(w, SLICE("usage"), spent);
+    json_key(w, SLICE("limit_resets_at"));
+    if (cadence == CADENCE_LIFE)
+        json_null(w);
+    else
+        json_time(w, clock_period_end(cadence, clock_wall()));
+    json_object_end(w);
+}
+
+static status write_limits(struct control_request *request, struct control_response *response,
+                           struct limit_owner *owner)
+{
+    SCOPED(db_result_free) struct db_result *rows = NULL;
+    struct limit_query query = {owner, &rows};
+    api_await_posted(request, response);
+    status done = db_transaction(request->db, owner->org, query_limits, &query);
+    if (done.code == ERROR_NOT_FOUND)
+        return control_fail(response, done, SLICE("The organization has no such owner."));
+    TRY(done);
+    struct json_writer *w = &response->json;
+    json_object_begin(w);
+    json_key_string(w, SLICE("owner"), owner->text);
+    json_key(w, SLICE("data"));
+    json_array_begin(w);
+    for (size_t i = 0; i < db_row_count(rows); i++)
+        write_limit(w, rows, i);
+    json_array_end(w);
+    json_object_end(w);
+    return OK;
+}
+
+status limits_read(struct control_request *request, struct control_response *response)
+{
+    struct limit_owner owner = {0};
+    TRY(read_owner(request, response, &owner));
+    return write_limits(request, response, &owner);
+}
+
+/* ---- changing ------------------------------------------------------------------------------- */
+
+static status read_change(struct json_value value, struct limit_change *change)
+{
+    slice digits;
+    if (!json_exists(value)) return OK;
+    change->given = true;
+    change->limited = json_kind_of(value) != JSON_NULL;
+    if (!change->limited) return OK;
+    TRY(json_read_number_text(value, &digits));
+    return money_parse_dollars(digits, false, &change->limit);
+}
+
+static bool is_known(struct json_value name)
+{
+    for (size_t i = 0; i < CADENCE_COUNT; i++) {
+        if (json_string_equal(name, cadence_names[i])) return true;
+    }
+    return false;
+}
+
+static status read_changes(struct control_request *request, struct control_response *response,
+                           struct limit_change changes[CADENCE_COUNT])
+{
+    size_t given = 0;
+    bool good = true;
+    for (size_t i = 0; i < CADENCE_COUNT; i++) {
+        good &= status_ok(read_change(json_get(request->json, cadence_names[i]), &changes[i]));
+        given += changes[i].given;
+    }
+    for (struct json_iterator i = json_iterate(request->json); json_next(&i);)
+        good &= is_known(i.key);
+    if (good && given > 0) return OK;
+    return control_fail(response, FAIL(BAD_REQUEST),
+                        SLICE("Send any of lifetime, daily, weekly and monthly, each null or a "
+                              "number of dollars from 0 with at most 9 decimals."));
+}
+
+struct limit_work {
+    struct limit_owner *owner;
+    const struct limit_change *changes;
+};
+
+static status change_one(struct db *db, const struct limit_owner *owner, enum cadence cadence,
+                         const struct limit_change *change)
+{
+    struct db_param limit = change->limited ? DB_P_MONEY(change->limit) : DB_P_NULL;
+    const struct db_param params[] = {DB_P_I64(owner->org),
+                                      DB_P_I64(owner->kind),
+                                      DB_P_I64(owner->id),
+                                      DB_P_I64(cadence),
+                                      DB_P_I64(clock_period(cadence, clock_wall())),
+                                      limit};
+    if (owner->kind != OWNER_KEY && change->limited) {
+        TRY(db_run(db, "begin_meter", params, 5, NULL));
+        TRY(db_run(db, "begin_meter_period", params, 5, NULL));
+    }
+    TRY(db_run(db, "set_limit", params, 6, NULL));
+    return db_run(db, "set_period_limit", params, 6, NULL);
+}
+
+static status change_limits(struct db *db, void *context)
+{
+    const struct limit_work *work = context;
+    struct limit_owner *owner = work->owner;
+    TRY(find_owner(db, owner));
+    if (owner->kind != OWNER_KEY) TRY(db_run(db, "pause_posting", NULL, 0, NULL));
+    for (int cadence = 0; cadence < CADENCE_COUNT; cadence++) {
+        if (work->changes[cadence].given)
+            TRY(change_one(db, owner, (enum cadence)cadence, &work->changes[cadence]));
+    }
+    return db_run(
+        db, "raise_versions",
+        (const struct db_param[]){DB_P_I64(owner->org), DB_P_I64(owner->kind), DB_P_I64(owner->id)},
+        3, NULL);
+}
+
+status limits_change(struct control_request *request, struct control_response *response)
+{
+    struct api *api = request->service;
+    struct limit_owner owner = {0};
+    struct limit_change changes[CADENCE_COUNT] = {0};
+    TRY(read_owner(request, response, &owner));
+    TRY(read_changes(request, response, changes));
+    struct limit_work work = {&owner, changes};
+    status done = db_transaction(request->db, owner.org, change_limits, &work);
+    if (done.code == ERROR_NOT_FOUND)
+        return control_fail(response, done, SLICE("The organization has no such owner."));
+    TRY(done);
+    TRY(owner.kind == OWNER_KEY ? apply_key_changed(api->ledger, owner.org, owner.id, owner.stored)
+                                : apply_limits_changed(api->ledger, owner.org));
+    return write_limits(request, response, &owner);
+}
