@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* People of an organization, so that keys can be theirs and one limit can bind all keys of a person.
- * Who may sign in is another matter and not decided here. */
+/* People of an organization, so that keys can be theirs and one limit can bind all keys of a
+ * person. Who may sign in is another matter and not decided here. */
 #include "services/ledger/api/members.h"
 
 #include "services/ledger/api/api.h"
