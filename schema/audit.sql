@@ -191,6 +191,14 @@ select 'owner_period_is_sum_of_generations', format('meter %s/%s/%s: spent %s in
 from kept p full join summed s using (org, meter, period)
 where coalesce(p.spent, 0) <> coalesce(s.spent, 0) or coalesce(p.requests, 0) <> coalesce(s.requests, 0);
 
+-- The requests of free models that were counted for a day are the rows of that day.
+with summed as (
+    select org, day, count(*) as requests from generation where flags & 32 <> 0 and part = 0 group by org, day
+)
+select 'free_requests_are_generations', format('org %s day %s: counted %s, generations %s', org, day, f.requests, s.requests)
+from free_requests f full join summed s using (org, day)
+where coalesce(f.requests, 0) <> coalesce(s.requests, 0);
+
 -- A paid purchase credited its amount to its organization and took its fee exactly once; any other moved nothing.
 with moved as (
     select reference, max(org) as org, count(*) filter (where code = 'purchase') as credits,

@@ -72,6 +72,14 @@ static slice encode_attempts(struct arena *arena, const struct generation_facts 
     return buffer_slice(&out);
 }
 
+/* The class is the ledger's own knowledge, whatever the edge says. */
+static int64_t flags_of(const struct record_ending *ending)
+{
+    uint32_t said = ending->facts.flags & ~(uint32_t)FACT_FREE_MODEL;
+    uint32_t free_model = ending->model_class == MODEL_FREE ? FACT_FREE_MODEL : 0;
+    return at_most(said | free_model, INT32_MAX);
+}
+
 /* Ids and durations are 32 bits on the wire and signed in the table: a larger one can only be
  * nonsense and is cut. */
 static void fill_numbers(struct posting *posting, size_t row)
@@ -95,7 +103,7 @@ static void fill_numbers(struct posting *posting, size_t row)
         [GENERATION_charge] = ending->charge.nano,
         [GENERATION_charge_told] = ending->charge_told.nano,
         [GENERATION_provider_cost] = ending->provider_cost.nano,
-        [GENERATION_flags] = at_most(facts->flags, INT32_MAX),
+        [GENERATION_flags] = flags_of(ending),
         [GENERATION_finish] = facts->finish,
         [GENERATION_model] = at_most(facts->model, INT32_MAX),
         [GENERATION_endpoint] = at_most(facts->endpoint, INT32_MAX),

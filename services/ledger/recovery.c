@@ -47,6 +47,7 @@ struct start {
     uint64_t first;     /* number of the oldest segment */
     uint64_t next;      /* number of the segment to write next */
     size_t files_first; /* of this incarnation among files */
+    struct core_now now;
 };
 
 static void wait_for_database(const char *what, status why)
@@ -199,6 +200,7 @@ static void new_core(struct ledger *ledger)
     struct core_settings settings = {
         .leases_max = (uint32_t)(config->ledger_accounts + config->ledger_meters),
         .callers_max = (uint32_t)config->ledger_callers,
+        .rates_max = (uint32_t)config->ledger_callers,
         .holds_max = (uint32_t)config->ledger_holds,
         .waiting_max = WAITING_MAX,
         .streams_max = STREAMS_MAX,
@@ -323,6 +325,28 @@ static status move_leases(struct start *start)
     return done;
 }
 
+static status free_requests_counted(void *context, int64_t org, uint32_t requests)
+{
+    struct start *start = context;
+    return core_add_free_requests(start->ledger->core, start->now, org, requests);
+}
+
+/* Every ending in the journal is posted by now, so these and the open holds are all there were. */
+static status load_free_requests(struct start *start)
+{
+    const struct store_free_requests load = {
+        .day = clock_period(CADENCE_DAY, start->now.wall),
+        .counted = free_requests_counted,
+        .context = start,
+    };
+    status done;
+    do {
+        done = store_load_free_requests(start->db, &load);
+        if (done.code == ERROR_DATABASE) wait_for_database("load_free_requests", done);
+    } while (done.code == ERROR_DATABASE);
+    return done;
+}
+
 static status catch_up(struct start *start, uint64_t seq)
 {
     WITH_DATABASE(poster_catch_up(start->ledger->poster, seq));
@@ -412,6 +436,8 @@ static status recover(struct start *start)
         TRY(open_poster(start));
     }
     TRY(move_leases(start));
+    start->now = now;
+    TRY(load_free_requests(start));
     TRY(open_journal(start));
     WITH_DATABASE(store_load_prices(start->db, &ledger->prices));
     struct core_actions out = {.deliver = deliver_nothing, .journal = &ledger->records};

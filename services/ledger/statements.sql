@@ -86,6 +86,23 @@ where org = $1 and limit_nano is not null
   and (owner_kind, owner) in ((1, $2::bigint), (2, $3::bigint), (3, $4::bigint), (4, $1::bigint))
 order by owner_kind desc, cadence
 
+-- Columns in the order of struct caller_rates; 0: no limit.
+-- name: caller_rates
+select coalesce(k.requests_per_minute, 0), coalesce(k.tokens_per_minute, 0), coalesce(k.concurrent_requests, 0), 0,
+       coalesce(p.paid_requests_per_minute, 0), coalesce(p.paid_tokens_per_minute, 0), coalesce(p.paid_concurrent_requests, 0), 0,
+       coalesce(p.free_requests_per_minute, 0), coalesce(p.free_tokens_per_minute, 0), coalesce(p.free_concurrent_requests, 0),
+       coalesce(free_requests_per_day(o.org), 0)
+from api_key k join org o on o.org = k.org join plan p on p.id = o.plan where k.org = $1 and k.id = $2
+
+-- name: free_requests_load
+select org, requests from free_requests where day = $1
+
+-- Locked last of all, in the order of its key.
+-- name: free_requests_count
+insert into free_requests (org, day, requests)
+select org, day, count(*) from unnest($1::bigint[], $2::bigint[]) as u (org, day) group by org, day order by org, day
+on conflict (org, day) do update set requests = free_requests.requests + excluded.requests
+
 -- name: listen_price
 listen price
 

@@ -99,7 +99,8 @@ status store_load_caller(struct db *db, const struct key_hash *stored, struct ca
         .expires_ns = db_i64(result, 0, 5),
         .kind = (uint8_t)db_i64(result, 0, 6),
     };
-    return load_meters(db, answer);
+    TRY(load_meters(db, answer));
+    return store_load_rates(db, &answer->caller, &answer->rates);
 }
 
 #define PRICE_COLUMN 2 /* of the first class in prices_load */

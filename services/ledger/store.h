@@ -53,6 +53,18 @@ struct store_cell {
 status store_lease(struct db *db, const struct store_cell *cell,
                    const struct lease_request *request, struct lease_answer *answer);
 
+/* store_rates.c: what the plan and the key say of rates. Credits that were bought raise a day's limit. */
+status store_load_rates(struct db *db, const struct caller *caller, struct caller_rates *rates);
+/* At start: `counted` is called for each organization that used free models on this day. */
+struct store_free_requests {
+    int64_t day;
+    status (*counted)(void *context, int64_t org, uint32_t requests);
+    void *context;
+};
+status store_load_free_requests(struct db *db, const struct store_free_requests *load);
+/* Part of a posting: requests of free models per organization and day, however they ended. */
+status store_count_free_requests(struct db *db, struct posting *posting);
+
 /* One batch, whole. CONFLICT: the cursor does not stand at posting->lo. Other failures leave
  * nothing behind, unless the connection was lost while committing (DATABASE): then only the cursor
  * tells. */

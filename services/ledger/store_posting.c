@@ -277,6 +277,7 @@ static status post_body(struct db *db, void *context)
     }
     TRY(settle_leases(db, posting));
     TRY(settle_periods(db, posting));
+    TRY(store_count_free_requests(db, posting));
     TRY(insert_transfers(db, posting));
     TRY(insert_batch(db, posting, posting->count, posting->charge));
     fault_point("before_commit");

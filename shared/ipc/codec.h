@@ -41,6 +41,10 @@ uint8_t *meter_share_write(uint8_t *at, const struct meter_share *share);
 bool meter_share_next(slice *bytes, struct meter_share *share); /* false after the last */
 
 enum caller_kind { CALLER_NONE = 0, CALLER_KEY = 1, CALLER_MANAGEMENT = 2 };
+/* What a request asks for, as far as rates go: free is what costs nothing at any candidate. */
+enum model_class { MODEL_PAID, MODEL_FREE, MODEL_CLASS_COUNT };
+/* Whose rate limit a HELD speaks of: the key's, or the organization's for a class of models. */
+enum rate_owner { RATE_KEY, RATE_PAID_MODELS, RATE_FREE_MODELS };
 enum limit_source {
     LIMIT_NONE,
     LIMIT_CREDITS,
@@ -105,6 +109,7 @@ enum fact_flag {
     FACT_ESTIMATED = 4, /* usage_estimate() instead of the provider's figure */
     FACT_SIMULATED = 8,
     FACT_BYOK = 16,
+    FACT_FREE_MODEL = 32, /* set by the ledger: the hold was of MODEL_FREE */
 };
 
 /* What a generation's row needs beyond money. Text bounds are cuts: longer ones are shortened by

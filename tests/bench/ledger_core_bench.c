@@ -342,6 +342,7 @@ static void start_core(struct bench *bench)
 {
     struct core_settings settings = {.leases_max = bench->keys,
                                      .callers_max = bench->keys,
+                                     .rates_max = 64,
                                      .holds_max = HOLDS,
                                      .waiting_max = 64,
                                      .streams_max = 64,

@@ -47,9 +47,11 @@ void caller_prefetch(const struct core *core, const struct key_hash *stored)
     if (lease < core->settings.leases_max) prefetch_two_lines(&core->leases[lease]);
 }
 
-static void ask_for(struct step *step, const struct key_hash *stored)
+static void ask_for(struct step *step, uint32_t slot)
 {
-    struct core_action action = {.type = ACTION_LOAD_CALLER, .stored = *stored};
+    struct core_action action = {.type = ACTION_LOAD_CALLER,
+                                 .stored = step->core->callers[slot].stored};
+    rates_note_asked(step, slot);
     core_deliver(step, &action);
 }
 
@@ -102,11 +104,11 @@ uint32_t caller_touch(struct step *step, const struct key_hash *stored)
         bool old = step->now.boot_ns - caller->loaded_boot_ns > CALLER_REFRESH_NS;
         if (is_outdated(caller, step->now.boot_ns)) {
             caller->state = CALLER_LOADING;
-            ask_for(step, stored);
+            ask_for(step, slot);
         } else if (old && !caller->refreshing && core->refreshing < ASKING_AHEAD_MAX) {
             caller->refreshing = true;
             core->refreshing++;
-            ask_for(step, stored);
+            ask_for(step, slot);
         }
         return slot;
     }
@@ -121,8 +123,19 @@ uint32_t caller_touch(struct step *step, const struct key_hash *stored)
     core->account_hints[slot] = SLOT_NONE;
     slot_index_add(&core->caller_index, tag_of(stored), slot);
     slot_list_append(&core->callers_by_age, core->caller_links, slot);
-    ask_for(step, stored);
+    ask_for(step, slot);
     return slot;
+}
+
+void caller_reload(struct step *step, uint32_t slot)
+{
+    struct caller_slot *caller = &step->core->callers[slot];
+    /* A question that is under way may have been asked before the change. */
+    if (caller->refreshing)
+        caller->changed = true;
+    else
+        ask_for(step, slot);
+    caller->state = CALLER_LOADING;
 }
 
 static void answer_identify(struct step *step, const struct waiting *waiting, uint16_t error,
@@ -239,7 +252,7 @@ void core_caller_answered(struct step *step, const struct core_event *event)
         /* It changed after the answer may have been read: once more, and whoever waits goes on
          * waiting. */
         caller->changed = false;
-        ask_for(step, &answer->stored);
+        ask_for(step, slot);
         return;
     }
     bool unknown_now = answer->error == ERROR_DATABASE;
@@ -251,6 +264,7 @@ void core_caller_answered(struct step *step, const struct core_event *event)
         caller->caller = answer->caller;
         take_meters(core, caller, answer);
         caller->loaded_boot_ns = step->now.boot_ns;
+        rates_learn(step, slot, &answer->rates);
     } else {
         /* Not again with every question, but a little later. */
         caller->loaded_boot_ns = step->now.boot_ns - CALLER_REFRESH_NS + CALLER_RETRY_NS;

@@ -93,6 +93,7 @@ struct core *core_new(const struct core_settings *settings)
     core->journal_room = UINT64_MAX;
     new_callers_and_leases(core);
     new_holds_and_streams(core);
+    core->rates = rates_new(settings);
     /* Twice the holds: those that wait for a sync while as many new ones run. */
     uint32_t acks = 64;
     while (acks < 2 * settings->holds_max)
@@ -129,6 +130,7 @@ void core_free(struct core **pointer)
     };
     for (size_t i = 0; i < sizeof(memory) / sizeof(memory[0]); i++)
         free(memory[i]);
+    rates_free(&core->rates);
     free(core);
     *pointer = NULL;
 }

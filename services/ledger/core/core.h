@@ -18,6 +18,7 @@ struct core_settings {
     uint32_t leases_max; /* accounts and meters together */
     uint32_t callers_max;
     uint32_t holds_max;
+    uint32_t rates_max;   /* keys with rate limits, and organizations that use free models */
     uint32_t waiting_max; /* questions that wait for PostgreSQL */
     uint32_t streams_max; /* (edge process, thread) pairs */
     uint16_t cell;
@@ -70,6 +71,18 @@ struct lease_answer {
     struct lease_total items[LEASE_ITEMS_MAX];
 };
 
+/* How fast may be asked; 0: no limit. Minutes and days are UTC's, fixed. */
+struct rate_limits {
+    uint32_t requests;   /* in a minute */
+    uint32_t tokens;     /* in a minute */
+    uint32_t concurrent; /* at once */
+    uint32_t day;        /* requests in a day; of classes only */
+};
+struct caller_rates {
+    struct rate_limits key;
+    struct rate_limits classes[MODEL_CLASS_COUNT]; /* of all keys of the organization together */
+};
+
 /* What PostgreSQL knows of a key. error: NONE, BAD_KEY, KEY_DISABLED, or DATABASE when it could not
  * be asked. */
 enum meter_owner { OWNER_KEY = 1, OWNER_MEMBER, OWNER_WORKSPACE, OWNER_ORG };
@@ -85,6 +98,7 @@ struct caller_answer {
     struct caller caller;
     uint8_t meter_count; /* that have a limit */
     struct caller_meter meters[METERS_MAX];
+    struct caller_rates rates;
 };
 
 /* Meters of a key are numbered 4·key + cadence; an id is below 2⁵³. Those of other owners begin far
@@ -206,6 +220,8 @@ struct core_view {
 };
 struct core_view core_view(const struct core *core);
 money core_held(const struct core *core, int64_t org);
+/* Requests of free models today, those that run included. */
+uint32_t core_free_requests(const struct core *core, struct core_now now, int64_t org);
 
 /* The core's part of a segment head: cell, incarnation, marks_seq, next_hold, marks. Marks are
  * appended to `marks`. */
@@ -231,6 +247,11 @@ struct lease_held {
 };
 uint32_t core_list_held(const struct core *core, struct lease_held *items, uint32_t items_max);
 void core_set_granted(struct core *core, const struct lease_held *lease, money granted);
+
+/* Requests of free models that the organization made today, as posted; added to those of the replayed
+ * holds. LEDGER_FULL: there are more such organizations than rates_max. */
+status core_add_free_requests(struct core *core, struct core_now now, int64_t org,
+                              uint32_t requests);
 
 /* Ends every open hold as absorbed: the machine restarted, so no edge can settle them. Repeat until
  * it answers 0. */

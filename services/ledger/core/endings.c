@@ -169,6 +169,7 @@ static void append_ending(struct step *step, const struct hold *hold, const stru
         .n = stream == NULL ? 0 : numbered->n,
         .facts = *ending->facts,
         .meters = {payment->meters},
+        .model_class = hold->model_class,
     };
     struct record_place place = core_place_next(core);
     core->seq_ending_last = place.seq;
@@ -220,6 +221,7 @@ static void end_hold(struct step *step, uint32_t slot, const struct ending *endi
         log_warning("overshoot", FN(number, hold, hold->number), FN(amount, held, hold->amount),
                     FN(amount, charge, ending->charge));
     }
+    if (hold->rated) rates_end(step, slot, ending->usage);
     stream_hold_ended(core, hold->stream);
     hold_close(core, slot, ending->numbered == NULL);
     append_ending(step, hold, ending, &payment);

@@ -20,17 +20,19 @@ struct attempt {
     uint32_t meters[METERS_MAX]; /* slots of leases, in the order of the caller's meters */
     money amount;
     uint32_t output_max;
+    struct rate_check rates;
 };
 
 typedef enum admission (*admission_step)(struct attempt *attempt);
 static enum admission check_capacity(struct attempt *attempt);
 static enum admission check_caller(struct attempt *attempt);
+static enum admission check_rates(struct attempt *attempt);
 static enum admission check_prices(struct attempt *attempt);
 static enum admission check_amount(struct attempt *attempt);
 static enum admission find_leases(struct attempt *attempt);
 static enum admission check_room(struct attempt *attempt);
 static const admission_step admission_steps[] = {
-    check_capacity, check_caller, check_prices, check_amount, find_leases, check_room,
+    check_capacity, check_caller, check_rates, check_prices, check_amount, find_leases, check_room,
 };
 static void admit(struct attempt *attempt);
 
@@ -136,6 +138,28 @@ static enum admission check_caller(struct attempt *attempt)
         return ADMISSION_ANSWERED;
     }
     return ADMISSION_PASS;
+}
+
+/* Nothing is taken before admit(), so whatever refuses or waits after this has nothing to undo. */
+static enum admission check_rates(struct attempt *attempt)
+{
+    uint8_t rated = rates_of_hold(attempt->caller->rated, &attempt->waiting->hold);
+    if (rated == 0) return ADMISSION_PASS;
+    struct core *core = attempt->step->core;
+    uint32_t caller = (uint32_t)(attempt->caller - core->callers);
+    attempt->rates = (struct rate_check){.rated = rated, .caller = caller};
+    struct core_action action;
+    begin_held(&action, attempt->waiting);
+    enum rate_verdict verdict =
+        rates_check(attempt->step, &attempt->rates, attempt->waiting, &action.held);
+    if (verdict == RATES_PASS) return ADMISSION_PASS;
+    if (verdict == RATES_OUTDATED) {
+        caller_reload(attempt->step, caller);
+        return wait_for(attempt, WAITING_CALLER, caller);
+    }
+    metric_add(holds_refused_total, 1);
+    core_deliver(attempt->step, &action);
+    return ADMISSION_ANSWERED;
 }
 
 static enum admission check_prices(struct attempt *attempt)
@@ -423,6 +447,7 @@ static void append_hold_record(struct step *step, struct hold *hold)
         .thread = stream->thread,
         .price_ids = hold->price_ids,
         .meters = {encode_meters(core, hold, shares)},
+        .model_class = hold->model_class,
     };
     struct record_place place = core_place_next(core);
     hold->seq = place.seq;
@@ -449,6 +474,7 @@ static void answer_held(const struct attempt *attempt, const struct hold *hold)
     action.held.output_max = attempt->output_max;
     action.held.amount = hold->amount;
     action.held.created_ns = hold->created_ns;
+    if (hold->rated) rates_describe(attempt->step, &attempt->rates, &action.held);
     core_deliver(attempt->step, &action);
 }
 
@@ -468,7 +494,12 @@ static void admit(struct attempt *attempt)
         .amount = attempt->amount,
         .stream = attempt->stream,
         .price_ids = waiting->hold.price_ids,
+        .model_class = (uint8_t)rates_class_of_hold(&waiting->hold),
+        .rated = attempt->rates.rated != 0,
     };
+    if (hold->rated)
+        rates_take(step, &attempt->rates, slot,
+                   waiting->hold.input_tokens + (uint64_t)attempt->output_max);
     take_leases(attempt, hold);
     hold_index_add(core, slot);
     slot_list_append(&core->holds_open, core->hold_links, slot);

@@ -476,6 +476,7 @@ void core_lease_answered(struct step *step, const struct core_event *event)
 void core_credit_changed(struct step *step, const struct core_event *event)
 {
     struct core *core = step->core;
+    rates_note_bought(step);
     uint32_t slot = lease_find(core, (struct lease_key){.org = event->org});
     if (slot == SLOT_NONE) return;
     struct lease *account = &core->leases[slot];

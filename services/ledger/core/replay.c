@@ -49,7 +49,7 @@ status core_replay_end(struct core *core, struct core_now now)
     core->ack_sent = core->ack_next;
     for (uint32_t i = core->leases_by_age.first; i != SLOT_NONE; i = core->lease_links[i].after)
         core->leases[i].used_boot_ns = now.boot_ns;
-    return OK;
+    return rates_replayed(core, now);
 }
 
 /* The lease a replayed hold uses, empty so far. */
@@ -100,6 +100,7 @@ static status replay_hold(struct core *core, const struct record *record)
                    .key = held.key},
         .amount = held.amount,
         .price_ids = held.price_ids,
+        .model_class = held.model_class,
     };
     TRY(replay_lease(core, (struct lease_key){.org = held.org}, held.amount, &hold->account_lease));
     TRY(replay_meters(core, hold, &held));

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "services/ledger/core/core.h"
+#include "services/ledger/core/rates.h"
 #include "services/ledger/core/slots.h"
 #include "shared/clock.h"
 
@@ -50,6 +51,7 @@ struct caller_slot {
     uint16_t error;
     struct slot_list waiting;
     uint32_t listed_grain; /* of AGE_GRAIN_NS, when it was put at the end of the list by age */
+    uint8_t rated;         /* which of its requests have rates: see rates.h */
     uint64_t loaded_boot_ns;
     struct caller caller;
 } __attribute__((aligned(CACHE_LINE)));
@@ -116,8 +118,10 @@ CACHE_LINES(struct lease);
 
 enum hold_state { HOLD_FREE, HOLD_OPEN, HOLD_GHOST };
 struct hold {
-    uint8_t state;   /* GHOST: released by the ledger itself; kept for a late SETTLE */
-    bool undeclared; /* its edge came back and did not name it */
+    uint8_t state;       /* GHOST: released by the ledger itself; kept for a late SETTLE */
+    bool undeclared;     /* its edge came back and did not name it */
+    bool rated;          /* counted by rates.c */
+    uint8_t model_class; /* enum model_class */
     uint64_t undeclared_boot_ns;
     uint64_t number;
     uint64_t seq;
@@ -165,8 +169,9 @@ struct waiting {
     uint8_t on;    /* enum waiting_for */
     bool identify; /* else a hold */
     bool prices_tried;
-    uint32_t owner; /* slot of the caller or account lease it waits for */
-    uint32_t round; /* of the lease request that answers for it; 0: not asked yet */
+    bool rates_tried; /* the caller was read again before this is refused */
+    uint32_t owner;   /* slot of the caller or account lease it waits for */
+    uint32_t round;   /* of the lease request that answers for it; 0: not asked yet */
     uint32_t link;
     uint64_t request;
     uint64_t deadline_boot_ns;
@@ -228,6 +233,8 @@ struct core {
     uint64_t ack_next;
     uint64_t ack_sent; /* every ack before it was delivered */
 
+    struct rates *rates;
+
     struct waiting *waiting;
     struct slot_link *waiting_links;
     struct slot_list waiting_free;
@@ -263,6 +270,8 @@ void caller_prefetch_place(const struct core *core, const struct key_hash *store
 void caller_prefetch(const struct core *core, const struct key_hash *stored);
 /* The slot, loading or loaded; SLOT_NONE when none is free. Asks for it when that is needed. */
 uint32_t caller_touch(struct step *step, const struct key_hash *stored);
+/* What is known of it is too old: its holds wait for what PostgreSQL says now. */
+void caller_reload(struct step *step, uint32_t slot);
 void core_identify(struct step *step, const struct core_event *event);
 bool identify_try(struct step *step, uint32_t waiting); /* false: waits */
 void core_caller_answered(struct step *step, const struct core_event *event);

@@ -12,6 +12,7 @@ uint32_t waiting_new(struct step *step, bool identify, const struct core_event *
     waiting->on = WAITING_NOTHING;
     waiting->identify = identify;
     waiting->prices_tried = false;
+    waiting->rates_tried = false;
     waiting->owner = SLOT_NONE;
     waiting->round = 0;
     waiting->link = event->link;

@@ -46,6 +46,7 @@ static void credit(struct world *world, int64_t org, int64_t nano, bool promo)
         account->promo += nano;
     else
         account->paid += nano;
+    if (!promo) account->purchased += nano;
 }
 
 static void freeze(struct world *world, int64_t org, bool frozen)
@@ -63,6 +64,19 @@ static void key(struct world *world, const struct model_key *changed)
 static void limit(struct world *world, const struct model_limit *changed)
 {
     model_set_limit(&world->model, changed, world->now.wall);
+}
+
+static void load_free(struct world *world, int64_t day)
+{
+    for (size_t i = 0; i < world->model.free_count; i++) {
+        const struct model_free *counted = &world->model.free[i];
+        if (counted->day == day) world_add_free(world, counted->org, counted->requests);
+    }
+}
+
+static int64_t free_requests(struct world *world, int64_t org, int64_t day)
+{
+    return model_free_requests(&world->model, org, day)->requests;
 }
 
 static int64_t figure(struct world *world, int64_t org, enum book_figure figure)
@@ -96,4 +110,6 @@ const struct book model_book = {
     .limit = limit,
     .figure = figure,
     .spent = spent,
+    .load_free = load_free,
+    .free_requests = free_requests,
 };

@@ -183,6 +183,26 @@ static void add_limits(const struct model_database *model, struct caller_answer 
     }
 }
 
+static struct rate_limits free_limits(const struct model_database *model, int64_t org)
+{
+    struct rate_limits limits = {.requests = MODEL_FREE_PER_MINUTE, .day = MODEL_FREE_PER_DAY};
+    for (size_t i = 0; i < model->org_count; i++) {
+        bool bought = model->orgs[i].purchased >= MODEL_FREE_BOUGHT;
+        if (model->orgs[i].org == org && bought) limits.day = MODEL_FREE_PER_DAY_BOUGHT;
+    }
+    return limits;
+}
+
+struct model_free *model_free_requests(struct model_database *model, int64_t org, int64_t day)
+{
+    for (size_t i = 0; i < model->free_count; i++) {
+        if (model->free[i].org == org && model->free[i].day == day) return &model->free[i];
+    }
+    assert(model->free_count < MODEL_FREE_MAX);
+    model->free[model->free_count] = (struct model_free){.org = org, .day = day};
+    return &model->free[model->free_count++];
+}
+
 void model_answer_caller(const struct model_database *model, const struct key_hash *stored,
                          struct caller_answer *answer)
 {
@@ -196,6 +216,8 @@ void model_answer_caller(const struct model_database *model, const struct key_ha
         if (key->has_limit)
             add_meter(answer, meter_of_key(key->caller.key, key->cadence), OWNER_KEY, key->cadence,
                       0);
+        answer->rates.key = key->rates;
+        answer->rates.classes[MODEL_FREE] = free_limits(model, key->caller.org);
     }
 }
 
@@ -409,4 +431,7 @@ void model_post(struct model_database *model, const struct record *record)
                                                          .told = ending.charge_told.nano};
     post_charge(model, &ending);
     post_periods(model, &ending);
+    int64_t day = clock_period(CADENCE_DAY, (wall_time){ending.created_ns});
+    if (ending.model_class == MODEL_FREE && ending.part == 0)
+        model_free_requests(model, ending.org, day)->requests++;
 }

@@ -6,17 +6,25 @@
 
 #include "services/ledger/core/core.h"
 
-#define MODEL_ORGS_MAX    32
-#define MODEL_KEYS_MAX    128
-#define MODEL_LEASES_MAX  8192
-#define MODEL_PERIODS_MAX 8192
-#define MODEL_ROWS_MAX    200000
-#define MODEL_LIMITS_MAX  64
+#define MODEL_ORGS_MAX            32
+#define MODEL_KEYS_MAX            128
+#define MODEL_LEASES_MAX          8192
+#define MODEL_PERIODS_MAX         8192
+#define MODEL_ROWS_MAX            200000
+#define MODEL_LIMITS_MAX          64
+#define MODEL_FREE_MAX            128
+
+/* The plan's limits of free models, as the schema has them. */
+#define MODEL_FREE_PER_MINUTE     20
+#define MODEL_FREE_PER_DAY        50
+#define MODEL_FREE_PER_DAY_BOUGHT 1000
+#define MODEL_FREE_BOUGHT         ((int64_t)10000000000) /* $10 */
 
 struct model_org {
     int64_t org;
     int64_t paid, promo, escrow, receivable, income; /* nano-dollars */
     int64_t bought;                                  /* all that was ever credited */
+    int64_t purchased;                               /* for money, not granted */
     bool frozen;
 };
 struct model_key {
@@ -26,6 +34,11 @@ struct model_key {
     bool has_limit;
     enum cadence cadence;
     int64_t limit;
+    struct rate_limits rates;
+};
+struct model_free { /* requests of free models, posted */
+    int64_t org, day;
+    uint32_t requests;
 };
 /* Beside the one that a key may carry itself. Taken away, it goes on counting. */
 struct model_limit {
@@ -66,6 +79,8 @@ struct model_database {
     uint32_t incarnation; /* of the journal that is posted */
     uint64_t cursor;
     int64_t late; /* charges that no lease covered */
+    struct model_free free[MODEL_FREE_MAX];
+    size_t free_count;
 };
 
 void model_init(struct model_database *model);
@@ -85,6 +100,8 @@ void model_answer_lease(struct model_database *model, uint64_t epoch,
                         const struct lease_request *request, struct lease_answer *answer);
 /* The next record of the journal; asserts that the cursor stands right before it. */
 void model_post(struct model_database *model, const struct record *record);
+/* Requests of free models of a day; counted by model_post(). */
+struct model_free *model_free_requests(struct model_database *model, int64_t org, int64_t day);
 /* A new epoch: leases go back but for what is held. */
 void model_move(struct model_database *model, struct core *core);
 

@@ -512,6 +512,7 @@ static void begin(struct simulator *sim)
     sim->now = (struct core_now){.wall = {START_NS}, .boot_ns = 1000000000};
     sim->settings = (struct core_settings){.leases_max = 6 + below(sim, 12),
                                            .callers_max = 4 + below(sim, 8),
+                                           .rates_max = 64,
                                            .holds_max = 24 + below(sim, 24),
                                            .waiting_max = 32,
                                            .streams_max = 48,

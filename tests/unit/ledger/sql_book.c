@@ -130,9 +130,10 @@ void sql_book_free(struct sql_book **pointer)
 void sql_book_clear(struct sql_book *sql)
 {
     sql_book_run(
-        sql, "truncate org, workspace, api_key, key_place, account, transfer, meter, "
-             "meter_period, member, lease, stream, batch, generation, suspense, purchase, cell, "
-             "provider, model, price, price_tier, endpoint cascade");
+        sql,
+        "truncate org, workspace, api_key, key_place, account, transfer, meter, "
+        "meter_period, member, lease, stream, batch, generation, suspense, purchase, cell, free_requests, "
+        "provider, model, price, price_tier, endpoint cascade");
     sql_book_run(
         sql, "insert into provider (id, slug, name, dialect, base_url) overriding system value "
              "values (1, 'one', 'One', 'openai', 'http://one.invalid');"
@@ -219,6 +220,30 @@ static void move(struct world *world)
                                   .context = world};
     status done = store_move_leases(sql->db, &settings);
     assert(status_ok(done));
+}
+
+static status free_counted(void *context, int64_t org, uint32_t requests)
+{
+    world_add_free(context, org, requests);
+    return OK;
+}
+
+static void load_free(struct world *world, int64_t day)
+{
+    struct sql_book *sql = world->book_context;
+    struct store_free_requests load = {.day = day, .counted = free_counted, .context = world};
+    status done = store_load_free_requests(sql->db, &load);
+    assert(status_ok(done));
+}
+
+static int64_t free_requests(struct world *world, int64_t org, int64_t day)
+{
+    char text[128];
+    (void)snprintf(text, sizeof(text),
+                   "select coalesce(sum(requests), 0) from free_requests where org = %lld and day "
+                   "= %lld",
+                   (long long)org, (long long)day);
+    return sql_book_number(world->book_context, text);
 }
 
 /* ---- posting
@@ -361,6 +386,12 @@ static void key(struct world *world, const struct model_key *model)
         (long long)model->caller.member, (long long)model->caller.workspace, org, id,
         (int)model->cadence, limit, org, id, org, id);
     sql_book_run(sql, text);
+    (void)snprintf(text, sizeof(text),
+                   "update api_key set requests_per_minute = nullif(%u, 0), tokens_per_minute = "
+                   "nullif(%u, 0), concurrent_requests = nullif(%u, 0) where org = %lld and id = "
+                   "%lld",
+                   model->rates.requests, model->rates.tokens, model->rates.concurrent, org, id);
+    sql_book_run(sql, text);
 }
 
 /* A first limit begins with what the owner's keys have spent; the change of one looks at what is
@@ -457,4 +488,6 @@ const struct book sql_book = {
     .limit = limit,
     .figure = figure,
     .spent = spent,
+    .load_free = load_free,
+    .free_requests = free_requests,
 };

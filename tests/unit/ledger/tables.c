@@ -162,7 +162,15 @@ static enum cadence cadence_in(const struct run *run)
     return has(run, "monthly") ? CADENCE_MONTH : CADENCE_LIFE;
 }
 
-/* key key1 of org1 limit 5.00 daily */
+static uint32_t count_after(struct run *run, const char *keyword)
+{
+    int64_t count = 0;
+    slice text = after(run, keyword);
+    if (text.len > 0 && !status_ok(slice_to_i64(text, &count))) complain(run, "not a number", text);
+    return (uint32_t)count;
+}
+
+/* key key1 of org1 [limit 5.00 daily] [requests 3] [tokens 100] [concurrent 2] */
 static void run_key(struct run *run)
 {
     int64_t key = number_in(run, word(run, 1));
@@ -178,6 +186,9 @@ static void run_key(struct run *run)
     if (after(run, "member").len > 0) model->caller.member = number_in(run, after(run, "member"));
     if (after(run, "workspace").len > 0)
         model->caller.workspace = number_in(run, after(run, "workspace"));
+    model->rates = (struct rate_limits){.requests = count_after(run, "requests"),
+                                        .tokens = count_after(run, "tokens"),
+                                        .concurrent = count_after(run, "concurrent")};
     model->caller.version++;
     run->world.book->key(&run->world, model);
     changed_key(run, key);
@@ -225,7 +236,19 @@ static void run_freeze(struct run *run)
     changed_credit(run, org);
 }
 
-/* hold h1 key1 0.40 [+ 1000 tokens at 0.60 [least 256]] → … */
+/* rate_requests key 3 left 0 until … */
+static void say_rate(struct run *run, const struct message_held *held)
+{
+    static const char *const owners[] = {
+        [RATE_KEY] = "key", [RATE_PAID_MODELS] = "paid", [RATE_FREE_MODELS] = "free"};
+    char text[64];
+    (void)snprintf(text, sizeof(text), "%s %u left %u until", owners[held->rate_owner],
+                   held->rate_limit, held->rate_remaining);
+    say(run, text);
+    say_time(run, held->resets_ns);
+}
+
+/* hold h1 key1 0.40 [+ 1000 tokens at 0.60 [least 256]] [free] [prompt 20] → … */
 static void run_hold(struct run *run)
 {
     size_t hold = hold_named(run, word(run, 1));
@@ -246,9 +269,12 @@ static void run_hold(struct run *run)
         if (least.len > 0 && status_ok(slice_to_i64(least, &tokens)))
             message.output_min = (uint32_t)tokens;
     }
+    message.model_class = has(run, "free") ? MODEL_FREE : MODEL_PAID;
+    message.input_tokens = count_after(run, "prompt");
     struct message_held held = world_hold(&run->world, key, &message);
     run->holds.hold[hold] = held.hold;
     say_error(run, held.error);
+    if (held.error != ERROR_NONE && held.rate_limit != 0) say_rate(run, &held);
     if (held.error == ERROR_NONE && message.output_want > 0 && has(run, "tokens")) {
         char text[32];
         (void)snprintf(text, sizeof(text), "%u tokens", held.output_max);
@@ -265,6 +291,34 @@ static void run_hold(struct run *run)
     if (held.resets_ns == 0) return;
     say(run, "until");
     say_time(run, held.resets_ns);
+}
+
+/* burst 21 key1: that many free requests, one after the other, each released at once; how many were
+ * admitted, and the last refusal */
+static void run_burst(struct run *run)
+{
+    int64_t count = number_in(run, word(run, 1)), admitted = 0;
+    int64_t key = number_in(run, word(run, 2));
+    struct message_held refusal = {0};
+    for (int64_t i = 0; i < count; i++) {
+        struct message_hold message = {.caller_version =
+                                           model_key(&run->world.model, key)->caller.version,
+                                       .model_class = MODEL_FREE,
+                                       .price_ids = {1, {WORLD_PRICE}}};
+        struct message_held held = world_hold(&run->world, key, &message);
+        if (held.error == ERROR_NONE) {
+            admitted++;
+            (void)world_release(&run->world, 0, held.hold);
+        } else {
+            refusal = held;
+        }
+    }
+    char text[24];
+    (void)snprintf(text, sizeof(text), "%lld", (long long)admitted);
+    say(run, text);
+    if (refusal.error == ERROR_NONE) return;
+    say_error(run, refusal.error);
+    say_rate(run, &refusal);
 }
 
 /* settle h1 0.31 [again] → what the client is told */
@@ -359,6 +413,20 @@ static void run_spent(struct run *run)
                                            clock_period(owner.cadence, at)));
 }
 
+/* free_used org1 3: as the core counts; free_posted: as the books do */
+static void run_free_used(struct run *run)
+{
+    settle_down(run);
+    struct world *world = &run->world;
+    int64_t org = number_in(run, word(run, 1));
+    int64_t used = core_free_requests(world->core, world->now, org);
+    if (is(word(run, 0), "free_posted"))
+        used = world->book->free_requests(world, org, clock_period(CADENCE_DAY, world->now.wall));
+    char text[24];
+    (void)snprintf(text, sizeof(text), "%lld", (long long)used);
+    say(run, text);
+}
+
 /* ---- lines ----------------------------------------------------------------------------------- */
 
 /* One verb of the tables. A check says its result itself; its last word is what is expected. */
@@ -387,6 +455,9 @@ static const struct statement statements[] = {
     {"promo_left", run_balance, true},
     {"held", run_held, true},
     {"spent", run_spent, true},
+    {"burst", run_burst, false},
+    {"free_used", run_free_used, true},
+    {"free_posted", run_free_used, true},
 };
 
 static void split(struct run *run, slice line)

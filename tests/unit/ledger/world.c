@@ -63,6 +63,7 @@ void world_init_with(struct world *world, const struct book *book, void *context
     world->settings = (struct core_settings){
         .leases_max = 256,
         .callers_max = 128,
+        .rates_max = 128,
         .holds_max = 256,
         .waiting_max = 64,
         .streams_max = 16,
@@ -273,6 +274,12 @@ static void replay(struct world *world)
     assert(status_ok(done));
 }
 
+void world_add_free(struct world *world, int64_t org, uint32_t requests)
+{
+    status done = core_add_free_requests(world->core, world->now, org, requests);
+    assert(status_ok(done));
+}
+
 void world_crash(struct world *world, size_t keep)
 {
     buffer_clear(&world->records);
@@ -286,6 +293,7 @@ void world_crash(struct world *world, size_t keep)
     world->synced_len = world->disk.len;
     world_post(world);
     world->book->move(world);
+    world->book->load_free(world, clock_period(CADENCE_DAY, world->now.wall));
     load_prices(world);
     world_sync(world);
 }

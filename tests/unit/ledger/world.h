@@ -33,6 +33,8 @@ struct book {
     void (*limit)(struct world *world, const struct model_limit *limit); /* is new, or changed */
     int64_t (*figure)(struct world *world, int64_t org, enum book_figure figure);
     int64_t (*spent)(struct world *world, int64_t org, int64_t meter, int64_t period);
+    void (*load_free)(struct world *world, int64_t day); /* into the core */
+    int64_t (*free_requests)(struct world *world, int64_t org, int64_t day);
 };
 extern const struct book model_book;
 
@@ -93,3 +95,4 @@ int64_t world_release(struct world *world, uint64_t n, uint64_t hold);
  * power went. The edge connects again when told. */
 void world_crash(struct world *world, size_t keep);
 void world_connect(struct world *world, const uint64_t *holds, size_t count);
+void world_add_free(struct world *world, int64_t org, uint32_t requests);
