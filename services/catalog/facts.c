@@ -98,6 +98,16 @@ bool facts_no_charge(const struct price_row *row)
     return false;
 }
 
+bool facts_is_free(slice slug, const struct price_row *row)
+{
+    for (uint8_t i = 0; i < row->tier_count; i++) {
+        for (size_t class = 0; class < BILLING_CLASS_COUNT; class ++) {
+            if (row->tiers[i].prices[class].nano_per_million != 0) return false;
+        }
+    }
+    return slice_ends_with(slug, SLICE(":free"));
+}
+
 /* ---- texts ----------------------------------------------------------------------------------- */
 
 bool facts_date_valid(slice text)

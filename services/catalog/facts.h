@@ -81,6 +81,9 @@ bool facts_wrong_unit(const struct price_row *row);
 /* The prompt or the completion costs nothing: free, local and unknown look alike, so nobody is
  * served for it. */
 bool facts_no_charge(const struct price_row *row);
+/* Meant to be free: the model's id ends in ":free" and all its prices are zero. Such a price is
+ * served; the plan limits how often. */
+bool facts_is_free(slice slug, const struct price_row *row);
 
 /* YYYY-MM-DD and a day of the calendar. */
 bool facts_date_valid(slice text);

@@ -298,7 +298,7 @@ static status read_endpoint(struct reading *reading, struct json_value object, u
     if (facts_wrong_unit(&endpoint->price)) {
         endpoint->has_price = false;
         facts_drop(facts, slug, SLICE("the price is implausibly high: a wrong unit"));
-    } else if (facts_no_charge(&endpoint->price)) {
+    } else if (facts_no_charge(&endpoint->price) && !facts_is_free(slug, &endpoint->price)) {
         endpoint->has_price = false;
         facts_drop(facts, slug, SLICE("the price is zero, which is unknown rather than free"));
     }

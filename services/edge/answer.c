@@ -5,6 +5,7 @@
 #include "services/edge/answer.h"
 
 #include "services/edge/edge.h"
+#include "services/edge/rates.h"
 #include "services/edge/serve.h"
 #include "shared/http/reason.h"
 #include "shared/json/write.h"
@@ -48,7 +49,8 @@ void answer_share(h2o_req_t *http)
     answer_header(http, SLICE("access-control-allow-origin"), SLICE("*"));
     answer_header(http, SLICE("access-control-expose-headers"),
                   SLICE("x-generation-id, x-bourse-request, x-bourse-simulated, x-bourse-as-of, "
-                        "x-should-retry, retry-after"));
+                        "x-should-retry, retry-after, x-ratelimit-limit, x-ratelimit-remaining, "
+                        "x-ratelimit-reset"));
 }
 
 void answer_preflight(h2o_req_t *http, slice methods)
@@ -97,6 +99,10 @@ void answer_failure(h2o_req_t *http, const struct failure *failure)
     if (hopeless && retry_after_s == 0)
         answer_header(http, SLICE("x-should-retry"), SLICE("false"));
     if (row->http == 401) answer_challenge(http);
+    if (failure->refusal != NULL && rates_refused(failure->refusal)) {
+        const struct rate_shown shown = rates_shown(failure->refusal);
+        rates_answer_headers(http, &shown);
+    }
     answer_body(http, row->http, SLICE("application/json"), buffer_slice(&body));
 }
 
@@ -125,6 +131,10 @@ void failure_append(struct buffer *out, const struct failure *failure)
 
 static void write_refusal(struct json_writer *json, const struct message_held *refusal)
 {
+    if (rates_refused(refusal)) {
+        rates_write_refusal(json, refusal);
+        return;
+    }
     static const char *const sources[] = {
         [LIMIT_NONE] = "credits",  [LIMIT_CREDITS] = "credits",
         [LIMIT_KEY] = "key_limit", [LIMIT_MEMBER] = "member_limit",

@@ -20,7 +20,7 @@ struct failure {
     slice field;   /* of the request, that was at fault */
     slice generation;
     slice provider;
-    const struct message_held *refusal; /* 402: what the ledger said */
+    const struct message_held *refusal; /* 402, 429: what the ledger said */
     const struct previous_error *previous;
     size_t previous_count;
     uint32_t retry_after_s; /* 0: none, but 503 always says 1 at least */

@@ -70,6 +70,25 @@ uint64_t bound_text_bytes(uint32_t output_max)
     return (uint64_t)output_max * BYTES_PER_TOKEN_LONGEST + TEXT_SLACK;
 }
 
+static bool costs_nothing(const struct price_row *row)
+{
+    for (uint8_t tier = 0; tier < row->tier_count; tier++) {
+        for (size_t class = 0; class < BILLING_CLASS_COUNT; class ++) {
+            if (row->tiers[tier].prices[class].nano_per_million != 0) return false;
+        }
+    }
+    return true;
+}
+
+/* Free is what costs nothing whoever answers. */
+static uint8_t model_class(const struct choose_result *choice)
+{
+    for (uint8_t i = 0; i < choice->count; i++) {
+        if (!costs_nothing(choice->candidates[i]->price)) return MODEL_PAID;
+    }
+    return choice->count > 0 ? MODEL_FREE : MODEL_PAID;
+}
+
 status bound_hold(const struct wish *wish, const struct market_model *model,
                   const struct choose_result *choice, struct message_hold *hold)
 {
@@ -97,5 +116,9 @@ status bound_hold(const struct wish *wish, const struct market_model *model,
     hold->output_min =
         hold->may_shrink ? clamp_u32((uint64_t)OUTPUT_MIN * wish->choices) : hold->output_want;
     if (hold->output_min > hold->output_want) hold->output_min = hold->output_want;
+    hold->model_class = model_class(choice);
+    /* As usage_estimate() counts text: the bound above would use up a minute's tokens four times as
+     * fast as the text does. */
+    hold->input_tokens = clamp_u32((wish->text_bytes + 3) / 4 + image_tokens(wish, model));
     return OK;
 }

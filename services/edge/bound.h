@@ -25,7 +25,7 @@ uint32_t bound_output(const struct wish *wish, const struct market_model *model,
                       const struct market_endpoint *endpoint, uint32_t held);
 /* Bytes of text beyond which no stream is within the hold's tokens, however long those are. */
 uint64_t bound_text_bytes(uint32_t output_max);
-/* Fills fixed, output_price, output_want, output_min, may_shrink and price_ids. OVERFLOW on hostile
- * prices. */
+/* Fills fixed, output_price, output_want, output_min, may_shrink, price_ids, model_class and
+ * input_tokens. OVERFLOW on hostile prices. */
 status bound_hold(const struct wish *wish, const struct market_model *model,
                   const struct choose_result *choice, struct message_hold *hold);

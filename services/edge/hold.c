@@ -5,6 +5,7 @@
 #include "services/edge/bound.h"
 #include "services/edge/callers.h"
 #include "services/edge/edge.h"
+#include "services/edge/rates.h"
 #include "services/edge/settle.h"
 #include "services/edge/thread.h"
 #include "shared/metrics.h"
@@ -218,6 +219,10 @@ static void refused(struct request *request, const struct message_held *held)
         failure.refusal = held;
         failure.message = refusal_sentence(request, held);
     }
+    if (rates_refused(held)) {
+        failure.refusal = held;
+        failure.retry_after_s = rates_retry_after_s(held);
+    }
     request_fail(request, &failure);
 }
 
@@ -228,6 +233,7 @@ static void granted(struct request *request, const struct message_held *held)
     request->held.output_max = held->output_max;
     request->held.amount = held->amount;
     request->held.created_ns = held->created_ns;
+    request->held.rate = rates_shown(held);
     request->held.open = true;
     request->held.reserved = false; /* the place is the hold's now */
     ledger_hold_opened(request->thread->ledger, &request->held.record);

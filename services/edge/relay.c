@@ -135,6 +135,7 @@ static void answer_head(struct request *request)
     answer_generation(request);
     if (request->attempt.endpoint->provider->simulated)
         answer_header(http, SLICE("x-bourse-simulated"), SLICE("true"));
+    rates_answer_headers(http, &request->held.rate);
     if (request->wish.stream) {
         answer_header(http, SLICE("content-type"), SLICE("text/event-stream"));
         answer_header(http, SLICE("cache-control"), SLICE("no-cache"));

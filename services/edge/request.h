@@ -7,6 +7,7 @@
 #include "services/edge/answer.h"
 #include "services/edge/dialects/dialect.h"
 #include "services/edge/ledger_link.h"
+#include "services/edge/rates.h"
 #include "services/edge/read.h"
 #include "services/edge/skins/skin.h"
 #include "services/edge/upstream/upstream.h"
@@ -46,6 +47,7 @@ struct held {
     uint32_t output_max;
     money amount;
     int64_t created_ns;
+    struct rate_shown rate;
 };
 
 /* One try at one endpoint, and what its answer was so far. */

@@ -22,13 +22,13 @@ void changes_init(struct changes *changes)
     (void)pthread_mutex_init(&changes->lock, NULL);
 }
 
-void changes_done(struct changes *changes, struct change_ticket ticket, money held)
+void changes_done(struct changes *changes, struct change_ticket ticket, struct change_answer answer)
 {
     (void)pthread_mutex_lock(&changes->lock);
     struct change *change = &changes->items[ticket.slot];
     if (change->in_use && change->number == ticket.number) {
         change->done = true;
-        change->held = held;
+        change->answer = answer;
         (void)pthread_cond_broadcast(&changes->done);
     }
     (void)pthread_mutex_unlock(&changes->lock);
@@ -46,7 +46,8 @@ static status take_ticket(struct changes *changes, struct change_ticket *ticket)
     return FAIL(OVERLOADED);
 }
 
-static status hand_over(struct ledger *ledger, struct inbox_item *item, money *held)
+static status hand_over(struct ledger *ledger, struct inbox_item *item,
+                        struct change_answer *answer)
 {
     struct changes *changes = &ledger->changes;
     uint64_t until_ms = clock_monotonic_ms() + TAKEN_WAIT_MS;
@@ -64,7 +65,7 @@ static status hand_over(struct ledger *ledger, struct inbox_item *item, money *h
     while (!change->done && waited != ETIMEDOUT)
         waited = pthread_cond_timedwait(&changes->done, &changes->lock, &at);
     if (!change->done) done = FAIL(DEADLINE);
-    if (held != NULL) *held = change->held;
+    if (answer != NULL && change->done) *answer = change->answer;
     change->in_use = false;
     (void)pthread_mutex_unlock(&changes->lock);
     return done;
@@ -89,10 +90,26 @@ status apply_credit_changed(struct ledger *ledger, int64_t org)
     return hand_over(ledger, &item, NULL);
 }
 
+static status read_figures(struct ledger *ledger, int64_t org, struct change_answer *answer)
+{
+    struct inbox_item item = {.kind = INBOX_READ_FIGURES, .change = {.org = org}};
+    return hand_over(ledger, &item, answer);
+}
+
 status apply_read_held(struct ledger *ledger, int64_t org, money *held)
 {
-    struct inbox_item item = {.kind = INBOX_READ_HELD, .change = {.org = org}};
-    return hand_over(ledger, &item, held);
+    struct change_answer answer;
+    TRY(read_figures(ledger, org, &answer));
+    *held = answer.held;
+    return OK;
+}
+
+status apply_read_free_requests(struct ledger *ledger, int64_t org, int64_t *requests)
+{
+    struct change_answer answer;
+    TRY(read_figures(ledger, org, &answer));
+    *requests = answer.free_requests;
+    return OK;
 }
 
 bool apply_wait_posted(struct ledger *ledger, int64_t wait_ms)

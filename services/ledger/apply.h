@@ -24,3 +24,5 @@ status apply_credit_changed(struct ledger *ledger, int64_t org);
 bool apply_wait_posted(struct ledger *ledger, int64_t wait_ms);
 /* What is held right now for an account (display only). */
 status apply_read_held(struct ledger *ledger, int64_t org, money *held);
+/* Requests of free models today, those that run included. */
+status apply_read_free_requests(struct ledger *ledger, int64_t org, int64_t *requests);

@@ -414,7 +414,7 @@ static void take_prices(struct front *front, struct prices *prices)
 static void take_change(struct front *front, const struct inbox_item *item)
 {
     struct ledger *ledger = front->ledger;
-    money held = MONEY_ZERO;
+    struct change_answer answer = {0};
     if (item->kind == INBOX_KEY_CHANGED) {
         step(front, &(struct core_event){.type = EVENT_KEY_CHANGED, .stored = item->change.stored});
     } else if (item->kind == INBOX_LIMITS_CHANGED) {
@@ -422,9 +422,10 @@ static void take_change(struct front *front, const struct inbox_item *item)
     } else if (item->kind == INBOX_CREDIT_CHANGED) {
         step(front, &(struct core_event){.type = EVENT_CREDIT_CHANGED, .org = item->change.org});
     } else {
-        held = core_held(ledger->core, item->change.org);
+        answer.held = core_held(ledger->core, item->change.org);
+        answer.free_requests = core_free_requests(ledger->core, front->now, item->change.org);
     }
-    changes_done(&ledger->changes, item->change.ticket, held);
+    changes_done(&ledger->changes, item->change.ticket, answer);
 }
 
 static void take_token(struct front *front, const struct inbox_item *item)

@@ -14,12 +14,17 @@
 #define JOURNAL_DIRECTORY "journal"
 #define CHANGE_TICKETS    64 /* control workers that can wait for the core at once */
 
+/* What the core says of an organization: apply_read_… */
+struct change_answer {
+    money held;
+    uint32_t free_requests;
+};
 /* A control worker waits here until the core's thread has taken its change. */
 struct change {
     bool in_use;
     bool done;
     uint64_t number; /* of the present use; an answer for an older one is ignored */
-    money held;      /* answer of apply_read_held */
+    struct change_answer answer;
 };
 struct changes {
     pthread_mutex_t lock;
@@ -58,4 +63,5 @@ status ledger_recover(struct ledger *ledger);
 
 /* apply.c: the core's thread took the change. */
 void changes_init(struct changes *changes);
-void changes_done(struct changes *changes, struct change_ticket ticket, money held);
+void changes_done(struct changes *changes, struct change_ticket ticket,
+                  struct change_answer answer);

@@ -43,7 +43,9 @@ static void check_facts(const struct facts *facts)
         if (endpoint->has_price) {
             check_row(&endpoint->price);
             require(!facts_wrong_unit(&endpoint->price), "no price in a wrong unit");
-            require(!facts_no_charge(&endpoint->price), "no price of zero");
+            require(!facts_no_charge(&endpoint->price) ||
+                        facts_is_free(facts->models[endpoint->model].slug, &endpoint->price),
+                    "no price of zero but of what is called free");
         }
         if (endpoint->not_new.len > 0) continue;
         const struct model_facts *model = &facts->models[endpoint->model];

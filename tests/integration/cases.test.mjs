@@ -7,6 +7,7 @@ import './cases/openai_client.mjs';
 import './cases/openrouter_client.mjs';
 import './cases/refusals.mjs';
 import './cases/concurrency.mjs';
+import './cases/rates.mjs';
 import './cases/generation.mjs';
 import './cases/leaving.mjs';
 import './cases/bad_input.mjs';

@@ -24,6 +24,7 @@ enum {
     COLUMN_SPENT, /* life, day, week, month */
     COLUMN_BYOK_SPENT = COLUMN_SPENT + CADENCE_COUNT,
     COLUMN_MEMBER = COLUMN_BYOK_SPENT + CADENCE_COUNT,
+    COLUMN_RATES = COLUMN_MEMBER + 1, /* KEY_RATE_COUNT of them */
 };
 
 static const slice cadence_suffixes[CADENCE_COUNT] = {
@@ -59,6 +60,10 @@ status key_rows_query(struct db *db, void *context)
     SCOPED(db_result_free) struct db_result *result = NULL;
     TRY(db_run(db, "has_purchases", params, 1, &result));
     query->has_purchases = db_bool(result, 0, 0);
+    SCOPED(db_result_free) struct db_result *counted = NULL;
+    TRY(db_run(db, "free_requests", params, 2, &counted));
+    query->free_limit = db_is_null(counted, 0, 0) ? -1 : db_i64(counted, 0, 0);
+    query->free_posted = db_i64(counted, 0, 1);
     return OK;
 }
 
@@ -93,6 +98,7 @@ status key_rows_insert(struct db *db, void *context)
         db, "insert_key_place",
         (const struct db_param[]){DB_P_BYTES(new->hash), DB_P_I64(new->org), DB_P_I64(new->id)}, 3,
         NULL));
+    TRY(key_rates_store(db, new->org, new->id, &c->rates));
     return db_run(db, "insert_key_meters",
                   (const struct db_param[]){DB_P_I64(new->org), DB_P_I64(new->id),
                                             DB_P_I64(c->cadence), limit,
@@ -143,6 +149,7 @@ status key_rows_update(struct db *db, void *context)
                    c->byok_given ? DB_P_BOOL(c->include_byok) : DB_P_NULL,
                    DB_P_BOOL(c->expiry_given), expiry_param(c)},
                9, NULL));
+    TRY(key_rates_store(db, update->org, update->id, &c->rates));
     if (!c->limit_given && !c->cadence_given && !c->byok_given) return OK;
     return update_limit(db, update, limit, cadence, (enum cadence)db_i64(row, 0, 2));
 }
@@ -225,33 +232,43 @@ void key_rows_write(const struct db_result *rows, size_t row, struct json_writer
     api_write_time(rows, row, SLICE("created_at"), COLUMN_CREATED, w);
     api_write_time(rows, row, SLICE("updated_at"), COLUMN_UPDATED, w);
     write_facts(rows, row, w);
+    key_rates_write(rows, row, COLUMN_RATES, w);
     json_object_end(w);
 }
 
-/* Free models are not offered yet: no allowance is used and none is left. */
-static void write_free_model_requests(struct json_writer *w)
+static void write_count(struct json_writer *w, slice name, int64_t count)
 {
+    if (count < 0)
+        json_key_null(w, name);
+    else
+        json_key_i64(w, name, count);
+}
+
+static void write_free_model_requests(const struct key_current *current, struct json_writer *w)
+{
+    int64_t limit = current->free_limit;
+    int64_t left = limit < current->free_used ? 0 : limit - current->free_used;
     json_key(w, SLICE("free_model_daily_requests"));
     json_object_begin(w);
-    json_key_i64(w, SLICE("used"), 0);
-    json_key_i64(w, SLICE("limit"), 0);
-    json_key_i64(w, SLICE("remaining"), 0);
+    json_key_i64(w, SLICE("used"), current->free_used);
+    write_count(w, SLICE("limit"), limit);
+    write_count(w, SLICE("remaining"), limit < 0 ? -1 : left);
     json_object_end(w);
 }
 
-void key_rows_write_current(const struct db_result *rows, bool free_tier, int64_t org,
+void key_rows_write_current(const struct db_result *rows, const struct key_current *current,
                             struct json_writer *w)
 {
     bool management = db_i64(rows, 0, COLUMN_KIND) == PRINCIPAL_MANAGEMENT;
     char text[32];
     struct buffer id;
     buffer_init_fixed(&id, text, sizeof(text));
-    api_append_org(&id, org);
+    api_append_org(&id, current->org);
     json_object_begin(w);
     json_key(w, SLICE("data"));
     json_object_begin(w);
     write_facts(rows, 0, w);
-    json_key_bool(w, SLICE("is_free_tier"), free_tier);
+    json_key_bool(w, SLICE("is_free_tier"), current->free_tier);
     json_key_bool(w, SLICE("is_management_key"), management);
     json_key_bool(w, SLICE("is_provisioning_key"), management);
     json_key_string(w, SLICE("organization_id"), buffer_slice(&id));
@@ -259,14 +276,8 @@ void key_rows_write_current(const struct db_result *rows, bool free_tier, int64_
     json_array_begin(w);
     json_string(w, SLICE("global"));
     json_array_end(w);
-    write_free_model_requests(w);
-    json_key(w, SLICE("rate_limit"));
-    json_object_begin(w);
-    json_key_i64(w, SLICE("requests"), -1);
-    json_key_string(w, SLICE("interval"), SLICE("10s"));
-    json_key_string(w, SLICE("note"),
-                    SLICE("Keys have no request rate; their limits are in dollars."));
-    json_object_end(w);
+    write_free_model_requests(current, w);
+    key_rates_write_current(rows, COLUMN_RATES, w);
     json_object_end(w);
     json_object_end(w);
 }

@@ -2,6 +2,7 @@
 /* Keys as rows: the transactions behind keys.c and the JSON of a row. Knows no HTTP. */
 #pragma once
 
+#include "services/ledger/api/key_rates.h"
 #include "shared/clock.h"
 #include "shared/db.h"
 #include "shared/json/write.h"
@@ -20,7 +21,9 @@ struct key_query {
     const struct key_filter *filter;
     struct db_result **rows; /* the caller frees */
     bool wants_purchases;
-    bool has_purchases; /* answered when wanted: the organization ever bought credits */
+    bool has_purchases;  /* answered when wanted: the organization ever bought credits */
+    int64_t free_limit;  /* and how often it may ask free models in a day; -1: no limit */
+    int64_t free_posted; /* and has, today */
 };
 
 /* What a body may set; …_given tells what it named. */
@@ -33,6 +36,7 @@ struct key_change {
     bool byok_given, include_byok;
     bool expiry_given;
     wall_time expires_at; /* 0: never */
+    struct key_rates rates;
 };
 struct key_new {
     int64_t org, id;
@@ -59,6 +63,12 @@ status key_rows_insert(struct db *db, void *new);    /* NOT_FOUND: no such membe
 status key_rows_update(struct db *db, void *update); /* NOT_FOUND */
 
 void key_rows_write(const struct db_result *rows, size_t row, struct json_writer *w);
-/* The answer of GET /api/v1/key. free_tier: never bought credits. */
-void key_rows_write_current(const struct db_result *rows, bool free_tier, int64_t org,
+/* The answer of GET /api/v1/key. */
+struct key_current {
+    int64_t org;
+    bool free_tier;     /* never bought credits */
+    int64_t free_used;  /* requests of free models today */
+    int64_t free_limit; /* -1: no limit */
+};
+void key_rows_write_current(const struct db_result *rows, const struct key_current *current,
                             struct json_writer *w);

@@ -56,7 +56,15 @@ status keys_current(struct control_request *request, struct control_response *re
     api_await_posted(request, response);
     TRY(db_transaction(request->db, filter.org, key_rows_query, &query));
     if (db_row_count(rows) == 0) return FAIL(BAD_KEY);
-    key_rows_write_current(rows, !query.has_purchases, filter.org, &response->json);
+    struct key_current current = {.org = filter.org,
+                                  .free_tier = !query.has_purchases,
+                                  .free_used = query.free_posted,
+                                  .free_limit = query.free_limit};
+    /* The core counts what runs, too; one that is late leaves what is posted. */
+    struct api *api = request->service;
+    status counted = apply_read_free_requests(api->ledger, filter.org, &current.free_used);
+    if (!status_ok(counted)) log_warning("free_requests_not_read", F(error, counted));
+    key_rows_write_current(rows, &current, &response->json);
     return OK;
 }
 
@@ -104,7 +112,7 @@ static status refuse_field(struct control_request *request, struct control_respo
     buffer_append(&text, SLICE("A key has no such field here: "));
     buffer_append(&text, slice_first(json_raw(name), FIELD_SHOWN_MAX));
     buffer_append(&text, SLICE(". It takes name, limit, limit_reset, include_byok_in_limit, "
-                               "disabled and expires_at; a new one member_id, too."));
+                               "disabled, expires_at and rate_limit; a new one member_id, too."));
     return control_fail(response, FAIL(BAD_REQUEST), buffer_slice(&text));
 }
 
@@ -120,6 +128,7 @@ static status check_fields(struct control_request *request, struct control_respo
         {SLICE_INIT("limit_reset"), false}, {SLICE_INIT("include_byok_in_limit"), false},
         {SLICE_INIT("disabled"), false},    {SLICE_INIT("expires_at"), false},
         {SLICE_INIT("management"), true},   {SLICE_INIT("member_id"), true},
+        {SLICE_INIT("rate_limit"), false},
     };
     for (struct json_iterator i = json_iterate(request->json); json_next(&i);) {
         bool known = false;
@@ -213,6 +222,7 @@ static status read_change(struct control_request *request, struct control_respon
     TRY(read_limit(request, response, change));
     TRY(read_cadence(request, response, change));
     TRY(read_expiry(request, response, change));
+    TRY(key_rates_read(request, response, &change->rates));
     TRY(read_flag(request, response, SLICE("disabled"), &change->disabled_given,
                   &change->disabled));
     return read_flag(request, response, SLICE("include_byok_in_limit"), &change->byok_given,

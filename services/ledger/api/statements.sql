@@ -19,6 +19,16 @@ insert into api_key (org, id, workspace, hash, label, name, kind, expires_at, li
                      disabled, member)
 values ($1, $2, 1, $3, $4, $5, $6, to_timestamp($7::bigint / 1000000000.0), $8, $9, $10, $11, $12)
 
+-- A limit of rates is changed where it is given.
+-- name: set_key_rates
+update api_key set requests_per_minute = case when $3::boolean then $4::integer else requests_per_minute end,
+    tokens_per_minute = case when $5::boolean then $6::integer else tokens_per_minute end,
+    concurrent_requests = case when $7::boolean then $8::integer else concurrent_requests end
+where org = $1 and id = $2
+
+-- name: free_requests
+select free_requests_per_day($1), coalesce((select requests from free_requests where org = $1 and day = $2), 0)
+
 -- name: insert_key_place
 insert into key_place (hash, org, key) values ($1, $2, $3)
 
@@ -32,7 +42,8 @@ from generate_series(0, 3) c
 select k.id, k.hash, k.label, k.name, k.kind, k.disabled, (extract(epoch from k.created_at) * 1000000000)::bigint,
        (extract(epoch from k.updated_at) * 1000000000)::bigint, (extract(epoch from k.expires_at) * 1000000000)::bigint,
        k.limit_nano, k.limit_cadence, k.include_byok_in_limit, k.workspace,
-       life.spent, day.spent, week.spent, month.spent, life.byok_spent, day.byok_spent, week.byok_spent, month.byok_spent, k.member
+       life.spent, day.spent, week.spent, month.spent, life.byok_spent, day.byok_spent, week.byok_spent, month.byok_spent,
+       k.member, k.requests_per_minute, k.tokens_per_minute, k.concurrent_requests
 from api_key k
 left join meter_period life on life.org = k.org and life.meter = 4 * k.id and life.period = 0
 left join meter_period day on day.org = k.org and day.meter = 4 * k.id + 1 and day.period = $2

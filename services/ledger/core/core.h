@@ -248,8 +248,8 @@ struct lease_held {
 uint32_t core_list_held(const struct core *core, struct lease_held *items, uint32_t items_max);
 void core_set_granted(struct core *core, const struct lease_held *lease, money granted);
 
-/* Requests of free models that the organization made today, as posted; added to those of the replayed
- * holds. LEDGER_FULL: there are more such organizations than rates_max. */
+/* Requests of free models that the organization made today, as posted; added to those of the
+ * replayed holds. LEDGER_FULL: there are more such organizations than rates_max. */
 status core_add_free_requests(struct core *core, struct core_now now, int64_t org,
                               uint32_t requests);
 

@@ -340,13 +340,14 @@ static bool passes(const struct rate_limit *limit, size_t i, struct message_hold
 }
 
 static enum rate_verdict refuse(struct message_held *held, uint8_t owner,
-                                const struct rate_limit *limit)
+                                const struct rate_limit *limit, wall_time now)
 {
     held->error = limit->error;
     held->rate_owner = owner;
     held->rate_limit = limit->limit;
     held->rate_remaining = limit->left;
     held->resets_ns = limit->resets_ns;
+    held->created_ns = now.ns;
     return RATES_REFUSED;
 }
 
@@ -374,7 +375,8 @@ enum rate_verdict rates_check(struct step *step, struct rate_check *check, struc
             if (passes(&limits[i], i, &waiting->hold)) continue;
             bool outdated = limits[i].error == ERROR_RATE_DAY && !waiting->rates_tried &&
                             caller->asked_boot_ns <= core->rates->bought_boot_ns;
-            if (!outdated) return refuse(held, shown_owner(check, owner), &limits[i]);
+            if (!outdated)
+                return refuse(held, shown_owner(check, owner), &limits[i], step->now.wall);
             waiting->rates_tried = true;
             return RATES_OUTDATED;
         }

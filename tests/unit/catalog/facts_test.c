@@ -119,6 +119,16 @@ TEST(a_price_of_zero_is_no_charge)
     assert_false(facts_no_charge(&priced));
 }
 
+TEST(what_is_called_free_and_costs_nothing_is_free)
+{
+    struct price_row nothing = row_of(0, 0);
+    struct price_row half = row_of(0, 100);
+    assert_true(facts_is_free(SLICE("meta-llama/llama-3.1:free"), &nothing));
+    assert_false(facts_is_free(SLICE("meta-llama/llama-3.1"), &nothing));
+    assert_false(facts_is_free(SLICE("meta-llama/free"), &nothing));
+    assert_false(facts_is_free(SLICE("meta-llama/llama-3.1:free"), &half));
+}
+
 TEST(ids_and_days_are_checked_before_the_database_sees_them)
 {
     assert_true(facts_slug_valid(SLICE("openai/gpt-4o-mini")));
@@ -143,6 +153,7 @@ int main(void)
         cmocka_unit_test(rows_without_a_base_price_or_in_disorder_are_refused),
         cmocka_unit_test(five_hundred_dollars_in_and_a_thousand_out_are_the_most),
         cmocka_unit_test(a_price_of_zero_is_no_charge),
+        cmocka_unit_test(what_is_called_free_and_costs_nothing_is_free),
         cmocka_unit_test(ids_and_days_are_checked_before_the_database_sees_them),
     };
     return cmocka_run_group_tests_name("facts", tests, NULL, NULL);

@@ -143,6 +143,41 @@ TEST(no_charge_within_the_bounds_is_above_the_hold)
     }
 }
 
+TEST(a_hold_is_of_a_free_model_where_no_candidate_can_cost_anything)
+{
+    static const struct price_row nothing = {.id = 9, .tier_count = 2};
+    static struct price_row fee = {.id = 10, .tier_count = 2};
+    fee.tiers[1].prices[BILLING_request].nano_per_million = 1;
+    const struct market_endpoint at_nothing = {.price = &nothing};
+    const struct market_endpoint at_fee = {.price = &fee};
+    const struct wish wish = {.choices = 1, .text_bytes = 9, .messages = 1, .output_want = 5};
+    const struct choose_result all_free = {.candidates = {&at_nothing, &at_nothing}, .count = 2};
+    const struct choose_result mixed = {.candidates = {&at_nothing, &at_cheap}, .count = 2};
+    const struct choose_result with_fee = {.candidates = {&at_fee}, .count = 1};
+    struct message_hold hold = {0};
+    assert_ok(bound_hold(&wish, &model, &all_free, &hold));
+    assert_int_equal(hold.model_class, MODEL_FREE);
+    hold = (struct message_hold){0};
+    assert_ok(bound_hold(&wish, &model, &mixed, &hold));
+    assert_int_equal(hold.model_class, MODEL_PAID);
+    hold = (struct message_hold){0};
+    assert_ok(bound_hold(&wish, &model, &with_fee, &hold));
+    assert_int_equal(hold.model_class, MODEL_PAID);
+}
+
+TEST(a_prompt_counts_for_a_minutes_tokens_as_an_estimate_counts_it)
+{
+    const struct choose_result choice = {.candidates = {&at_cheap}, .count = 1};
+    const struct wish nine = {.choices = 1, .text_bytes = 9, .messages = 7, .output_want = 5};
+    struct message_hold hold = {0};
+    assert_ok(bound_hold(&nine, &model, &choice, &hold));
+    assert_int_equal(hold.input_tokens, 3); /* ceil(9 / 4) */
+    const struct wish seen = {.choices = 1, .text_bytes = 8, .messages = 1, .images = 2};
+    hold = (struct message_hold){0};
+    assert_ok(bound_hold(&seen, &model, &choice, &hold));
+    assert_int_equal(hold.input_tokens, 2 + 2 * model.image_tokens_max);
+}
+
 TEST(no_legal_answer_is_longer_than_the_bound_of_its_text)
 {
     /* 50 runs of 128 blanks are a token each: 6,400 bytes, and 4,096 beside them. */
@@ -162,6 +197,8 @@ int main(void)
         cmocka_unit_test(a_named_output_is_sent_as_it_was_named),
         cmocka_unit_test(images_need_a_bound_by_tokens_or_a_price_by_the_piece),
         cmocka_unit_test(no_charge_within_the_bounds_is_above_the_hold),
+        cmocka_unit_test(a_hold_is_of_a_free_model_where_no_candidate_can_cost_anything),
+        cmocka_unit_test(a_prompt_counts_for_a_minutes_tokens_as_an_estimate_counts_it),
         cmocka_unit_test(no_legal_answer_is_longer_than_the_bound_of_its_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,7 +159,7 @@ TEST(a_slot_that_counts_a_day_is_not_used_again_before_the_day_is_over)
     world_free(&world);
 }
 
-/* The caller is read anew before it is refused for the day; PostgreSQL's failing is no free pass. */
+/* The caller is read anew before it is refused for the day; a failing of that is no free pass. */
 TEST(a_request_beyond_the_day_is_refused_while_postgresql_is_down_after_a_purchase)
 {
     struct world world;
