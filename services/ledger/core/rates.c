@@ -36,7 +36,8 @@ struct rate_hold {
 /* Beside each caller. */
 struct rate_caller {
     struct caller_rates limits;
-    uint64_t asked_boot_ns;
+    uint64_t asked_boot_ns; /* last, with or without an answer */
+    uint64_t known_boot_ns; /* when what is known was asked for */
 };
 
 /* Slots that remember a day wait longer to be used again, so they stand in a list of their own. */
@@ -121,7 +122,9 @@ void rates_learn(struct step *step, uint32_t slot, const struct caller_rates *li
     struct core *core = step->core;
     struct caller_slot *caller = &core->callers[slot];
     uint8_t before = caller->rated;
-    core->rates->callers[slot].limits = *limits;
+    struct rate_caller *known = &core->rates->callers[slot];
+    known->limits = *limits;
+    known->known_boot_ns = known->asked_boot_ns;
     caller->rated = RATED_CLASS(MODEL_FREE);
     if (has_limit(&limits->key)) caller->rated |= RATED_KEY;
     if (has_limit(&limits->classes[MODEL_PAID])) caller->rated |= RATED_CLASS(MODEL_PAID);
@@ -374,7 +377,7 @@ enum rate_verdict rates_check(struct step *step, struct rate_check *check, struc
         for (size_t i = 0; i < LIMITS; i++) {
             if (passes(&limits[i], i, &waiting->hold)) continue;
             bool outdated = limits[i].error == ERROR_RATE_DAY && !waiting->rates_tried &&
-                            caller->asked_boot_ns <= core->rates->bought_boot_ns;
+                            caller->known_boot_ns <= core->rates->bought_boot_ns;
             if (!outdated)
                 return refuse(held, shown_owner(check, owner), &limits[i], step->now.wall);
             waiting->rates_tried = true;

@@ -23,8 +23,8 @@ void rates_free(struct rates **rates);
 /* ---- callers ---- */
 
 /* Bits of a caller's `rated`: its key has limits, requests of that class have. A request of a
- * caller without them costs one branch. Requests of free models are always counted: the plan may begin to
- * limit a day in its midst. */
+ * caller without them costs one branch. Requests of free models are always counted: the plan may
+ * begin to limit a day in its midst. */
 #define RATED_KEY          1u
 #define RATED_CLASS(class) (2u << (class))
 

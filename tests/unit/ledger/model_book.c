@@ -69,7 +69,7 @@ static void limit(struct world *world, const struct model_limit *changed)
 static void load_free(struct world *world, int64_t day)
 {
     for (size_t i = 0; i < world->model.free_count; i++) {
-        const struct model_free *counted = &world->model.free[i];
+        const struct model_free *counted = &world->model.free_days[i];
         if (counted->day == day) world_add_free(world, counted->org, counted->requests);
     }
 }

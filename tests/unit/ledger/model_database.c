@@ -17,7 +17,11 @@ static void *new_array(size_t count, size_t size)
 
 void model_init(struct model_database *model)
 {
-    *model = (struct model_database){.epoch = 1};
+    *model = (struct model_database){
+        .epoch = 1,
+        .free = {.requests = MODEL_FREE_PER_MINUTE, .day = MODEL_FREE_PER_DAY},
+        .free_day_bought = MODEL_FREE_PER_DAY_BOUGHT,
+    };
     model->leases = new_array(MODEL_LEASES_MAX, sizeof(*model->leases));
     model->periods = new_array(MODEL_PERIODS_MAX, sizeof(*model->periods));
     model->rows = new_array(MODEL_ROWS_MAX, sizeof(*model->rows));
@@ -185,10 +189,10 @@ static void add_limits(const struct model_database *model, struct caller_answer 
 
 static struct rate_limits free_limits(const struct model_database *model, int64_t org)
 {
-    struct rate_limits limits = {.requests = MODEL_FREE_PER_MINUTE, .day = MODEL_FREE_PER_DAY};
+    struct rate_limits limits = model->free;
     for (size_t i = 0; i < model->org_count; i++) {
         bool bought = model->orgs[i].purchased >= MODEL_FREE_BOUGHT;
-        if (model->orgs[i].org == org && bought) limits.day = MODEL_FREE_PER_DAY_BOUGHT;
+        if (model->orgs[i].org == org && bought) limits.day = model->free_day_bought;
     }
     return limits;
 }
@@ -196,11 +200,12 @@ static struct rate_limits free_limits(const struct model_database *model, int64_
 struct model_free *model_free_requests(struct model_database *model, int64_t org, int64_t day)
 {
     for (size_t i = 0; i < model->free_count; i++) {
-        if (model->free[i].org == org && model->free[i].day == day) return &model->free[i];
+        if (model->free_days[i].org == org && model->free_days[i].day == day)
+            return &model->free_days[i];
     }
     assert(model->free_count < MODEL_FREE_MAX);
-    model->free[model->free_count] = (struct model_free){.org = org, .day = day};
-    return &model->free[model->free_count++];
+    model->free_days[model->free_count] = (struct model_free){.org = org, .day = day};
+    return &model->free_days[model->free_count++];
 }
 
 void model_answer_caller(const struct model_database *model, const struct key_hash *stored,

@@ -78,8 +78,10 @@ struct model_database {
     uint64_t epoch;
     uint32_t incarnation; /* of the journal that is posted */
     uint64_t cursor;
-    int64_t late; /* charges that no lease covered */
-    struct model_free free[MODEL_FREE_MAX];
+    int64_t late;            /* charges that no lease covered */
+    struct rate_limits free; /* of the plan */
+    uint32_t free_day_bought;
+    struct model_free free_days[MODEL_FREE_MAX];
     size_t free_count;
 };
 

@@ -72,9 +72,20 @@ static void deliver(void *context, const struct core_action *action)
             question->stored = action->stored;
         return;
     }
+    if (action->type == ACTION_HELD && action->held.rate_limit != 0 &&
+        action->held.error != ERROR_NONE)
+        sim_rates_refused(sim, (int64_t)action->request, &action->held);
     struct sim_stream *stream = stream_of(sim, action->link);
     if (stream == NULL || stream->down.count == SIM_QUEUE) return;
     stream->down.items[(stream->down.first + stream->down.count++) % SIM_QUEUE] = *action;
+}
+
+static void take_records(struct simulator *sim)
+{
+    sim_rates_see(sim);
+    sim->rates.seen_len = 0;
+    buffer_append(&sim->disk, buffer_slice(&sim->records));
+    buffer_clear(&sim->records);
 }
 
 /* Records first; the answers stand in queues until they are delivered, so this order is the
@@ -82,8 +93,7 @@ static void deliver(void *context, const struct core_action *action)
 static void step(struct simulator *sim, const struct core_event *event)
 {
     core_step(sim->core, event, sim->now, &sim->out);
-    buffer_append(&sim->disk, buffer_slice(&sim->records));
-    buffer_clear(&sim->records);
+    take_records(sim);
     sim->events++;
 }
 
@@ -179,6 +189,11 @@ static void ask_hold(struct simulator *sim, struct sim_stream *stream)
         frame.hold.output_price.nano_per_million = 1000000000;
         frame.hold.may_shrink = 1;
         frame.hold.output_min = 1;
+    }
+    if (chance(sim, 30)) {
+        frame.hold.model_class = MODEL_FREE;
+        frame.hold.fixed =
+            frame.hold.output_price.nano_per_million == 0 ? MONEY_ZERO : frame.hold.fixed;
     }
     stream->asked++;
     send(stream, &frame);
@@ -373,10 +388,8 @@ static void forget_lost_holds(struct simulator *sim)
 static void begin_incarnation(struct simulator *sim)
 {
     forget_lost_holds(sim);
-    while (core_release_all(sim->core, sim->now, &sim->out) > 0) {
-        buffer_append(&sim->disk, buffer_slice(&sim->records));
-        buffer_clear(&sim->records);
-    }
+    while (core_release_all(sim->core, sim->now, &sim->out) > 0)
+        take_records(sim);
     sim->synced_len = sim->disk.len;
     post_some(sim, UINT32_MAX);
     buffer_clear(&sim->disk);
@@ -385,6 +398,17 @@ static void begin_incarnation(struct simulator *sim)
     sim->model.incarnation = ++sim->settings.incarnation;
     core_free(&sim->core);
     sim->core = core_new(&sim->settings);
+}
+
+static void load_free_requests(struct simulator *sim)
+{
+    int64_t day = clock_period(CADENCE_DAY, sim->now.wall);
+    for (size_t i = 0; i < sim->model.free_count; i++) {
+        const struct model_free *counted = &sim->model.free_days[i];
+        if (counted->day != day) continue;
+        status done = core_add_free_requests(sim->core, sim->now, counted->org, counted->requests);
+        if (!status_ok(done)) sim->violation = "the requests of a day found no room";
+    }
 }
 
 static void start_ledger(struct simulator *sim, bool power)
@@ -401,10 +425,12 @@ static void start_ledger(struct simulator *sim, bool power)
     sim->settings.epoch = ++sim->model.epoch;
     sim->core = core_new(&sim->settings);
     replay(sim);
+    sim_rates_restart(sim);
     if (sim->violation != NULL) return;
     post_some(sim, UINT32_MAX);
     if (power) begin_incarnation(sim);
     model_move(&sim->model, sim->core);
+    load_free_requests(sim);
     load_prices(sim);
     sync_disk(sim);
 }
@@ -431,7 +457,8 @@ static void buy_credit(struct simulator *sim)
     if (chance(sim, 30))
         model_org(&sim->model, org)->promo += amount;
     else
-        model_org(&sim->model, org)->paid += amount;
+        model_org(&sim->model, org)->paid += amount,
+            model_org(&sim->model, org)->purchased += amount;
     sim->log.bought[org] += amount;
     step(sim, &(struct core_event){.type = EVENT_CREDIT_CHANGED, .org = org});
 }
@@ -524,6 +551,9 @@ static void begin(struct simulator *sim)
                                            .lease_idle_ns = 60000000000};
     model_init(&sim->model);
     sim->model.incarnation = 1;
+    sim->model.free =
+        (struct rate_limits){.requests = 1 + below(sim, 12), .day = 1 + below(sim, 20)};
+    sim->rates.life = 1;
     buffer_init(&sim->records, DISK_MAX);
     buffer_init(&sim->disk, DISK_MAX);
     sim->out = (struct core_actions){.deliver = deliver, .context = sim, .journal = &sim->records};
@@ -544,6 +574,8 @@ static void begin(struct simulator *sim)
         model->has_limit = key % 2 == 0;
         model->cadence = (enum cadence)(key % CADENCE_COUNT);
         model->limit = (int64_t)(1 + below(sim, 500)) * CENT;
+        if (key % 4 == 1) model->rates.requests = 1 + below(sim, 8);
+        if (key % 4 >= 2) model->rates.concurrent = 1 + below(sim, 4);
         (void)model_org(&sim->model, model->caller.org);
     }
     for (size_t i = 0; i < SIM_STREAMS; i++) {

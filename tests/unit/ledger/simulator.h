@@ -81,6 +81,24 @@ struct sim_log {
     bool limits_lowered;
 };
 
+/* What the auditor of rates has seen. */
+#define SIM_RATED_MAX 8192
+struct sim_rated {
+    uint32_t incarnation;
+    uint32_t life; /* of the ledger that made it; 0: an earlier one */
+    uint64_t hold;
+    int64_t org, key, created_ns;
+    uint8_t model_class;
+    bool ended;
+};
+struct sim_rates {
+    struct sim_rated items[SIM_RATED_MAX];
+    size_t count;
+    size_t seen_len; /* of the records of this step */
+    uint32_t life;
+    uint64_t refusals;
+};
+
 /* How often each thing happens, drawn anew for each seed: some faults do not happen at all. */
 enum sim_act {
     ACT_HOLD,
@@ -126,6 +144,7 @@ struct simulator {
     uint64_t next_edge;
     uint32_t next_link;
     struct sim_log log;
+    struct sim_rates rates;
     const char *violation; /* NULL: none so far */
     uint64_t events;
 };
@@ -135,6 +154,11 @@ const char *simulate(uint64_t seed, uint32_t steps, bool post_unsynced);
 /* Runs seeds from `first` until the time is over; prints and answers the first seed that fails, 0
  * when none does. */
 uint64_t simulate_many(uint64_t first, uint32_t time_ms, bool post_unsynced, uint32_t *seeds_run);
+
+/* simulator_rates.c: records that were just made; an answer that refuses; a ledger that begins. */
+void sim_rates_see(struct simulator *sim);
+void sim_rates_refused(struct simulator *sim, int64_t key, const struct message_held *held);
+void sim_rates_restart(struct simulator *sim);
 
 /* simulator_audit.c: written without looking at the ledger. */
 const char *audit_now(const struct model_database *model, const struct sim_log *log);

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The auditor of rates: sees the records of holds and of their ends as they are made, and counts by
+ * walking over all of them. A hold beyond a limit is a violation, and so is a refusal below one. */
+#include "tests/unit/ledger/simulator.h"
+
+#include <assert.h>
+
+#define MINUTE_NS ((int64_t)60 * 1000000000)
+#define DAY_NS    (1440 * MINUTE_NS)
+
+struct sim_count {
+    uint32_t open;                  /* of the key */
+    uint32_t minute;                /* of the key, in this life of the ledger */
+    uint32_t free_minute, free_day; /* of its organization */
+};
+
+static struct sim_count count(const struct sim_rates *rates, int64_t org, int64_t key, int64_t ns)
+{
+    struct sim_count sum = {0};
+    for (size_t i = 0; i < rates->count; i++) {
+        const struct sim_rated *seen = &rates->items[i];
+        bool minute = seen->life == rates->life && seen->created_ns / MINUTE_NS == ns / MINUTE_NS;
+        sum.open += seen->key == key && !seen->ended;
+        sum.minute += seen->key == key && minute;
+        if (seen->org != org || seen->model_class != MODEL_FREE) continue;
+        sum.free_minute += minute;
+        sum.free_day += seen->created_ns / DAY_NS == ns / DAY_NS;
+    }
+    return sum;
+}
+
+static uint32_t day_limit(struct simulator *sim, int64_t org)
+{
+    bool bought = model_org(&sim->model, org)->purchased >= MODEL_FREE_BOUGHT;
+    return bought ? sim->model.free_day_bought : sim->model.free.day;
+}
+
+static bool beyond(uint32_t limit, uint32_t used)
+{
+    return limit != 0 && used > limit;
+}
+
+static void check_hold(struct simulator *sim, const struct sim_rated *made)
+{
+    struct sim_count sum = count(&sim->rates, made->org, made->key, made->created_ns);
+    const struct rate_limits *limits = &model_key(&sim->model, made->key)->rates;
+    if (beyond(limits->concurrent, sum.open)) sim->violation = "a key has too many at once";
+    if (beyond(limits->requests, sum.minute)) sim->violation = "a key has too many in a minute";
+    if (made->model_class != MODEL_FREE) return;
+    if (beyond(sim->model.free.requests, sum.free_minute))
+        sim->violation = "too many free requests in a minute";
+    if (beyond(day_limit(sim, made->org), sum.free_day))
+        sim->violation = "too many free requests in a day";
+}
+
+static void see_hold(struct simulator *sim, const struct record_hold *hold, bool check)
+{
+    struct sim_rates *rates = &sim->rates;
+    assert(rates->count < SIM_RATED_MAX);
+    struct sim_rated *made = &rates->items[rates->count++];
+    *made = (struct sim_rated){.incarnation = sim->settings.incarnation,
+                               .hold = hold->hold,
+                               .org = hold->org,
+                               .key = hold->key,
+                               .created_ns = hold->created_ns,
+                               .model_class = hold->model_class,
+                               .life = check ? rates->life : 0};
+    if (check) check_hold(sim, made);
+}
+
+static void see_ending(struct simulator *sim, const struct record_ending *ending)
+{
+    struct sim_rates *rates = &sim->rates;
+    for (size_t i = 0; ending->part == 0 && i < rates->count; i++) {
+        struct sim_rated *seen = &rates->items[i];
+        if (seen->incarnation == sim->settings.incarnation && seen->hold == ending->hold)
+            seen->ended = true;
+    }
+}
+
+static void see(struct simulator *sim, slice bytes, bool check)
+{
+    struct record record;
+    size_t taken;
+    for (; bytes.len > 0 && status_ok(record_next(bytes, &record, &taken));
+         bytes = slice_from(bytes, taken)) {
+        struct record_hold hold;
+        struct record_ending ending;
+        if (record.type == RECORD_hold && status_ok(record_decode_hold(record.payload, &hold)))
+            see_hold(sim, &hold, check);
+        if (record.type == RECORD_ending &&
+            status_ok(record_decode_ending(record.payload, &ending)))
+            see_ending(sim, &ending);
+    }
+}
+
+void sim_rates_see(struct simulator *sim)
+{
+    see(sim, slice_from(buffer_slice(&sim->records), sim->rates.seen_len), true);
+    sim->rates.seen_len = sim->records.len;
+}
+
+/* What was refused was full to its last place. */
+void sim_rates_refused(struct simulator *sim, int64_t key, const struct message_held *held)
+{
+    sim_rates_see(sim);
+    const struct model_key *model = model_key(&sim->model, key);
+    struct sim_count sum = count(&sim->rates, model->caller.org, key, sim->now.wall.ns);
+    bool of_key = held->rate_owner == RATE_KEY;
+    uint32_t used = held->rate_limit, limit = held->rate_limit;
+    if (held->error == ERROR_RATE_CONCURRENT) used = sum.open, limit = model->rates.concurrent;
+    if (held->error == ERROR_RATE_REQUESTS) {
+        used = of_key ? sum.minute : sum.free_minute;
+        limit = of_key ? model->rates.requests : sim->model.free.requests;
+    }
+    if (held->error == ERROR_RATE_DAY)
+        used = sum.free_day, limit = day_limit(sim, model->caller.org);
+    if (used != limit) sim->violation = "a request was refused below its limit";
+    sim->rates.refusals++;
+}
+
+/* Only what is on the disk was: the rest of this incarnation was made up by nobody. */
+void sim_rates_restart(struct simulator *sim)
+{
+    struct sim_rates *rates = &sim->rates;
+    size_t kept = 0;
+    for (size_t i = 0; i < rates->count; i++) {
+        if (rates->items[i].incarnation != sim->settings.incarnation)
+            rates->items[kept++] = rates->items[i];
+    }
+    rates->count = kept;
+    rates->life++;
+    rates->seen_len = 0;
+    see(sim, buffer_slice(&sim->disk), false);
+}
