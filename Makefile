@@ -222,6 +222,10 @@ fuzz: ## fuzz each parser for SECONDS (default 60)
 	@deploy/dependencies test
 	@tests/run fuzz-long $(or $(SECONDS),60)
 
+simulate: ## the ledger's core among faults for SECONDS (default 60), ≥ 500,000 events a second
+	@deploy/dependencies test
+	@SIMULATE_S=$(or $(SECONDS),60) tests/run simulate
+
 coverage: ## lines of shared/ and services/ that the unit tests reach
 	@deploy/dependencies test
 	@tools/run/coverage
@@ -243,5 +247,5 @@ clean: ## remove what was built (a running instance's data stays)
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all console clang-tidy deps run up down audit test check lint format fuzz coverage bench docs dist clean help \
+.PHONY: all console clang-tidy deps run up down audit test check lint format fuzz simulate coverage bench docs dist clean help \
         always test-programs fuzz-programs bench-programs

@@ -13,7 +13,7 @@
 
 TEST(the_simulator_finds_one_number)
 {
-    uint32_t run = 0;
+    static struct sim_run run;
     assert_int_not_equal(simulate_many(1, TIME_MS, false, &run), 0);
 }
 

@@ -9,7 +9,7 @@
 
 TEST(the_simulator_finds_a_poster_that_reads_unsynced_records)
 {
-    uint32_t run = 0;
+    static struct sim_run run;
     assert_int_not_equal(simulate_many(1, TIME_MS, true, &run), 0);
 }
 

@@ -24,7 +24,6 @@ void model_init(struct model_database *model)
     };
     model->leases = new_array(MODEL_LEASES_MAX, sizeof(*model->leases));
     model->periods = new_array(MODEL_PERIODS_MAX, sizeof(*model->periods));
-    model->rows = new_array(MODEL_ROWS_MAX, sizeof(*model->rows));
 }
 
 void model_free(struct model_database *model)
@@ -415,6 +414,15 @@ static void post_periods(struct model_database *model, const struct record_endin
     }
 }
 
+/* Doubled when it is full: most runs post a few hundred. */
+static void make_room_for_row(struct model_database *model)
+{
+    if (model->row_count < model->row_room) return;
+    model->row_room = model->row_room == 0 ? MODEL_ROWS_FIRST : 2 * model->row_room;
+    model->rows = realloc(model->rows, model->row_room * sizeof(*model->rows));
+    assert(model->rows != NULL);
+}
+
 void model_post(struct model_database *model, const struct record *record)
 {
     assert(record->seq == model->cursor + 1);
@@ -423,7 +431,7 @@ void model_post(struct model_database *model, const struct record *record)
     struct record_ending ending;
     status done = record_decode_ending(record->payload, &ending);
     assert(status_ok(done));
-    assert(model->row_count < MODEL_ROWS_MAX);
+    make_room_for_row(model);
     model->rows[model->row_count++] = (struct model_row){.incarnation = model->incarnation,
                                                          .seq = record->seq,
                                                          .hold = ending.hold,

@@ -10,7 +10,7 @@
 #define MODEL_KEYS_MAX            128
 #define MODEL_LEASES_MAX          8192
 #define MODEL_PERIODS_MAX         8192
-#define MODEL_ROWS_MAX            200000
+#define MODEL_ROWS_FIRST          1024
 #define MODEL_LIMITS_MAX          64
 #define MODEL_FREE_MAX            128
 
@@ -47,7 +47,8 @@ struct model_limit {
     enum cadence cadence;
     bool limited;
     int64_t limit;
-    uint64_t version; /* set by the model */
+    uint64_t version;    /* set by the model */
+    int32_t exact_after; /* a period; in later ones it was never lower, nor away */
 };
 struct model_lease {
     int64_t org, meter, period, epoch;
@@ -74,7 +75,7 @@ struct model_database {
     struct model_lease *leases;
     struct model_period *periods;
     struct model_row *rows;
-    size_t org_count, key_count, lease_count, period_count, row_count;
+    size_t org_count, key_count, lease_count, period_count, row_count, row_room;
     uint64_t epoch;
     uint32_t incarnation; /* of the journal that is posted */
     uint64_t cursor;

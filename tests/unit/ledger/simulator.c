@@ -13,6 +13,7 @@
 #define START_NS   ((int64_t)1795176000000000000) /* 2026-11-20T12:00:00Z */
 #define DISK_MAX   ((size_t)64 << 20)
 #define AUDIT_EACH 64
+#define STEPS      3000       /* of a seed, before it heals */
 #define NANO_MAX   2000000000 /* of the cheapest hold's price range */
 #define CENT       ((int64_t)10000000)
 
@@ -47,6 +48,24 @@ static struct sim_stream *stream_of(struct simulator *sim, uint32_t link)
     return NULL;
 }
 
+static void take_records(struct simulator *sim)
+{
+    sim_rates_see(sim);
+    sim->rates.seen_len = 0;
+    buffer_append(&sim->disk, buffer_slice(&sim->records));
+    buffer_clear(&sim->records);
+}
+
+/* Records first; the answers stand in queues until they are delivered, so this order is the
+ * ledger's. */
+static void step(struct simulator *sim, const struct core_event *event)
+{
+    coverage_note_event(&sim->run->coverage, sim->core, event, sim->now);
+    core_step(sim->core, event, sim->now, &sim->out);
+    take_records(sim);
+    sim->run->events++;
+}
+
 static void cut(struct simulator *sim, struct sim_stream *stream)
 {
     if (stream->link == 0) return;
@@ -55,12 +74,13 @@ static void cut(struct simulator *sim, struct sim_stream *stream)
     stream->welcomed = false;
     stream->asked = 0;
     stream->up.count = stream->down.count = 0;
-    core_step(sim->core, &event, sim->now, &sim->out);
+    step(sim, &event);
 }
 
 static void deliver(void *context, const struct core_action *action)
 {
     struct simulator *sim = context;
+    coverage_note_action(&sim->run->coverage, action);
     if (action->type == ACTION_LOAD_CALLER || action->type == ACTION_LOAD_PRICES ||
         action->type == ACTION_LEASE) {
         assert(sim->question_count < SIM_QUEUE);
@@ -74,36 +94,21 @@ static void deliver(void *context, const struct core_action *action)
     }
     if (action->type == ACTION_HELD && action->held.rate_limit != 0 &&
         action->held.error != ERROR_NONE)
-        sim_rates_refused(sim, (int64_t)action->request, &action->held);
+        sim_rates_refused(sim, (int64_t)(uint32_t)action->request, &action->held);
     struct sim_stream *stream = stream_of(sim, action->link);
     if (stream == NULL || stream->down.count == SIM_QUEUE) return;
     stream->down.items[(stream->down.first + stream->down.count++) % SIM_QUEUE] = *action;
-}
-
-static void take_records(struct simulator *sim)
-{
-    sim_rates_see(sim);
-    sim->rates.seen_len = 0;
-    buffer_append(&sim->disk, buffer_slice(&sim->records));
-    buffer_clear(&sim->records);
-}
-
-/* Records first; the answers stand in queues until they are delivered, so this order is the
- * ledger's. */
-static void step(struct simulator *sim, const struct core_event *event)
-{
-    core_step(sim->core, event, sim->now, &sim->out);
-    take_records(sim);
-    sim->events++;
 }
 
 static void sync_disk(struct simulator *sim)
 {
     sim->synced_len = sim->disk.len;
     sim->synced_seq = core_view(sim->core).seq_last;
-    struct core_event event = {
-        .type = EVENT_JOURNAL,
-        .journal = {.synced = sim->synced_seq, .posted = sim->model.cursor, .room = UINT64_MAX}};
+    bool full = sim->disk_fills && chance(sim, 5);
+    struct core_event event = {.type = EVENT_JOURNAL,
+                               .journal = {.synced = sim->synced_seq,
+                                           .posted = sim->model.cursor,
+                                           .room = full ? 0 : UINT64_MAX}};
     step(sim, &event);
 }
 
@@ -132,7 +137,7 @@ static void answer_one(struct simulator *sim)
         !fails || chance(sim, 50); /* a failure that was none: the commit's answer got lost */
     struct caller_answer caller;
     struct lease_answer lease;
-    struct core_event event = {.type = EVENT_PRICES};
+    struct core_event event = {.type = EVENT_PRICES, .prices = fails ? NULL : sim->prices};
     if (question.type == ACTION_LOAD_CALLER) {
         model_answer_caller(&sim->model, &question.stored, &caller);
         if (fails) caller.error = ERROR_DATABASE;
@@ -162,8 +167,9 @@ static void log_entry(struct sim_entry *entries, size_t *count, struct generatio
 
 static void connect_stream(struct simulator *sim, struct sim_stream *stream)
 {
-    if (stream->link != 0) return;
     stream->link = ++sim->next_link;
+    stream->welcomed = false;
+    stream->asked = 0;
     stream->up.count = stream->down.count = 0;
     struct sim_frame frame = {
         .type = MESSAGE_hello,
@@ -177,13 +183,14 @@ static void ask_hold(struct simulator *sim, struct sim_stream *stream)
         stream->unacknowledged_count + SIM_OPEN * 2 > SIM_OPEN * 8)
         return;
     int64_t key = 1 + below(sim, SIM_KEYS);
+    uint32_t price_id = chance(sim, 10) ? 2 : 1;
     struct model_key *model = model_key(&sim->model, key);
     struct sim_frame frame = {.type = MESSAGE_hold,
-                              .request = (uint64_t)key,
+                              .request = (uint64_t)key | (uint64_t)price_id << 32,
                               .key = key,
                               .hold = {.caller_version = model->caller.version,
                                        .fixed = {1 + below(sim, 20) * CENT},
-                                       .price_ids = {1, {1}}}};
+                                       .price_ids = {1, {price_id}}}};
     if (chance(sim, 30)) {
         frame.hold.output_want = 1 + below(sim, 1000);
         frame.hold.output_price.nano_per_million = 1000000000;
@@ -195,6 +202,7 @@ static void ask_hold(struct simulator *sim, struct sim_stream *stream)
         frame.hold.fixed =
             frame.hold.output_price.nano_per_million == 0 ? MONEY_ZERO : frame.hold.fixed;
     }
+    if (chance(sim, 3)) make_hold_strange(sim, &frame);
     stream->asked++;
     send(stream, &frame);
 }
@@ -217,14 +225,19 @@ static void end_hold(struct simulator *sim, struct sim_stream *stream)
     *kept = (struct sim_unacknowledged){.frame = {.place = hold.place}};
     if (chance(sim, 20)) {
         kept->frame.type = MESSAGE_release;
-        kept->frame.release = (struct message_release){.n = ++stream->n, .hold = hold.place.hold};
+        kept->frame.release = (struct message_release){.n = ++stream->n,
+                                                       .hold = hold.place.hold,
+                                                       .absorbed = chance(sim, 20),
+                                                       .price_id = hold.price};
     } else {
         int64_t most = sim->log.overshoots && chance(sim, 20) ? 2 * hold.amount : hold.amount;
-        kept->charge = (int64_t)(draw(sim) % (uint64_t)(most + 1));
+        /* A price the ledger does not have: nothing can be charged, and both sides know that. */
+        bool priced = !chance(sim, 1);
+        kept->charge = priced ? (int64_t)(draw(sim) % (uint64_t)(most + 1)) : 0;
         kept->frame.type = MESSAGE_settle;
         kept->frame.settle = (struct message_settle){.n = ++stream->n,
                                                      .hold = hold.place.hold,
-                                                     .price_id = 1,
+                                                     .price_id = priced ? hold.price : 77,
                                                      .usage = usage_of(kept->charge),
                                                      .charge = {kept->charge}};
         log_entry(sim->log.sent, &sim->log.sent_count, hold.place, kept->charge);
@@ -293,7 +306,8 @@ static void deliver_down(struct simulator *sim, struct sim_stream *stream)
     struct sim_hold *hold = &stream->open[stream->open_count++];
     *hold = (struct sim_hold){
         .place = {.cell = 1, .incarnation = sim->settings.incarnation, .hold = action.held.hold},
-        .key = (int64_t)action.request,
+        .key = (int64_t)(uint32_t)action.request,
+        .price = (uint32_t)(action.request >> 32),
         .amount = action.held.amount.nano};
     log_entry(sim->log.held, &sim->log.held_count, hold->place, hold->amount);
 }
@@ -326,6 +340,13 @@ static void deliver_up(struct simulator *sim, struct sim_stream *stream)
         break;
     }
     step(sim, &event);
+}
+
+/* The new connection says hello before the end of the old one was seen. */
+static void overtake(struct simulator *sim, struct sim_stream *stream)
+{
+    connect_stream(sim, stream);
+    deliver_up(sim, stream);
 }
 
 /* The process is gone and starts anew: nobody knows of its holds any more. */
@@ -421,6 +442,7 @@ static void start_ledger(struct simulator *sim, bool power)
         stream->asked = stream->up.count = stream->down.count = 0;
     }
     sim->question_count = 0;
+    sim->stopping = false;
     core_free(&sim->core);
     sim->settings.epoch = ++sim->model.epoch;
     sim->core = core_new(&sim->settings);
@@ -448,29 +470,7 @@ static void cut_power(struct simulator *sim)
     start_ledger(sim, true);
 }
 
-/* ---- what people do -------------------------------------------------------------------------- */
-
-static void buy_credit(struct simulator *sim)
-{
-    int64_t org = 1 + below(sim, SIM_ORGS);
-    int64_t amount = (int64_t)(1 + below(sim, 300)) * CENT;
-    if (chance(sim, 30))
-        model_org(&sim->model, org)->promo += amount;
-    else
-        model_org(&sim->model, org)->paid += amount,
-            model_org(&sim->model, org)->purchased += amount;
-    sim->log.bought[org] += amount;
-    step(sim, &(struct core_event){.type = EVENT_CREDIT_CHANGED, .org = org});
-}
-
-static void change_key(struct simulator *sim)
-{
-    struct model_key *key = model_key(&sim->model, 1 + below(sim, SIM_KEYS));
-    key->caller.version++;
-    key->disabled = chance(sim, 10);
-    if (key->has_limit) key->limit += (int64_t)below(sim, 100) * CENT;
-    step(sim, &(struct core_event){.type = EVENT_KEY_CHANGED, .stored = key->stored});
-}
+/* ---- a run, act by act ------------------------------------------------------------------------ */
 
 static void advance(struct simulator *sim, uint64_t ns)
 {
@@ -484,6 +484,7 @@ static void advance(struct simulator *sim, uint64_t ns)
 static void act(struct simulator *sim, enum sim_act what)
 {
     struct sim_stream *stream = &sim->streams[below(sim, SIM_STREAMS)];
+    if (sim->stopping && chance(sim, 3)) start_ledger(sim, false);
     switch (what) {
     case ACT_HOLD: ask_hold(sim, stream); break;
     case ACT_END: end_hold(sim, stream); break;
@@ -494,13 +495,21 @@ static void act(struct simulator *sim, enum sim_act what)
     case ACT_POST: post_some(sim, 1 + below(sim, 20)); break;
     case ACT_TICK: advance(sim, 1000000 * (uint64_t)(1 + below(sim, 200))); break;
     case ACT_CUT: cut(sim, stream); break;
-    case ACT_CONNECT: connect_stream(sim, stream); break;
+    case ACT_CONNECT:
+        if (stream->link == 0) connect_stream(sim, stream);
+        break;
+    case ACT_OVERTAKE: overtake(sim, stream); break;
     case ACT_KILL_LEDGER: start_ledger(sim, false); break;
     case ACT_POWER: cut_power(sim); break;
     case ACT_KILL_EDGE: kill_edge(sim, below(sim, SIM_EDGES)); break;
     case ACT_CREDIT: buy_credit(sim); break;
     case ACT_KEY: change_key(sim); break;
     case ACT_JUMP: advance(sim, 1000000000 * (uint64_t)(1 + below(sim, 90000))); break;
+    case ACT_IDENTIFY: strange_question(sim); break;
+    case ACT_STRANGER: strange_frame(sim); break;
+    case ACT_FREEZE: freeze_account(sim); break;
+    case ACT_LIMIT: change_limit(sim); break;
+    case ACT_STOP: stop_ledger(sim); break;
     case ACT_COUNT: break;
     }
 }
@@ -512,6 +521,8 @@ static void draw_weights(struct simulator *sim)
         [ACT_ANSWER] = 300,  [ACT_SYNC] = 60,    [ACT_POST] = 60,       [ACT_TICK] = 60,
         [ACT_CUT] = 6,       [ACT_CONNECT] = 60, [ACT_KILL_LEDGER] = 4, [ACT_POWER] = 3,
         [ACT_KILL_EDGE] = 2, [ACT_CREDIT] = 10,  [ACT_KEY] = 4,         [ACT_JUMP] = 2,
+        [ACT_OVERTAKE] = 2,  [ACT_IDENTIFY] = 6, [ACT_STRANGER] = 4,    [ACT_FREEZE] = 1,
+        [ACT_STOP] = 1,      [ACT_LIMIT] = 2,
     };
     for (size_t i = 0; i < ACT_COUNT; i++) {
         sim->weights[i] = usual[i];
@@ -519,6 +530,7 @@ static void draw_weights(struct simulator *sim)
     }
     sim->database_fails = chance(sim, 50) ? below(sim, 20) : 0;
     sim->log.overshoots = chance(sim, 20);
+    sim->disk_fills = chance(sim, 30);
 }
 
 static enum sim_act draw_act(struct simulator *sim)
@@ -534,14 +546,27 @@ static enum sim_act draw_act(struct simulator *sim)
     return ACT_TICK;
 }
 
+/* Both cost the same. */
+static struct prices *new_prices(uint32_t count)
+{
+    struct price_row *rows = calloc(count, sizeof(*rows));
+    assert(rows != NULL);
+    for (uint32_t i = 0; i < count; i++) {
+        rows[i] = (struct price_row){.id = i + 1, .tier_count = 1};
+        rows[i].tiers[0].prices[BILLING_prompt].nano_per_million = 1000000;
+        rows[i].tiers[0].prices[BILLING_completion].nano_per_million = 1000000000000;
+    }
+    return prices_new(rows, count);
+}
+
 static void begin(struct simulator *sim)
 {
     sim->now = (struct core_now){.wall = {START_NS}, .boot_ns = 1000000000};
-    sim->settings = (struct core_settings){.leases_max = 6 + below(sim, 12),
+    sim->settings = (struct core_settings){.leases_max = 8 + below(sim, 20),
                                            .callers_max = 4 + below(sim, 8),
                                            .rates_max = 64,
-                                           .holds_max = 24 + below(sim, 24),
-                                           .waiting_max = 32,
+                                           .holds_max = 8 + below(sim, 40),
+                                           .waiting_max = 6 + below(sim, 26),
                                            .streams_max = 48,
                                            .cell = 1,
                                            .incarnation = 1,
@@ -558,26 +583,26 @@ static void begin(struct simulator *sim)
     buffer_init(&sim->disk, DISK_MAX);
     sim->out = (struct core_actions){.deliver = deliver, .context = sim, .journal = &sim->records};
     struct sim_entry *entries = calloc(3 * SIM_LOG_MAX, sizeof(*entries));
-    struct price_row *rows = calloc(1, sizeof(*rows));
-    assert(entries != NULL && rows != NULL);
+    assert(entries != NULL);
     sim->log.told = entries;
     sim->log.sent = entries + SIM_LOG_MAX;
     sim->log.held = entries + 2 * (size_t)SIM_LOG_MAX;
-    rows[0] = (struct price_row){.id = 1, .tier_count = 1};
-    rows[0].tiers[0].prices[BILLING_prompt].nano_per_million = 1000000;
-    rows[0].tiers[0].prices[BILLING_completion].nano_per_million = 1000000000000;
-    sim->prices = prices_new(rows, 1);
+    sim->prices = new_prices(2);
+    sim->prices_older = new_prices(1);
     sim->core = core_new(&sim->settings);
-    load_prices(sim);
+    step(sim, &(struct core_event){.type = EVENT_PRICES, .prices = sim->prices_older});
     for (int64_t key = 1; key <= SIM_KEYS; key++) {
         struct model_key *model = model_add_key(&sim->model, 1 + (key - 1) % SIM_ORGS, key);
         model->has_limit = key % 2 == 0;
         model->cadence = (enum cadence)(key % CADENCE_COUNT);
         model->limit = (int64_t)(1 + below(sim, 500)) * CENT;
+        model->caller.member = key % 3 == 0 ? 1 : 0;
         if (key % 4 == 1) model->rates.requests = 1 + below(sim, 8);
         if (key % 4 >= 2) model->rates.concurrent = 1 + below(sim, 4);
         (void)model_org(&sim->model, model->caller.org);
     }
+    begin_limits(sim);
+    model_add_key(&sim->model, 1, SIM_KEYS + 1)->caller.kind = CALLER_MANAGEMENT;
     for (size_t i = 0; i < SIM_STREAMS; i++) {
         sim->streams[i].edge = 1 + i / SIM_THREADS;
         sim->streams[i].thread = (uint16_t)(i % SIM_THREADS);
@@ -592,7 +617,7 @@ static void heal(struct simulator *sim)
     for (int round = 0; round < 400 && sim->violation == NULL; round++) {
         for (size_t i = 0; i < SIM_STREAMS; i++) {
             struct sim_stream *stream = &sim->streams[i];
-            connect_stream(sim, stream);
+            if (stream->link == 0) connect_stream(sim, stream);
             while (stream->up.count > 0)
                 deliver_up(sim, stream);
             while (stream->down.count > 0)
@@ -621,6 +646,7 @@ static void end(struct simulator *sim)
 {
     core_free(&sim->core);
     prices_free(&sim->prices);
+    prices_free(&sim->prices_older);
     model_free(&sim->model);
     buffer_free(&sim->records);
     buffer_free(&sim->disk);
@@ -628,11 +654,12 @@ static void end(struct simulator *sim)
     free(sim);
 }
 
-const char *simulate(uint64_t seed, uint32_t steps, bool post_unsynced)
+const char *simulate(uint64_t seed, uint32_t steps, bool post_unsynced, struct sim_run *run)
 {
     struct simulator *sim = calloc(1, sizeof(*sim));
     assert(sim != NULL);
     sim->random = seed;
+    sim->run = run;
     sim->post_unsynced = post_unsynced;
     draw_weights(sim);
     begin(sim);
@@ -649,17 +676,30 @@ const char *simulate(uint64_t seed, uint32_t steps, bool post_unsynced)
     return violation;
 }
 
-uint64_t simulate_many(uint64_t first, uint32_t time_ms, bool post_unsynced, uint32_t *seeds_run)
+uint64_t simulate_many(uint64_t first, uint32_t time_ms, bool post_unsynced, struct sim_run *run)
 {
-    uint64_t until_ms = clock_monotonic_ms() + time_ms;
-    log_init("simulator", LOG_LEVEL_ERROR);
+    uint64_t began_ms = clock_monotonic_ms();
+    log_init("simulator", LOG_LEVEL_NONE);
     for (uint64_t seed = first;; seed++) {
-        const char *violation = simulate(seed, 3000, post_unsynced);
-        (*seeds_run)++;
+        const char *violation = simulate(seed, STEPS, post_unsynced, run);
+        run->seeds++;
+        run->elapsed_ms = clock_monotonic_ms() - began_ms;
         if (violation != NULL) {
             print_message("seed %llu: %s\n", (unsigned long long)seed, violation);
             return seed;
         }
-        if (clock_monotonic_ms() >= until_ms) return 0;
+        if (run->elapsed_ms >= time_ms) return 0;
     }
+}
+
+/* ---- for the acts of others ------------------------------------------------------------------ */
+
+uint32_t sim_below(struct simulator *sim, uint32_t bound)
+{
+    return below(sim, bound);
+}
+
+void sim_step(struct simulator *sim, const struct core_event *event)
+{
+    step(sim, event);
 }

@@ -6,15 +6,17 @@
 #pragma once
 
 #include "tests/unit/ledger/model_database.h"
+#include "tests/unit/ledger/simulator_coverage.h"
 
-#define SIM_EDGES   2
-#define SIM_THREADS 2
-#define SIM_STREAMS (SIM_EDGES * SIM_THREADS)
-#define SIM_QUEUE   512
-#define SIM_OPEN    12
-#define SIM_KEYS    8
-#define SIM_ORGS    4
-#define SIM_LOG_MAX 65536
+#define SIM_EDGES    2
+#define SIM_THREADS  2
+#define SIM_STREAMS  (SIM_EDGES * SIM_THREADS)
+#define SIM_QUEUE    512
+#define SIM_OPEN     12
+#define SIM_KEYS     8  /* that may spend; one more is a management key */
+#define SIM_KEY_NONE 99 /* nobody has it */
+#define SIM_ORGS     4
+#define SIM_LOG_MAX  65536
 
 struct sim_frame {
     uint16_t type; /* enum message_type */
@@ -43,6 +45,7 @@ struct sim_down {
 struct sim_hold {
     struct generation_place place;
     int64_t key;
+    uint32_t price;
     int64_t amount;
 };
 struct sim_unacknowledged {
@@ -117,6 +120,12 @@ enum sim_act {
     ACT_CREDIT,
     ACT_KEY,
     ACT_JUMP,
+    ACT_OVERTAKE,
+    ACT_IDENTIFY,
+    ACT_STRANGER,
+    ACT_FREEZE,
+    ACT_LIMIT,
+    ACT_STOP,
     ACT_COUNT
 };
 
@@ -124,10 +133,13 @@ struct simulator {
     uint64_t random;
     uint32_t weights[ACT_COUNT];
     uint32_t database_fails; /* per cent */
-    bool post_unsynced;      /* planted: the poster reads what was not synced */
+    bool disk_fills;
+    bool stopping;      /* told to stop; soon it starts again */
+    bool post_unsynced; /* planted: the poster reads what was not synced */
     struct core_settings settings;
     struct core *core;
-    struct prices *prices;
+    struct prices *prices;       /* those of the database */
+    struct prices *prices_older; /* what the first ledger begins with: one price is missing */
     struct core_now now;
     struct model_database model;
     struct buffer records, disk;
@@ -146,14 +158,41 @@ struct simulator {
     struct sim_log log;
     struct sim_rates rates;
     const char *violation; /* NULL: none so far */
+    uint64_t strangers;
+    struct sim_run *run;
+};
+
+/* What many seeds add up to. */
+struct sim_run {
+    uint32_t seeds;
     uint64_t events;
+    uint64_t elapsed_ms;
+    struct coverage coverage;
 };
 
 /* NULL: every check held. Otherwise what did not, a constant text. */
-const char *simulate(uint64_t seed, uint32_t steps, bool post_unsynced);
+const char *simulate(uint64_t seed, uint32_t steps, bool post_unsynced, struct sim_run *run);
 /* Runs seeds from `first` until the time is over; prints and answers the first seed that fails, 0
  * when none does. */
-uint64_t simulate_many(uint64_t first, uint32_t time_ms, bool post_unsynced, uint32_t *seeds_run);
+uint64_t simulate_many(uint64_t first, uint32_t time_ms, bool post_unsynced, struct sim_run *run);
+
+/* simulator.c, for the acts of other files */
+uint32_t sim_below(struct simulator *sim, uint32_t bound);
+void sim_step(struct simulator *sim, const struct core_event *event);
+
+/* simulator_people.c */
+void buy_credit(struct simulator *sim);
+void change_key(struct simulator *sim);
+void change_limit(struct simulator *sim);
+void begin_limits(struct simulator *sim);
+void freeze_account(struct simulator *sim);
+
+/* simulator_strangers.c: what honest edges and quiet days do not do */
+void strange_frame(struct simulator *sim);    /* a peer that breaks the protocol */
+void strange_question(struct simulator *sim); /* IDENTIFY, of any key */
+void stop_ledger(struct simulator *sim);
+/* A hold as it should not be: of a key nobody has, of an older version, … */
+void make_hold_strange(struct simulator *sim, struct sim_frame *frame);
 
 /* simulator_rates.c: records that were just made; an answer that refuses; a ledger that begins. */
 void sim_rates_see(struct simulator *sim);

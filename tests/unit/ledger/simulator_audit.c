@@ -45,6 +45,16 @@ const char *audit_now(const struct model_database *model, const struct sim_log *
                 return "a limit is exceeded";
         }
     }
+    for (size_t i = 0; i < model->limit_count && !log->overshoots; i++) {
+        const struct model_limit *limit = &model->limits[i];
+        for (size_t j = 0; j < model->period_count; j++) {
+            const struct model_period *period = &model->periods[j];
+            if (period->meter != model_meter(limit) || period->org != limit->org) continue;
+            if (period->period > limit->exact_after &&
+                period->spent + period->leased > limit->limit)
+                return "the limit of an owner of keys is exceeded";
+        }
+    }
     return NULL;
 }
 

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Seeds for a few seconds; BOURSE_SIMULATE_SEED runs one seed, BOURSE_SIMULATE_MS runs for longer.
- * A failure prints its seed. */
+/* Seeds for a few seconds, or as the environment says (`make simulate` does): BOURSE_SIMULATE_MS
+ * runs for longer and prints every count, BOURSE_SIMULATE_SEED runs one seed,
+ * BOURSE_SIMULATE_EVENTS_MIN wants so many events a second. A failure prints its seed. */
 #include "tests/unit/test.h"
 
 #include <stdlib.h>
 
 #include "tests/unit/ledger/simulator.h"
 
-#define TIME_MS 2500
+#define TIME_MS             2500
+/* Seeds are always the same ones, so this many meet everything or never do. */
+#define SEEDS_OF_A_FULL_RUN 400
 
 static int64_t number_of(const char *name, int64_t otherwise)
 {
@@ -17,18 +20,34 @@ static int64_t number_of(const char *name, int64_t otherwise)
     return value;
 }
 
-TEST(no_seed_loses_or_invents_money)
+TEST(no_seed_loses_or_invents_money_and_everything_is_met)
 {
+    static struct sim_run run;
     int64_t seed = number_of("BOURSE_SIMULATE_SEED", 0);
-    uint32_t run = 0;
-    uint32_t time_ms = seed != 0 ? 0 : (uint32_t)number_of("BOURSE_SIMULATE_MS", TIME_MS);
-    uint64_t failed = simulate_many(seed != 0 ? (uint64_t)seed : 1, time_ms, false, &run);
-    print_message("%u seeds\n", run);
+    int64_t time_ms = number_of("BOURSE_SIMULATE_MS", 0);
+    uint64_t first = seed != 0 ? (uint64_t)seed : 1;
+    int64_t wanted_ms = time_ms != 0 ? time_ms : TIME_MS;
+    uint64_t failed = simulate_many(first, seed != 0 ? 0 : (uint32_t)wanted_ms, false, &run);
+    if (failed != 0) {
+        print_message("run it again: BOURSE_SIMULATE_SEED=%llu build/tests/unit/ledger/"
+                      "simulator_test\n",
+                      (unsigned long long)failed);
+    }
+    uint32_t missing = 0;
+    if (run.seeds >= SEEDS_OF_A_FULL_RUN || time_ms != 0)
+        missing = coverage_print(&run.coverage, time_ms != 0);
+    uint64_t per_s = run.events * 1000 / (run.elapsed_ms + 1);
+    print_message("seeds %llu to %llu: %llu events, %llu/s\n", (unsigned long long)first,
+                  (unsigned long long)(first + run.seeds - 1), (unsigned long long)run.events,
+                  (unsigned long long)per_s);
     assert_int_equal(failed, 0);
+    assert_int_equal(missing, 0);
+    assert_true(per_s >= (uint64_t)number_of("BOURSE_SIMULATE_EVENTS_MIN", 0));
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(no_seed_loses_or_invents_money)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_seed_loses_or_invents_money_and_everything_is_met)};
     return cmocka_run_group_tests_name("ledger simulator", tests, NULL, NULL);
 }

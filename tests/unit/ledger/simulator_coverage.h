@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a run of the simulator has met: which event came in which state of the core, which error
+ * answered which question, which actions were asked for. A state that no seed reaches proves
+ * nothing about it, so a run in which something was never met fails. */
+#pragma once
+
+#include "services/ledger/core/core.h"
+
+#define COVERAGE_STATES_MAX 128
+#define COVERAGE_ERRORS_MAX 1024 /* above every code of errors.def */
+
+struct coverage {
+    uint64_t states[COVERAGE_STATES_MAX];
+    uint64_t held[COVERAGE_ERRORS_MAX],
+        identified[COVERAGE_ERRORS_MAX]; /* by the error of the answer */
+    uint64_t actions[ACTION_LEASE + 1];
+};
+
+/* Before the step: the state in which the core meets the event. */
+void coverage_note_event(struct coverage *coverage, const struct core *core,
+                         const struct core_event *event, struct core_now now);
+void coverage_note_action(struct coverage *coverage, const struct core_action *action);
+/* The number of things never met. Prints every count, or only what was never met. */
+uint32_t coverage_print(const struct coverage *coverage, bool everything);

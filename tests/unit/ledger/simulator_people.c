@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What people do in the simulator while requests run: they buy credit, change keys and limits, and
+ * freeze accounts. */
+#include "tests/unit/ledger/simulator.h"
+
+#define CENT ((int64_t)10000000)
+
+static bool chance(struct simulator *sim, uint32_t per_cent)
+{
+    return sim_below(sim, 100) < per_cent;
+}
+
+void buy_credit(struct simulator *sim)
+{
+    int64_t org = 1 + sim_below(sim, SIM_ORGS);
+    int64_t amount = (int64_t)(1 + sim_below(sim, 300)) * CENT;
+    if (chance(sim, 30))
+        model_org(&sim->model, org)->promo += amount;
+    else
+        model_org(&sim->model, org)->paid += amount,
+            model_org(&sim->model, org)->purchased += amount;
+    sim->log.bought[org] += amount;
+    sim_step(sim, &(struct core_event){.type = EVENT_CREDIT_CHANGED, .org = org});
+}
+
+void change_key(struct simulator *sim)
+{
+    struct model_key *key = model_key(&sim->model, 1 + sim_below(sim, SIM_KEYS));
+    key->caller.version++;
+    key->disabled = chance(sim, 10);
+    key->caller.expires_ns =
+        chance(sim, 10) ? sim->now.wall.ns + (int64_t)sim_below(sim, 10) * 1000000000 : 0;
+    if (key->has_limit) key->limit += (int64_t)sim_below(sim, 100) * CENT;
+    sim_step(sim, &(struct core_event){.type = EVENT_KEY_CHANGED, .stored = key->stored});
+}
+
+/* Of any owner in the organization; three of the eight there are for each. */
+static struct model_limit draw_limit(struct simulator *sim)
+{
+    int64_t org = 1 + sim_below(sim, SIM_ORGS);
+    struct model_limit limit = {.org = org,
+                                .owner_kind = (enum meter_owner)(OWNER_MEMBER + sim_below(sim, 3)),
+                                .cadence = chance(sim, 50) ? CADENCE_LIFE : CADENCE_DAY,
+                                .limited = true,
+                                .limit = (int64_t)(1 + sim_below(sim, 800)) * CENT};
+    limit.owner = limit.owner_kind == OWNER_ORG ? org : 1;
+    return limit;
+}
+
+static const struct model_limit *limit_like(const struct simulator *sim,
+                                            const struct model_limit *limit)
+{
+    for (size_t i = 0; i < sim->model.limit_count; i++) {
+        const struct model_limit *known = &sim->model.limits[i];
+        if (known->org == limit->org && model_meter(known) == model_meter(limit)) return known;
+    }
+    return NULL;
+}
+
+/* Set in the midst of a period it may be below what is spent; from the next period on it is exact,
+ * for here it is only ever raised or taken away. */
+void change_limit(struct simulator *sim)
+{
+    struct model_limit limit = draw_limit(sim);
+    const struct model_limit *known = limit_like(sim, &limit);
+    limit.exact_after = clock_period(limit.cadence, sim->now.wall);
+    if (known != NULL && known->limited) {
+        limit.limit += known->limit;
+        limit.exact_after = known->exact_after;
+    }
+    limit.limited = chance(sim, 90);
+    if (!limit.limited) limit.exact_after = INT32_MAX;
+    model_set_limit(&sim->model, &limit, sim->now.wall);
+    sim_step(sim, &(struct core_event){.type = EVENT_LIMITS_CHANGED, .org = limit.org});
+}
+
+/* Set before anything was spent, so exact from the first period on. */
+void begin_limits(struct simulator *sim)
+{
+    for (uint32_t left = sim_below(sim, 4); left > 0; left--) {
+        struct model_limit limit = draw_limit(sim);
+        limit.exact_after = -1;
+        if (limit_like(sim, &limit) == NULL) model_set_limit(&sim->model, &limit, sim->now.wall);
+    }
+}
+
+void freeze_account(struct simulator *sim)
+{
+    int64_t org = 1 + sim_below(sim, SIM_ORGS);
+    model_org(&sim->model, org)->frozen = sim_below(sim, 2) == 0;
+    sim_step(sim, &(struct core_event){.type = EVENT_CREDIT_CHANGED, .org = org});
+}
