@@ -24,6 +24,14 @@ select 'account_is_fold_of_transfers', format('account %s/%s/%s/%s: counters %s/
 from account a full join folded f using (org, kind, cell, detail)
 where coalesce(a.debits, 0) <> coalesce(f.debits, 0) or coalesce(a.credits, 0) <> coalesce(f.credits, 0);
 
+-- Both sides of a transfer are accounts that exist, and its customer's side has a customer: kinds are those of 0002_ledger.sql.
+select 'transfer_has_two_sides', format('transfer %s/%s: %s -> %s, amount %s', org, id, debit_kind, credit_kind, amount)
+from transfer
+where amount <= 0 or (debit_kind = credit_kind and debit_detail = credit_detail)
+   or (org = 0) <> (debit_kind >= 100 and credit_kind >= 100)
+   or debit_kind not in (1, 2, 3, 4, 5, 101, 102, 111, 112, 113, 114, 121, 122, 131, 132, 133)
+   or credit_kind not in (1, 2, 3, 4, 5, 101, 102, 111, 112, 113, 114, 121, 122, 131, 132, 133);
+
 -- No customer's money is below zero.
 select 'customer_balance_not_negative', format('account %s/%s/%s: %s', org, kind, cell, credits - debits)
 from account where kind in (1, 2, 3, 5) and credits < debits;
@@ -36,6 +44,20 @@ from account where kind = 4 and debits <> credits;
 select 'lease_within_grant', format('lease %s/%s/%s epoch %s: settled %s + returned %s > granted %s',
        org, meter, period, epoch, settled, returned, granted)
 from lease where settled + returned > granted or granted_promo > granted;
+
+-- A lease's counters are the fold of the transfers, too, and not only their difference: what was granted and not returned was moved
+-- to escrow, what was settled was moved from there to income. (A new epoch takes over by a grant and a return of the same amount.)
+with counted as (
+    select org, cell, sum(granted - returned) as out, sum(settled) as settled from lease where meter = 0 group by org, cell
+), moved as (
+    select org, cell, coalesce(sum(amount) filter (where code = 'lease'), 0) - coalesce(sum(amount) filter (where code = 'lease_return'), 0)
+           as out, coalesce(sum(amount) filter (where code = 'settle' and debit_kind = 3), 0) as settled
+    from transfer where code in ('lease', 'lease_return', 'settle') group by org, cell
+)
+select 'lease_is_fold_of_transfers', format('org %s cell %s: leases %s out %s settled, transfers %s out %s settled', org, cell,
+       coalesce(c.out, 0), coalesce(c.settled, 0), coalesce(m.out, 0), coalesce(m.settled, 0))
+from counted c full join moved m using (org, cell)
+where coalesce(c.out, 0) <> coalesce(m.out, 0) or coalesce(c.settled, 0) <> coalesce(m.settled, 0);
 
 -- What is leased of an account's credit and not settled or returned is what lies in its escrow, per cell.
 with open_lease as (
@@ -84,6 +106,49 @@ select 'rows_are_transfers', format('%s: rows %s owed %s, transfers %s owed %s',
        coalesce(m.charged, 0), coalesce(m.owed, 0))
 from moved m full join row_sums r using (reference)
 where coalesce(m.charged, 0) <> coalesce(r.charged, 0) or coalesce(m.owed, 0) <> coalesce(r.owed, 0);
+
+-- Each provider is owed what its rows cost, and what nobody pays for is the rows that were not settled.
+with owed as (
+    select cell, provider as detail, sum(provider_cost) as cost from generation group by cell, provider
+), payable as (
+    select cell, detail, sum(credits) as credits from account where kind = 122 group by cell, detail
+)
+select 'providers_are_owed_for_rows', format('cell %s provider %s: rows cost %s, payable %s', cell, detail, coalesce(o.cost, 0),
+       coalesce(p.credits, 0))
+from owed o full join payable p using (cell, detail) where coalesce(o.cost, 0) <> coalesce(p.credits, 0);
+
+with unpaid as (
+    select cell, sum(provider_cost) as cost from generation where state <> 1 group by cell
+), expense as (
+    select cell, sum(debits) as debits from account where kind = 133 group by cell
+)
+select 'absorbed_is_its_rows', format('cell %s: rows cost %s, absorbed %s', cell, coalesce(u.cost, 0), coalesce(e.debits, 0))
+from unpaid u full join expense e using (cell) where coalesce(u.cost, 0) <> coalesce(e.debits, 0);
+
+-- Credits minus usage is the balance: all that came in from outside, less what the generations charge, is what lies in the
+-- customer's accounts.
+with came_in as (
+    select org, sum(case when credit_kind < 100 then amount else 0 end - case when debit_kind < 100 then amount else 0 end) as amount
+    from transfer where org <> 0 and code not in ('settle', 'settle_late', 'byok_fee') group by org
+), used as (
+    select org, sum(charge) as amount from generation group by org
+), balance as (
+    select org, sum(credits::numeric - debits) as amount from account where kind < 100 group by org
+)
+select 'credits_minus_usage_is_balance', format('org %s: credits %s, usage %s, balance %s', org, coalesce(c.amount, 0),
+       coalesce(u.amount, 0), coalesce(b.amount, 0))
+from came_in c full join used u using (org) full join balance b using (org)
+where coalesce(c.amount, 0) - coalesce(u.amount, 0) <> coalesce(b.amount, 0);
+
+-- A key's total never falls: no row takes anything away, and nobody has taken the guard off the rows that stand.
+select 'total_never_falls', format('hold %s/%s/%s part %s: held %s, charge %s, provider cost %s', cell, incarnation, hold, part, held,
+       charge, provider_cost)
+from generation where charge < 0 or held < 0 or provider_cost < 0;
+
+select 'posted_rows_are_final', format('trigger %s is %s', name, case when t.tgname is null then 'missing' else 'disabled' end)
+from (values ('transfer', 'transfer_is_final'), ('generation', 'generation_is_final'), ('batch', 'batch_is_final')) as v (place, name)
+left join pg_trigger t on t.tgrelid = to_regclass(v.place) and t.tgname = v.name
+where t.tgenabled is distinct from 'O';
 
 -- Every hold below the floor of its stream has exactly one ending; those in suspense are reported by their own rule.
 with floor_of as (

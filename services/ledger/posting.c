@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "services/ledger/core/core.h"
-#include "services/ledger/merkle.h"
+#include "shared/merkle.h"
 #include "services/ledger/text.h"
 
 #define ATTEMPT_SIZE 15
@@ -537,17 +537,15 @@ status posting_pay_late(struct posting *posting, const struct late_balance *bala
 
 /* ---- proof ---------------------------------------------------------------------------------- */
 
-/* The canonical encoding of a row: u16 cell, u32 incarnation, the number columns as i64 in their
- * order, then the texts and the attempts, each with a u16 length; all little-endian. */
-static void encode_row(const struct posting *posting, size_t row, struct buffer *out)
+static void encode_row(const struct posting *posting, size_t at, struct buffer *out)
 {
-    codec_put_u16(out, &posting->cell);
-    codec_put_u32(out, &posting->incarnation);
+    struct generation_row row = {.cell = posting->cell, .incarnation = posting->incarnation};
     for (size_t column = 0; column < GENERATION_NUMBER_COUNT; column++)
-        codec_put_i64(out, &posting->numbers[column][row]);
+        row.numbers[column] = posting->numbers[column][at];
     for (size_t column = 0; column < GENERATION_TEXT_COUNT; column++)
-        codec_put_text(out, posting->texts[column][row], UINT16_MAX);
-    codec_put_text(out, posting->attempts[row], UINT16_MAX);
+        row.texts[column] = posting->texts[column][at];
+    row.attempts = posting->attempts[at];
+    generation_row_encode(&row, out);
 }
 
 static status hash_rows(struct posting *posting)

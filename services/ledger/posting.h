@@ -7,54 +7,7 @@
 #include "services/ledger/journal/records.h"
 #include "shared/arena.h"
 #include "shared/clock.h"
-
-/* The number columns of a generation row, in the order of the statement generations_add and of the
- * canonical encoding. The units are as many columns, in the order of the billing classes. */
-#define GENERATION_NUMBERS(X) \
-    X(org)                    \
-    X(day)                    \
-    X(hold)                   \
-    X(part)                   \
-    X(seq)                    \
-    X(workspace)              \
-    X(member)                 \
-    X(key)                    \
-    X(created_ns)             \
-    X(state)                  \
-    X(reason)                 \
-    X(price)                  \
-    BILLING_CLASSES(X)        \
-    X(held)                   \
-    X(charge)                 \
-    X(charge_told)            \
-    X(provider_cost)          \
-    X(flags)                  \
-    X(finish)                 \
-    X(model)                  \
-    X(endpoint)               \
-    X(provider)               \
-    X(first_byte_ms)          \
-    X(total_ms)
-#define GENERATION_TEXTS(X) \
-    X(native_finish)        \
-    X(upstream_id)          \
-    X(referer)              \
-    X(title)                \
-    X(user_agent)           \
-    X(session)
-
-enum generation_number {
-#define X(name) GENERATION_##name,
-    GENERATION_NUMBERS(X)
-#undef X
-        GENERATION_NUMBER_COUNT
-};
-enum generation_text {
-#define X(name) GENERATION_##name,
-    GENERATION_TEXTS(X)
-#undef X
-        GENERATION_TEXT_COUNT
-};
+#include "shared/generation_row.h"
 
 #define HASH_SIZE 32
 

@@ -53,4 +53,5 @@ extern const size_t command_count;
 int command_run(const struct command *command, int argc, char **argv);
 void command_help(const struct command *command); /* NULL: all of them */
 int audit_run(const struct command *command, int argc, char **argv);
+int verify_run(const struct command *command, int argc, char **argv);
 int buy_run(const struct command *command, int argc, char **argv);

@@ -301,6 +301,11 @@ const struct command commands[] = {
      .verb = "",
      .help = "check the books: every rule of schema/audit.sql, on the running instance",
      .special = audit_run},
+    {.noun = "ledger",
+     .verb = "verify",
+     .help = "read all of the books and make every sum, charge and hash again; ends with 1 when "
+             "something differs",
+     .special = verify_run},
 };
 
 const size_t command_count = sizeof(commands) / sizeof(commands[0]);

@@ -3,7 +3,7 @@
 #include "tests/unit/test.h"
 
 #include "services/ledger/core/core.h"
-#include "services/ledger/merkle.h"
+#include "shared/merkle.h"
 #include "services/ledger/posting.h"
 #include "services/ledger/text.h"
 

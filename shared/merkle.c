@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RFC 6962 splits a list of n leaves at the largest power of two below n; combining neighbours
  * level by level, where a last one without neighbour moves up as it is, gives the same tree. */
-#include "services/ledger/merkle.h"
+#include "shared/merkle.h"
 
 #include <assert.h>
 #include <sodium.h>

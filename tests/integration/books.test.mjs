@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// The books are changed behind the ledger's back, one row at a time, by the owner of the tables with every guard taken off: the audit
+// has to name the rule that is broken, and `bourse ledger verify` the place. Expected names stand here, not in the programs.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import test, { after } from 'node:test';
+import pg from 'pg';
+
+import { MODEL, user } from './api.mjs';
+import { BUILD, ROOT, startInstance } from './harness.mjs';
+
+let owner;
+const GUARDED = ['transfer', 'generation', 'batch'];
+
+/** Purchases and grants, keys with and without a limit, settled and released and repeated requests: something in every table. */
+async function fillBooks(bourse) {
+  owner = new pg.Pool({ host: path.join(bourse.var, 'run/pg'), database: 'bourse', user: 'bourse_owner', max: 1 });
+  const { org, key } = await bourse.makeCustomer({ credit: '2' });
+  await bourse.bourse('credit', 'buy', '--org', org, '--amount', '5');
+  const limited = await bourse.makeKey(org, { limit: '1', reset: 'monthly' });
+  await bourse.makeCustomer({ credit: '1' }); // has transfers and no generations
+  for (const one of [key, limited.key, key]) {
+    const answer = await bourse.api.chat(one, { model: MODEL, messages: user('sim:tokens=10') });
+    assert.equal(answer.status, 200);
+  }
+  await bourse.simulator.fault('openai', { kind: 'status', status: 500 });
+  await bourse.api.chat(key, { model: MODEL, messages: user('sim:tokens=10') }); // released
+  await bourse.simulator.clearFaults();
+  await bourse.quiet();
+  // CHECK constraints refuse most of what follows; the audit must not rely on them.
+  const checks = await owner.query(`select conrelid::regclass::text as place, conname as name from pg_constraint
+     where contype = 'c' and connamespace = 'public'::regnamespace and conislocal`);
+  for (const { place, name } of checks.rows) await owner.query(`alter table ${place} drop constraint "${name}"`);
+}
+
+const bourse = startInstance({ setup: fillBooks });
+after(() => owner?.end());
+
+function guard(action) {
+  return GUARDED.map((name) => `alter table ${name} ${action} trigger ${name}_is_final;`).join('');
+}
+
+/** Runs `during` while the rows of `table` are as `change` leaves them; then they are as they were. */
+async function whileChanged(table, change, during) {
+  await bourse.quiet();
+  await owner.query(`begin; create table kept as table ${table}; ${guard('disable')} ${change}; ${guard('enable')} commit`);
+  try {
+    await during();
+  } finally {
+    await owner.query(`begin; ${guard('disable')} delete from ${table};
+       insert into ${table} overriding system value select * from kept; drop table kept; ${guard('enable')} commit`);
+  }
+}
+
+function command(...words) {
+  return new Promise((resolve) => {
+    execFile(path.join(BUILD, 'bourse'), words, { env: bourse.environment() }, (error, stdout, stderr) =>
+      resolve({ code: error ? error.code : 0, stdout, stderr }),
+    );
+  });
+}
+
+const one = (table) => `(select ctid from ${table} limit 1)`;
+
+// rule of schema/audit.sql: table, change
+const rules = [
+  ['debits_equal_credits', 'account', 'update account set credits = credits + 1 where kind = 112'],
+  ['account_is_fold_of_transfers', 'transfer', `delete from transfer where code = 'promo'`],
+  ['account_is_fold_of_transfers', 'account', 'update account set credits = credits + 1, debits = debits + 1 where kind = 111'],
+  ['transfer_has_two_sides', 'transfer', `update transfer set amount = 0 where code = 'promo'`],
+  ['transfer_has_two_sides', 'transfer', `update transfer set debit_kind = 7 where code = 'promo'`],
+  ['transfer_has_two_sides', 'transfer', `update transfer set org = 0 where code = 'promo'`],
+  ['transfer_has_two_sides', 'transfer', `update transfer set debit_kind = credit_kind where code = 'lease'`],
+  ['customer_balance_not_negative', 'account', 'update account set debits = credits + 1 where kind = 2'],
+  ['receivable_is_zero', 'account', `insert into account (org, kind, debits) select max(org), 4, 5 from account`],
+  ['lease_within_grant', 'lease', 'update lease set returned = granted + 1 where meter = 0'],
+  ['leases_are_escrow', 'lease', 'update lease set granted = granted + 1 where meter = 0'],
+  ['lease_is_fold_of_transfers', 'lease', 'update lease set granted = granted + 9, settled = settled + 9 where meter = 0'],
+  ['leases_are_in_their_period', 'lease', 'update lease set granted = granted + 1 where meter <> 0'],
+  ['limit_is_kept', 'meter_period', 'update meter_period set spent = limit_nano + 1 where limit_nano is not null'],
+  ['batch_is_its_rows', 'batch', `update batch set rows = rows + 1 where ctid = ${one('batch')}`],
+  ['batch_is_its_rows', 'generation', 'update generation set batch_lo = batch_lo + 1'],
+  ['rows_are_transfers', 'transfer', `update transfer set amount = amount + 1 where code = 'settle'`],
+  ['rows_are_transfers', 'transfer', `update transfer set amount = amount + 1 where code = 'provider_cost'`],
+  ['providers_are_owed_for_rows', 'generation', 'update generation set provider = provider + 1 where provider_cost > 0'],
+  ['absorbed_is_its_rows', 'generation', 'update generation set state = 3, charge = 0 where charge > 0'],
+  ['credits_minus_usage_is_balance', 'generation', 'update generation set charge = charge + 1 where charge > 0'],
+  ['credits_minus_usage_is_balance', 'account', 'update account set credits = credits - 1 where kind = 1 and credits > 0'],
+  ['total_never_falls', 'generation', 'update generation set charge = -charge where charge > 0'],
+  ['every_hold_ends_once', 'generation', 'delete from generation where hold = 1'],
+  ['every_hold_ends_once', 'generation', 'update generation set hold = hold + 1, day = day + 1 where hold = 1'],
+  ['correction_is_absorbed', 'generation', 'update generation set part = 1 where charge > 0'],
+  ['charge_follows_from_price', 'generation', 'update generation set charge = charge + 1, charge_told = charge_told + 1 where state = 1'],
+  ['charge_follows_from_price', 'generation', 'update generation set completion = completion + 1000 where state = 1'],
+  ['charge_is_what_was_told', 'generation', 'update generation set charge_told = charge_told + 1 where state = 1'],
+  ['batches_are_gapless', 'batch', 'update batch set lo = lo + 1 where lo > 0'],
+  ['cursor_is_last_batch', 'stream', 'update stream set last_seq = last_seq + 1'],
+  ['batch_chain', 'batch', `update batch set root = sha256('x') where lo = 0`],
+  ['period_is_sum_of_generations', 'meter_period', 'update meter_period set requests = requests + 1'],
+  ['purchase_is_credited_once', 'transfer', `update transfer set amount = amount + 1 where code = 'purchase'`],
+  ['purchase_is_credited_once', 'purchase', `update purchase set state = 'pending', credited_cents = 0 where state = 'paid'`],
+  ['suspense_is_empty', 'suspense', `insert into suspense (cell, incarnation, seq, sqlstate, record) values (1, 1, 1, '23514', 'x')`],
+  ['default_partition_is_empty', 'generation', 'update generation set day = 1'],
+  ['lease_epoch_is_known', 'cell', 'update cell set epoch = 0'],
+];
+
+test('every rule of the audit has a case here', () => {
+  const text = readFileSync(path.join(ROOT, 'schema/audit.sql'), 'utf8');
+  const named = new Set(Array.from(text.matchAll(/^select '(\w+)'/gm), (match) => match[1]));
+  const tried = new Set([...rules.map(([rule]) => rule), 'posted_rows_are_final']);
+  assert.deepEqual([...named].filter((rule) => !tried.has(rule)), []);
+});
+
+for (const [rule, table, change] of rules) {
+  test(`the audit names ${rule}: ${change.slice(0, 70)}`, async () => {
+    await whileChanged(table, change, async () => {
+      const { code, stdout } = await command('audit');
+      assert.equal(code, 1, stdout);
+      const names = stdout.split('\n').map((line) => line.split(':')[0]);
+      assert.ok(names.includes(rule), stdout);
+    });
+  });
+}
+
+for (const table of GUARDED) {
+  test(`the audit says when the guard of ${table} is off`, async () => {
+    await owner.query(`alter table ${table} disable trigger ${table}_is_final`);
+    const { code, stdout } = await command('audit');
+    await owner.query(`alter table ${table} enable trigger ${table}_is_final`);
+    assert.equal(code, 1);
+    assert.match(stdout, new RegExp(`^posted_rows_are_final: trigger ${table}_is_final is disabled$`, 'm'));
+  });
+}
+
+// ---- bourse ledger verify
+
+test('verify finds nothing in books that are right, and says what it looked at', async () => {
+  const { code, stdout, stderr } = await command('ledger', 'verify');
+  assert.equal(stderr, '');
+  assert.match(stdout, /^verify: 4 generations, \d+ batches, \d+ transfers, \d+ accounts, 0 differences$/m);
+  assert.equal(code, 0);
+  const counts = JSON.parse((await command('ledger', 'verify', '--json')).stdout);
+  assert.deepEqual(counts.found, []);
+  assert.equal(counts.generations, 4);
+  assert.equal(counts.differences, 0);
+  for (const [table, name] of [['transfer', 'transfers'], ['account', 'accounts'], ['batch', 'batches']])
+    assert.equal(BigInt(counts[name]), await bourse.sqlValue(`select count(*) from ${table}`), table);
+});
+
+// table, change, what verify has to say
+const differences = [
+  ['generation', 'update generation set title = title || chr(120) where hold = 1', /^batch 1\/\d+\/0: its rows are not those that were posted/m],
+  ['generation', `update generation set attempts = set_byte(attempts, 0, get_byte(attempts, 0) # 1) where hold = 1`, /^batch 1\/\d+\/0: its rows are not/m],
+  ['generation', 'update generation set total_ms = total_ms + 1 where hold = 2', /^batch 1\/\d+\/\d+: its rows are not/m],
+  ['generation', 'update generation set charge = charge + 1 where hold = 1', /^hold 1\/\d+\/1 part 0: charges (\d+) nano-dollars, its usage and price make (?!\1)\d+$/m],
+  ['generation', 'update generation set completion = completion + 1 where hold = 1', /^hold 1\/\d+\/1 part 0: charges/m],
+  ['generation', 'update generation set price = 999999 where hold = 1', /^hold 1\/\d+\/1 part 0: there is no price 999999$/m],
+  ['generation', 'update generation set provider_cost = 7 where hold = 1', /^hold 1\/\d+\/1 part 0: owes the provider 7 nano-dollars/m],
+  ['generation', 'update generation set charge_told = 0 where hold = 1', /^hold 1\/\d+\/1 part 0: the client was told 0/m],
+  ['generation', 'delete from generation where hold = 1', /^batch 1\/\d+\/0: says 1 rows of \d+ nano-dollars, has 0 of 0$/m],
+  ['generation', 'update generation set seq = seq + 1000 where hold = 1', /^generation: 1 rows lie outside of every batch$/m],
+  ['generation', 'update generation set batch_lo = 77 where hold = 1', /^hold 1\/\d+\/1 part 0: names batch 77/m],
+  ['batch', 'update batch set root = set_byte(root, 0, get_byte(root, 0) # 1) where lo = 0', /^batch 1\/\d+\/0: its link is not the hash/m],
+  ['batch', 'update batch set link = set_byte(link, 31, get_byte(link, 31) # 128) where lo = 0', /^batch 1\/\d+\/0: its link is not the hash/m],
+  ['batch', 'update batch set lo = lo + 1 where lo > 0', /^batch 1\/\d+\/\d+: does not follow record \d+$/m],
+  ['stream', 'update stream set last_seq = last_seq + 1', /^stream 1\/\d+: stands at record \d+, its last batch ends at \d+$/m],
+  ['transfer', `update transfer set amount = amount + 1 where code = 'settle'`, /^batch 1\/\d+\/\d+: its rows charge \d+ nano-dollars, its transfers moved \d+$/m],
+  ['transfer', `update transfer set amount = amount + 1 where code = 'provider_cost'`, /^batch 1\/\d+\/\d+: its rows owe providers/m],
+  ['transfer', `update transfer set reference = 'batch 1/1/987654' where code = 'settle'`, /^transfer \d+\/\d+: names a batch that does not exist$/m],
+  ['transfer', `update transfer set amount = 0 where code = 'promo'`, /^transfer \d+\/\d+: moves 0 nano-dollars$/m],
+  ['account', 'update account set credits = credits + 1 where kind = 112', /^account 0\/112\/1\/0: has debits 0 and credits \d+, its transfers make 0 and \d+$/m],
+  ['account', 'update account set debits = debits + 1 where kind = 2', /^account \d+\/2\/0\/0: has debits \d+/m],
+  ['account', 'insert into account (org, kind, debits, credits) values (12345, 1, 0, 5)', /^account 12345\/1\/0\/0: has debits 0 and credits 5, its transfers make 0 and 0$/m],
+  ['account', 'delete from account where kind = 111', /^account 0\/111\/0\/0: has debits 0 and credits 0, its transfers make 0 and 800000000$/m],
+];
+for (const [table, change, expected] of differences) {
+  test(`verify names what differs: ${change.slice(0, 70)}`, async () => {
+    await whileChanged(table, change, async () => {
+      const { code, stdout } = await command('ledger', 'verify');
+      assert.match(stdout, expected);
+      assert.equal(code, 1);
+      const { found, differences: count } = JSON.parse((await command('ledger', 'verify', '--json')).stdout);
+      assert.equal(found.length, count);
+      assert.ok(found.some(({ where, what }) => expected.test(`${where}: ${what}`)));
+    });
+  });
+}
+
+test('verify explains itself, and refuses words it does not know', async () => {
+  const help = await command('ledger', 'verify', '--help');
+  assert.equal(help.code, 0);
+  assert.match(help.stdout, /bourse ledger verify/);
+  const unknown = await command('ledger', 'verify', '--fast');
+  assert.equal(unknown.code, 2);
+  assert.match(unknown.stderr, /does not know --fast/);
+});

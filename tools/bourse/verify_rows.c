@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every generation's row: its charge from the frozen price, by the code that charged it, and its
+ * bytes as a leaf of its batch's tree. Rows are read in the order of the journal, batch by batch,
+ * so that memory holds a page of them at most. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "shared/array.h"
+#include "shared/generation_row.h"
+#include "tools/bourse/verify.h"
+
+#define COLUMN_BATCH    (GENERATION_NUMBER_COUNT + GENERATION_TEXT_COUNT + 1)
+#define ROW_ENCODED_MAX ((size_t)1 << 20) /* seven texts of 64 KiB would fit */
+#define PLACE_SIZE      96
+#define STATE_SETTLED   1
+#define STATE_RELEASED  2
+#define STATE_ABSORBED  3
+#define PRICE_COLUMN    2 /* of the first class in verify_prices */
+
+/* ---- what is kept in memory ------------------------------------------------------------------ */
+
+static void *new_array(size_t count, size_t size)
+{
+    void *array = calloc(count + 1, size);
+    if (array == NULL) abort();
+    return array;
+}
+
+status verify_read_prices(struct verify *verify)
+{
+    SCOPED(db_result_free) struct db_result *result = NULL;
+    TRY(db_run(verify->db, "verify_prices", NULL, 0, &result));
+    verify->prices = new_array(db_row_count(result), sizeof(*verify->prices));
+    for (size_t i = 0; i < db_row_count(result); i++) {
+        uint32_t id = (uint32_t)db_i64(result, i, 0);
+        size_t count = verify->price_count;
+        if (count == 0 || verify->prices[count - 1].id != id)
+            verify->prices[verify->price_count++] = (struct price_row){.id = id};
+        struct price_row *row = &verify->prices[verify->price_count - 1];
+        if (row->tier_count == BILLING_TIERS_MAX) continue; /* no ledger could charge by it */
+        struct price_tier *tier = &row->tiers[row->tier_count++];
+        tier->above_prompt_tokens = (uint32_t)db_i64(result, i, 1);
+        for (size_t class = 0; class < BILLING_CLASS_COUNT; class ++)
+            tier->prices[class].nano_per_million = db_i64(result, i, PRICE_COLUMN + class);
+    }
+    return OK;
+}
+
+static bool copy_hash(uint8_t hash[MERKLE_HASH_SIZE], slice bytes)
+{
+    if (bytes.len != MERKLE_HASH_SIZE) return false;
+    memcpy(hash, bytes.data, MERKLE_HASH_SIZE);
+    return true;
+}
+
+static void keep_batch(struct verify *verify, const struct db_result *result, size_t row)
+{
+    struct verify_batch *batch = &verify->batches[verify->batch_count++];
+    *batch = (struct verify_batch){.cell = db_i64(result, row, 0),
+                                   .incarnation = db_i64(result, row, 1),
+                                   .lo = db_i64(result, row, 2),
+                                   .hi = db_i64(result, row, 3),
+                                   .rows = db_i64(result, row, 4),
+                                   .charge = db_money(result, row, 5)};
+    bool whole = copy_hash(batch->root, db_bytes(result, row, 6)) &&
+                 copy_hash(batch->link, db_bytes(result, row, 7));
+    if (whole) return;
+    char place[PLACE_SIZE];
+    snprintf(place, sizeof(place), "batch %" PRId64 "/%" PRId64 "/%" PRId64, batch->cell,
+             batch->incarnation, batch->lo);
+    verify_found(verify, place, "its root or link is no hash");
+}
+
+status verify_read_batches(struct verify *verify)
+{
+    SCOPED(db_result_free) struct db_result *counted = NULL;
+    TRY(db_run(verify->db, "verify_batch_count", NULL, 0, &counted));
+    size_t count = (size_t)db_i64(counted, 0, 0);
+    verify->batches = new_array(count, sizeof(*verify->batches));
+    struct verify_batch last = {.cell = -1};
+    while (verify->batch_count < count) {
+        SCOPED(db_result_free) struct db_result *result = NULL;
+        const struct db_param params[] = {DB_P_I64(last.cell), DB_P_I64(last.incarnation),
+                                          DB_P_I64(last.lo), DB_P_I64(VERIFY_PAGE)};
+        TRY(db_run(verify->db, "verify_batches", params, COUNT_OF(params), &result));
+        if (db_row_count(result) == 0) break;
+        for (size_t row = 0; row < db_row_count(result) && verify->batch_count < count; row++)
+            keep_batch(verify, result, row);
+        last = verify->batches[verify->batch_count - 1];
+    }
+    return OK;
+}
+
+static int compare_batches(const void *a, const void *b)
+{
+    const struct verify_batch *x = a, *y = b;
+    if (x->cell != y->cell) return x->cell < y->cell ? -1 : 1;
+    if (x->incarnation != y->incarnation) return x->incarnation < y->incarnation ? -1 : 1;
+    return (x->lo > y->lo) - (x->lo < y->lo);
+}
+
+struct verify_batch *verify_batch_at(const struct verify *verify, int64_t cell, int64_t incarnation,
+                                     int64_t lo)
+{
+    struct verify_batch key = {.cell = cell, .incarnation = incarnation, .lo = lo};
+    return bsearch(&key, verify->batches, verify->batch_count, sizeof(key), compare_batches);
+}
+
+/* ---- one row --------------------------------------------------------------------------------- */
+
+static void read_row(const struct db_result *result, size_t at, const struct verify_batch *batch,
+                     struct generation_row *row)
+{
+    row->cell = (uint16_t)batch->cell;
+    row->incarnation = (uint32_t)batch->incarnation;
+    size_t column = 0;
+    for (size_t i = 0; i < GENERATION_NUMBER_COUNT; i++)
+        row->numbers[i] = db_i64(result, at, column++);
+    for (size_t i = 0; i < GENERATION_TEXT_COUNT; i++)
+        row->texts[i] = db_text(result, at, column++);
+    row->attempts = db_bytes(result, at, column);
+}
+
+static int compare_price(const void *id, const void *row)
+{
+    uint32_t a = *(const uint32_t *)id, b = ((const struct price_row *)row)->id;
+    return (a > b) - (a < b);
+}
+
+static const struct price_row *find_price(const struct verify *verify, int64_t id)
+{
+    uint32_t key = (uint32_t)id;
+    return bsearch(&key, verify->prices, verify->price_count, sizeof(*verify->prices),
+                   compare_price);
+}
+
+/* What the provider's work costs by the frozen price; nothing without one. */
+static bool compute_cost(const struct verify *verify, const struct generation_row *row, money *cost)
+{
+    struct usage_vector usage;
+#define X(name) usage.units[BILLING_##name] = (uint32_t)row->numbers[GENERATION_##name];
+    BILLING_CLASSES(X)
+#undef X
+    *cost = MONEY_ZERO;
+    const struct price_row *price_row = find_price(verify, row->numbers[GENERATION_price]);
+    return price_row != NULL && status_ok(billing_charge(price_row, &usage, cost));
+}
+
+static void check_charge(struct verify *verify, const struct generation_row *row, const char *place)
+{
+    const int64_t *numbers = row->numbers;
+    int64_t charge = numbers[GENERATION_charge], owed = numbers[GENERATION_provider_cost];
+    int64_t state = numbers[GENERATION_state];
+    money cost;
+    bool priced = compute_cost(verify, row, &cost);
+    if (!priced && numbers[GENERATION_price] != 0 && (charge != 0 || owed != 0))
+        verify_found(verify, place, "there is no price %" PRId64, numbers[GENERATION_price]);
+    int64_t charge_due = state == STATE_SETTLED ? cost.nano : 0;
+    if (charge != charge_due)
+        verify_found(verify, place,
+                     "charges %" PRId64 " nano-dollars, its usage and price make %" PRId64, charge,
+                     charge_due);
+    bool owed_right = state == STATE_SETTLED    ? owed == cost.nano
+                      : state == STATE_RELEASED ? owed == 0
+                                                : owed == 0 || owed == cost.nano;
+    if (!owed_right)
+        verify_found(verify, place,
+                     "owes the provider %" PRId64
+                     " nano-dollars, its usage and price make %" PRId64,
+                     owed, cost.nano);
+    if (numbers[GENERATION_charge_told] != charge)
+        verify_found(verify, place,
+                     "the client was told %" PRId64 " nano-dollars, it charges %" PRId64,
+                     numbers[GENERATION_charge_told], charge);
+}
+
+/* ---- a batch --------------------------------------------------------------------------------- */
+
+struct leaves {
+    uint8_t *hashes;
+    size_t count, count_max;
+    struct buffer encoded;
+};
+
+static void add_leaf(struct leaves *leaves, const struct generation_row *row)
+{
+    if (leaves->count == leaves->count_max) {
+        leaves->count_max = 2 * leaves->count_max + 1024;
+        leaves->hashes = realloc(leaves->hashes, leaves->count_max * MERKLE_HASH_SIZE);
+        if (leaves->hashes == NULL) abort();
+    }
+    buffer_clear(&leaves->encoded);
+    generation_row_encode(row, &leaves->encoded);
+    merkle_leaf(buffer_slice(&leaves->encoded), leaves->hashes + leaves->count * MERKLE_HASH_SIZE);
+    leaves->count++;
+}
+
+static void check_row(struct verify *verify, struct verify_batch *batch,
+                      const struct generation_row *row, int64_t batch_lo)
+{
+    char place[PLACE_SIZE];
+    snprintf(place, sizeof(place), "hold %u/%" PRIu32 "/%" PRId64 " part %" PRId64, row->cell,
+             row->incarnation, row->numbers[GENERATION_hold], row->numbers[GENERATION_part]);
+    check_charge(verify, row, place);
+    if (batch_lo != batch->lo)
+        verify_found(verify, place, "names batch %" PRId64 ", its record is in batch %" PRId64,
+                     batch_lo, batch->lo);
+    money charge = {row->numbers[GENERATION_charge]};
+    money owed = {row->numbers[GENERATION_provider_cost]};
+    bool counted = status_ok(money_add(batch->rows_charge, charge, &batch->rows_charge)) &&
+                   status_ok(money_add(batch->rows_owed, owed, &batch->rows_owed));
+    if (!counted) verify_found(verify, place, "with it the batch is above what money counts");
+}
+
+static void check_root(struct verify *verify, const struct verify_batch *batch,
+                       struct leaves *leaves)
+{
+    char place[PLACE_SIZE];
+    uint8_t root[MERKLE_HASH_SIZE];
+    size_t rows = leaves->count;
+    snprintf(place, sizeof(place), "batch %" PRId64 "/%" PRId64 "/%" PRId64, batch->cell,
+             batch->incarnation, batch->lo);
+    merkle_root(leaves->hashes, leaves->count, root);
+    if (memcmp(root, batch->root, sizeof(root)) != 0)
+        verify_found(verify, place,
+                     "its rows are not those that were posted: they make another root");
+    if ((int64_t)rows != batch->rows || batch->rows_charge.nano != batch->charge.nano)
+        verify_found(verify, place,
+                     "says %" PRId64 " rows of %" PRId64 " nano-dollars, has %zu of %" PRId64,
+                     batch->rows, batch->charge.nano, rows, batch->rows_charge.nano);
+}
+
+/* The batches from `first` that are read with one question: of one stream, and of few records. */
+static size_t page_end(const struct verify *verify, size_t first)
+{
+    const struct verify_batch *begin = &verify->batches[first];
+    size_t end = first + 1;
+    for (; end < verify->batch_count; end++) {
+        const struct verify_batch *next = &verify->batches[end];
+        bool same = next->cell == begin->cell && next->incarnation == begin->incarnation;
+        if (!same || next->hi - begin->lo > VERIFY_PAGE) break;
+    }
+    return end;
+}
+
+static status verify_page(struct verify *verify, size_t first, size_t end, struct leaves *leaves)
+{
+    const struct verify_batch *begin = &verify->batches[first];
+    const struct db_param params[] = {DB_P_I64(begin->cell), DB_P_I64(begin->incarnation),
+                                      DB_P_I64(begin->lo), DB_P_I64(verify->batches[end - 1].hi)};
+    SCOPED(db_result_free) struct db_result *result = NULL;
+    TRY(db_run(verify->db, "verify_generations", params, COUNT_OF(params), &result));
+    size_t at = 0;
+    for (size_t i = first; i < end; i++) {
+        struct verify_batch *batch = &verify->batches[i];
+        leaves->count = 0;
+        for (; at < db_row_count(result); at++) {
+            struct generation_row row;
+            read_row(result, at, batch, &row);
+            if (row.numbers[GENERATION_seq] > batch->hi) break;
+            check_row(verify, batch, &row, db_i64(result, at, COLUMN_BATCH));
+            add_leaf(leaves, &row);
+            verify->generations++;
+        }
+        check_root(verify, batch, leaves);
+    }
+    verify_progress(verify, "generations", verify->generations);
+    return OK;
+}
+
+status verify_rows(struct verify *verify)
+{
+    struct leaves leaves = {0};
+    buffer_init(&leaves.encoded, ROW_ENCODED_MAX);
+    status done = OK;
+    for (size_t first = 0; status_ok(done) && first < verify->batch_count;) {
+        size_t end = page_end(verify, first);
+        done = verify_page(verify, first, end, &leaves);
+        first = end;
+    }
+    buffer_free(&leaves.encoded);
+    free(leaves.hashes);
+    TRY(done);
+    SCOPED(db_result_free) struct db_result *result = NULL;
+    TRY(db_run(verify->db, "verify_generation_count", NULL, 0, &result));
+    int64_t outside = db_i64(result, 0, 0) - (int64_t)verify->generations;
+    if (outside != 0)
+        verify_found(verify, "generation", "%" PRId64 " rows lie outside of every batch", outside);
+    return OK;
+}
