@@ -28,14 +28,14 @@ static uint64_t draw(struct simulator *sim)
     return value ^ value >> 31;
 }
 
-static uint32_t below(struct simulator *sim, uint32_t bound)
+uint32_t sim_below(struct simulator *sim, uint32_t bound)
 {
     return (uint32_t)(draw(sim) % bound);
 }
 
 static bool chance(struct simulator *sim, uint32_t per_cent)
 {
-    return below(sim, 100) < per_cent;
+    return sim_below(sim, 100) < per_cent;
 }
 
 /* ---- the ledger's surroundings --------------------------------------------------------------- */
@@ -58,7 +58,7 @@ static void take_records(struct simulator *sim)
 
 /* Records first; the answers stand in queues until they are delivered, so this order is the
  * ledger's. */
-static void step(struct simulator *sim, const struct core_event *event)
+void sim_step(struct simulator *sim, const struct core_event *event)
 {
     coverage_note_event(&sim->run->coverage, sim->core, event, sim->now);
     core_step(sim->core, event, sim->now, &sim->out);
@@ -74,7 +74,7 @@ static void cut(struct simulator *sim, struct sim_stream *stream)
     stream->welcomed = false;
     stream->asked = 0;
     stream->up.count = stream->down.count = 0;
-    step(sim, &event);
+    sim_step(sim, &event);
 }
 
 static void deliver(void *context, const struct core_action *action)
@@ -109,7 +109,7 @@ static void sync_disk(struct simulator *sim)
                                .journal = {.synced = sim->synced_seq,
                                            .posted = sim->model.cursor,
                                            .room = full ? 0 : UINT64_MAX}};
-    step(sim, &event);
+    sim_step(sim, &event);
 }
 
 static void post_some(struct simulator *sim, uint32_t records)
@@ -147,7 +147,7 @@ static void answer_one(struct simulator *sim)
         if (fails) lease = (struct lease_answer){.org = question.lease.org, .failed = true};
         event = (struct core_event){.type = EVENT_LEASE, .lease = &lease};
     }
-    step(sim, &event);
+    sim_step(sim, &event);
 }
 
 /* ---- the edges ------------------------------------------------------------------------------- */
@@ -182,17 +182,17 @@ static void ask_hold(struct simulator *sim, struct sim_stream *stream)
     if (!stream->welcomed || stream->open_count + stream->asked >= SIM_OPEN ||
         stream->unacknowledged_count + SIM_OPEN * 2 > SIM_OPEN * 8)
         return;
-    int64_t key = 1 + below(sim, SIM_KEYS);
+    int64_t key = 1 + sim_below(sim, SIM_KEYS);
     uint32_t price_id = chance(sim, 10) ? 2 : 1;
     struct model_key *model = model_key(&sim->model, key);
     struct sim_frame frame = {.type = MESSAGE_hold,
                               .request = (uint64_t)key | (uint64_t)price_id << 32,
                               .key = key,
                               .hold = {.caller_version = model->caller.version,
-                                       .fixed = {1 + below(sim, 20) * CENT},
+                                       .fixed = {1 + sim_below(sim, 20) * CENT},
                                        .price_ids = {1, {price_id}}}};
     if (chance(sim, 30)) {
-        frame.hold.output_want = 1 + below(sim, 1000);
+        frame.hold.output_want = 1 + sim_below(sim, 1000);
         frame.hold.output_price.nano_per_million = 1000000000;
         frame.hold.may_shrink = 1;
         frame.hold.output_min = 1;
@@ -218,7 +218,7 @@ static struct usage_vector usage_of(int64_t nano)
 static void end_hold(struct simulator *sim, struct sim_stream *stream)
 {
     if (stream->open_count == 0) return;
-    size_t at = below(sim, (uint32_t)stream->open_count);
+    size_t at = sim_below(sim, (uint32_t)stream->open_count);
     struct sim_hold hold = stream->open[at];
     stream->open[at] = stream->open[--stream->open_count];
     struct sim_unacknowledged *kept = &stream->unacknowledged[stream->unacknowledged_count++];
@@ -339,7 +339,7 @@ static void deliver_up(struct simulator *sim, struct sim_stream *stream)
         event.release.place = frame.place;
         break;
     }
-    step(sim, &event);
+    sim_step(sim, &event);
 }
 
 /* The new connection says hello before the end of the old one was seen. */
@@ -366,7 +366,7 @@ static void kill_edge(struct simulator *sim, size_t edge)
 
 static void load_prices(struct simulator *sim)
 {
-    step(sim, &(struct core_event){.type = EVENT_PRICES, .prices = sim->prices});
+    sim_step(sim, &(struct core_event){.type = EVENT_PRICES, .prices = sim->prices});
 }
 
 static void replay(struct simulator *sim)
@@ -470,20 +470,18 @@ static void cut_power(struct simulator *sim)
     start_ledger(sim, true);
 }
 
-/* ---- a run, act by act ------------------------------------------------------------------------ */
-
 static void advance(struct simulator *sim, uint64_t ns)
 {
     sim->now.boot_ns += ns;
     sim->now.wall.ns += (int64_t)ns;
-    step(sim, &(struct core_event){.type = EVENT_TICK});
+    sim_step(sim, &(struct core_event){.type = EVENT_TICK});
 }
 
 /* ---- a run ----------------------------------------------------------------------------------- */
 
 static void act(struct simulator *sim, enum sim_act what)
 {
-    struct sim_stream *stream = &sim->streams[below(sim, SIM_STREAMS)];
+    struct sim_stream *stream = &sim->streams[sim_below(sim, SIM_STREAMS)];
     if (sim->stopping && chance(sim, 3)) start_ledger(sim, false);
     switch (what) {
     case ACT_HOLD: ask_hold(sim, stream); break;
@@ -492,8 +490,8 @@ static void act(struct simulator *sim, enum sim_act what)
     case ACT_DOWN: deliver_down(sim, stream); break;
     case ACT_ANSWER: answer_one(sim); break;
     case ACT_SYNC: sync_disk(sim); break;
-    case ACT_POST: post_some(sim, 1 + below(sim, 20)); break;
-    case ACT_TICK: advance(sim, 1000000 * (uint64_t)(1 + below(sim, 200))); break;
+    case ACT_POST: post_some(sim, 1 + sim_below(sim, 20)); break;
+    case ACT_TICK: advance(sim, 1000000 * (uint64_t)(1 + sim_below(sim, 200))); break;
     case ACT_CUT: cut(sim, stream); break;
     case ACT_CONNECT:
         if (stream->link == 0) connect_stream(sim, stream);
@@ -501,10 +499,10 @@ static void act(struct simulator *sim, enum sim_act what)
     case ACT_OVERTAKE: overtake(sim, stream); break;
     case ACT_KILL_LEDGER: start_ledger(sim, false); break;
     case ACT_POWER: cut_power(sim); break;
-    case ACT_KILL_EDGE: kill_edge(sim, below(sim, SIM_EDGES)); break;
+    case ACT_KILL_EDGE: kill_edge(sim, sim_below(sim, SIM_EDGES)); break;
     case ACT_CREDIT: buy_credit(sim); break;
     case ACT_KEY: change_key(sim); break;
-    case ACT_JUMP: advance(sim, 1000000000 * (uint64_t)(1 + below(sim, 90000))); break;
+    case ACT_JUMP: advance(sim, 1000000000 * (uint64_t)(1 + sim_below(sim, 90000))); break;
     case ACT_IDENTIFY: strange_question(sim); break;
     case ACT_STRANGER: strange_frame(sim); break;
     case ACT_FREEZE: freeze_account(sim); break;
@@ -526,9 +524,9 @@ static void draw_weights(struct simulator *sim)
     };
     for (size_t i = 0; i < ACT_COUNT; i++) {
         sim->weights[i] = usual[i];
-        if (i >= ACT_CUT && i != ACT_CONNECT) sim->weights[i] = usual[i] * below(sim, 4);
+        if (i >= ACT_CUT && i != ACT_CONNECT) sim->weights[i] = usual[i] * sim_below(sim, 4);
     }
-    sim->database_fails = chance(sim, 50) ? below(sim, 20) : 0;
+    sim->database_fails = chance(sim, 50) ? sim_below(sim, 20) : 0;
     sim->log.overshoots = chance(sim, 20);
     sim->disk_fills = chance(sim, 30);
 }
@@ -538,7 +536,7 @@ static enum sim_act draw_act(struct simulator *sim)
     uint32_t sum = 0;
     for (size_t i = 0; i < ACT_COUNT; i++)
         sum += sim->weights[i];
-    uint32_t at = below(sim, sum);
+    uint32_t at = sim_below(sim, sum);
     for (size_t i = 0; i < ACT_COUNT; i++) {
         if (at < sim->weights[i]) return (enum sim_act)i;
         at -= sim->weights[i];
@@ -562,11 +560,11 @@ static struct prices *new_prices(uint32_t count)
 static void begin(struct simulator *sim)
 {
     sim->now = (struct core_now){.wall = {START_NS}, .boot_ns = 1000000000};
-    sim->settings = (struct core_settings){.leases_max = 8 + below(sim, 20),
-                                           .callers_max = 4 + below(sim, 8),
+    sim->settings = (struct core_settings){.leases_max = 8 + sim_below(sim, 20),
+                                           .callers_max = 4 + sim_below(sim, 8),
                                            .rates_max = 64,
-                                           .holds_max = 8 + below(sim, 40),
-                                           .waiting_max = 6 + below(sim, 26),
+                                           .holds_max = 8 + sim_below(sim, 40),
+                                           .waiting_max = 6 + sim_below(sim, 26),
                                            .streams_max = 48,
                                            .cell = 1,
                                            .incarnation = 1,
@@ -577,7 +575,7 @@ static void begin(struct simulator *sim)
     model_init(&sim->model);
     sim->model.incarnation = 1;
     sim->model.free =
-        (struct rate_limits){.requests = 1 + below(sim, 12), .day = 1 + below(sim, 20)};
+        (struct rate_limits){.requests = 1 + sim_below(sim, 12), .day = 1 + sim_below(sim, 20)};
     sim->rates.life = 1;
     buffer_init(&sim->records, DISK_MAX);
     buffer_init(&sim->disk, DISK_MAX);
@@ -590,15 +588,15 @@ static void begin(struct simulator *sim)
     sim->prices = new_prices(2);
     sim->prices_older = new_prices(1);
     sim->core = core_new(&sim->settings);
-    step(sim, &(struct core_event){.type = EVENT_PRICES, .prices = sim->prices_older});
+    sim_step(sim, &(struct core_event){.type = EVENT_PRICES, .prices = sim->prices_older});
     for (int64_t key = 1; key <= SIM_KEYS; key++) {
         struct model_key *model = model_add_key(&sim->model, 1 + (key - 1) % SIM_ORGS, key);
         model->has_limit = key % 2 == 0;
         model->cadence = (enum cadence)(key % CADENCE_COUNT);
-        model->limit = (int64_t)(1 + below(sim, 500)) * CENT;
+        model->limit = (int64_t)(1 + sim_below(sim, 500)) * CENT;
         model->caller.member = key % 3 == 0 ? 1 : 0;
-        if (key % 4 == 1) model->rates.requests = 1 + below(sim, 8);
-        if (key % 4 >= 2) model->rates.concurrent = 1 + below(sim, 4);
+        if (key % 4 == 1) model->rates.requests = 1 + sim_below(sim, 8);
+        if (key % 4 >= 2) model->rates.concurrent = 1 + sim_below(sim, 4);
         (void)model_org(&sim->model, model->caller.org);
     }
     begin_limits(sim);
@@ -690,16 +688,4 @@ uint64_t simulate_many(uint64_t first, uint32_t time_ms, bool post_unsynced, str
         }
         if (run->elapsed_ms >= time_ms) return 0;
     }
-}
-
-/* ---- for the acts of others ------------------------------------------------------------------ */
-
-uint32_t sim_below(struct simulator *sim, uint32_t bound)
-{
-    return below(sim, bound);
-}
-
-void sim_step(struct simulator *sim, const struct core_event *event)
-{
-    step(sim, event);
 }
