@@ -92,16 +92,29 @@ $(LIBRARY): $(call object_of,$(LIBRARY_SOURCES))
 
 # The statements.sql of a program becomes a text in it: extern const char ledger_statements_sql[];
 statements_of = $(patsubst %.sql,$(BUILD)/objects/%.o,$(call sources_in,$(directory_of),statements.sql))
-objects_of    = $(call object_of,$(call sources_of,$(1))) $(statements_of)
+objects_of    = $(call object_of,$(call sources_of,$(1))) $(statements_of) $(audit_of)
+# Who checks the books by a timer has the rules in it: extern const char schema_audit_sql[];
+audit_of      = $(if $(filter usage,$(1)),$(BUILD)/objects/schema/audit.o)
+
+# text_as_source(name): a C file with the text of the first prerequisite.
+define text_as_source
+@mkdir -p $(@D)
+@{ echo 'extern const char $(1)[];'; echo 'const char $(1)[] ='; \
+   sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' '$<'; echo ';'; } > $@
+endef
 
 $(BUILD)/objects/%/statements.c: %/statements.sql Makefile
-	@mkdir -p $(@D)
-	@{ echo 'extern const char $(notdir $*)_statements_sql[];'; \
-	   echo 'const char $(notdir $*)_statements_sql[] ='; \
-	   sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' '$<'; echo ';'; } > $@
+	$(call text_as_source,$(notdir $*)_statements_sql)
+
+$(BUILD)/objects/schema/audit.c: schema/audit.sql Makefile
+	$(call text_as_source,schema_audit_sql)
 
 $(BUILD)/objects/%/statements.o: $(BUILD)/objects/%/statements.c $(BUILD)/flags
 	@echo "  compile $*/statements.sql"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/objects/schema/audit.o: $(BUILD)/objects/schema/audit.c $(BUILD)/flags
+	@echo "  compile schema/audit.sql"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 # The archive holds everything of a program except main(): what its tests link against.

@@ -2,6 +2,7 @@
 -- The books, checked from the outside: every row that comes back is a violation, as (rule, detail). Runs beside a working instance:
 -- one snapshot, and each rule holds at every commit. The sums are numeric, so the checks share no arithmetic with what they check.
 begin isolation level repeatable read read only;
+set local max_parallel_workers_per_gather = 0; -- one process, so that posting has the machine's others
 
 -- Debits equal credits over all accounts, for every transfer books both sides.
 select 'debits_equal_credits', format('debits %s, credits %s', sum(debits), sum(credits))

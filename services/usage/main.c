@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* usage: turns committed requests into reports; it reads, it cannot change a balance. */
 #include "services/usage/api/api.h"
+#include "services/usage/audit.h"
 #include "shared/daemon.h"
 #include "shared/log.h"
 
@@ -18,9 +19,11 @@ int main(int argc, char **argv)
         log_error("start_failed", F(error, result));
         return 1;
     }
+    struct audit *audit = audit_start(&config);
     log_info("started");
     daemon_signal_wait();
     log_info("stopping");
+    audit_stop(&audit);
     control_stop(&control);
     token_verifier_free(&verifier);
     return 0;

@@ -9,7 +9,7 @@ import test, { after } from 'node:test';
 import pg from 'pg';
 
 import { MODEL, user } from './api.mjs';
-import { BUILD, ROOT, startInstance } from './harness.mjs';
+import { BUILD, ROOT, eventually, startInstance } from './harness.mjs';
 
 let owner;
 const GUARDED = ['transfer', 'generation', 'batch'];
@@ -35,7 +35,7 @@ async function fillBooks(bourse) {
   for (const { place, name } of checks.rows) await owner.query(`alter table ${place} drop constraint "${name}"`);
 }
 
-const bourse = startInstance({ setup: fillBooks });
+const bourse = startInstance({ options: { audit_interval: 1 }, setup: fillBooks });
 after(() => owner?.end());
 
 function guard(action) {
@@ -173,7 +173,7 @@ const differences = [
   ['account', 'update account set credits = credits + 1 where kind = 112', /^account 0\/112\/1\/0: has debits 0 and credits \d+, its transfers make 0 and \d+$/m],
   ['account', 'update account set debits = debits + 1 where kind = 2', /^account \d+\/2\/0\/0: has debits \d+/m],
   ['account', 'insert into account (org, kind, debits, credits) values (12345, 1, 0, 5)', /^account 12345\/1\/0\/0: has debits 0 and credits 5, its transfers make 0 and 0$/m],
-  ['account', 'delete from account where kind = 111', /^account 0\/111\/0\/0: has debits 0 and credits 0, its transfers make 0 and 800000000$/m],
+  ['account', 'delete from account where kind = 111', /^account 0\/111\/1\/0: has debits 0 and credits 0, its transfers make 0 and 2180000000$/m], // $25 of the demo: 1.38, $5: 0.80
 ];
 for (const [table, change, expected] of differences) {
   test(`verify names what differs: ${change.slice(0, 70)}`, async () => {
@@ -195,4 +195,54 @@ test('verify explains itself, and refuses words it does not know', async () => {
   const unknown = await command('ledger', 'verify', '--fast');
   assert.equal(unknown.code, 2);
   assert.match(unknown.stderr, /does not know --fast/);
+});
+
+// ---- by a timer
+
+test('the usage service audits by itself: nothing while the books are right, a number and a line each when they are not', async () => {
+  const audited = async (violations) => {
+    const metrics = await bourse.metrics('usage');
+    assert.equal(metrics.audit_violations, violations);
+    assert.ok(metrics.audit_age_seconds <= 2, String(metrics.audit_age_seconds));
+    assert.match(bourse.log('usage'), /event=audited violations=0 /);
+  };
+  await eventually(() => audited(0));
+  assert.doesNotMatch(bourse.log('usage').slice(-200), /audit_violation/);
+  // Two rows: one by each of two rules, because a debit without a credit is no fold either.
+  await whileChanged('account', 'update account set credits = credits + 3 where kind = 112', async () => {
+    await eventually(() => audited(2));
+    assert.match(bourse.log('usage'), /event=audit_violation rule=debits_equal_credits detail="debits \d+, credits \d+"/);
+    assert.match(bourse.log('usage'), /event=audit_violation rule=account_is_fold_of_transfers detail="account 0\/112\/1\/0/);
+  });
+  await eventually(() => audited(0));
+});
+
+test('an audit that hangs holds up neither requests, nor posting, nor the making of partitions; its age tells', async () => {
+  const { key, management } = await bourse.makeCustomer({ credit: '1' });
+  const days = await bourse.sqlValue(`select array_agg(relname::text order by relname) from pg_class where relname ~ '^generation_\\d+$'`);
+  await owner.query(`drop table ${days.at(-1)}`);
+  const reader = await bourse.database.connect(); // as an audit reads: one snapshot, locks until it ends
+  await reader.query('begin isolation level repeatable read read only');
+  await reader.query('select count(*) from generation');
+  const lock = await owner.connect(); // and the audit of the timer waits here
+  await lock.query('begin; lock table suspense in access exclusive mode');
+  try {
+    const began = Date.now();
+    await lock.query('savepoint made');
+    await lock.query('select generation_partitions_ensure()');
+    assert.ok(Date.now() - began < 2000);
+    await lock.query('rollback to made');
+    for (let i = 0; i < 5; i++)
+      assert.equal((await bourse.api.chat(key, { model: MODEL, messages: user('sim:tokens=10') })).status, 200);
+    await bourse.quiet(); // posted
+    assert.ok(Number((await bourse.api.get('/credits', { key: management })).json.data.total_usage) > 0);
+    await eventually(async () => assert.ok((await bourse.metrics('usage')).audit_age_seconds >= 3), { deadline_ms: 15_000 });
+  } finally {
+    await reader.query('rollback');
+    reader.release();
+    await lock.query('rollback');
+    lock.release();
+  }
+  await owner.query('select generation_partitions_ensure()');
+  await eventually(async () => assert.ok((await bourse.metrics('usage')).audit_age_seconds <= 2), { deadline_ms: 15_000 });
 });
