@@ -19,6 +19,7 @@ grant execute on function generation_partitions_ensure() to bourse_ledger;
 grant select, insert on transfer, idempotency, key_place to bourse_ledger_api;
 grant select, insert, update on org, workspace, api_key, member, account, meter, meter_period, purchase to bourse_ledger_api;
 grant select on plan, lease, generation, stream, cell, free_requests to bourse_ledger_api;
+grant insert, update on plan to bourse_ledger_api; -- an operator's, who comes over a socket of his own
 grant usage on sequence caller_version_seq to bourse_ledger_api;
 grant execute on function org_list(bigint, integer), idempotency_prune(bigint), posting_pause() to bourse_ledger_api;
 

@@ -13,5 +13,6 @@ import './cases/leaving.mjs';
 import './cases/bad_input.mjs';
 import './cases/prices.mjs';
 import './cases/buying.mjs';
+import './cases/plans.mjs';
 import './cases/command.mjs';
 import './cases/readme.mjs';

@@ -9,7 +9,8 @@
 
 enum option_kind {
     OPTION_STRING, /* a JSON string */
-    OPTION_NUMBER, /* a JSON number, passed on digit by digit */
+    OPTION_NUMBER, /* a JSON number of dollars, passed on digit by digit */
+    OPTION_COUNT,  /* a whole number */
     OPTION_SWITCH, /* true when given */
     OPTION_SECRET, /* a file whose content (without a trailing newline) is a JSON string */
 };
@@ -26,7 +27,7 @@ struct option {
     bool required;
 };
 
-#define OPTIONS_MAX 8
+#define OPTIONS_MAX 12
 #define COLUMNS_MAX 7
 
 struct command {

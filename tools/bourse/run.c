@@ -86,6 +86,18 @@ static status refuse_amount(const struct option *option, status reason)
     return reason;
 }
 
+static status write_count(const struct option *option, const char *value, struct json_writer *w)
+{
+    int64_t number;
+    status result = slice_to_i64(slice_of(value), &number);
+    if (!status_ok(result)) {
+        fprintf(stderr, "bourse: --%s must be a whole number.\n", option->name);
+        return result;
+    }
+    json_i64(w, number);
+    return OK;
+}
+
 static status write_value(const struct option *option, const char *value, struct json_writer *w)
 {
     json_key(w, slice_of(option->field));
@@ -97,6 +109,7 @@ static status write_value(const struct option *option, const char *value, struct
         json_money(w, checked);
         return OK;
     }
+    case OPTION_COUNT: return write_count(option, value, w);
     case OPTION_SWITCH: json_bool(w, true); return OK;
     case OPTION_SECRET: return write_secret(value, w);
     case OPTION_STRING: json_string(w, slice_of(value)); return OK;

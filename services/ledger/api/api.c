@@ -36,6 +36,12 @@ static const struct control_route routes[] = {
     {"GET", "/operator/orgs", ACCESS_OPERATOR, 0, false, false, orgs_list},
     {"POST", "/operator/orgs", ACCESS_OPERATOR, BODY_MAX, true, false, orgs_create},
     {"POST", "/operator/grants", ACCESS_OPERATOR, BODY_MAX, true, true, orgs_grant},
+    {"GET", "/operator/plans", ACCESS_OPERATOR, 0, false, false, plans_list},
+    {"POST", "/operator/plans", ACCESS_OPERATOR, BODY_MAX, true, false, plans_create},
+    {"GET", "/operator/plans/{name}", ACCESS_OPERATOR, 0, false, false, plans_read},
+    {"PATCH", "/operator/plans/{name}", ACCESS_OPERATOR, BODY_MAX, true, false, plans_change},
+    {"POST", "/operator/plans/{name}/assign", ACCESS_OPERATOR, BODY_MAX, false, false,
+     plans_assign},
 };
 
 static struct api api;
@@ -71,6 +77,15 @@ void api_append_org(struct buffer *out, int64_t org)
 {
     buffer_append(out, SLICE("org-"));
     buffer_append_i64(out, org);
+}
+
+void api_write_org_id(struct json_writer *w, int64_t org)
+{
+    char text[32];
+    struct buffer id;
+    buffer_init_fixed(&id, text, sizeof(text));
+    api_append_org(&id, org);
+    json_key_string(w, SLICE("id"), buffer_slice(&id));
 }
 
 status api_parse_org(slice text, int64_t *org)

@@ -25,7 +25,8 @@ struct api {
 /* The organization a request is about: the principal's, or for an operator the query parameter
  * org=org-<number>. */
 status api_org(struct control_request *request, struct control_response *response, int64_t *org);
-void api_append_org(struct buffer *out, int64_t org); /* org-123 */
+void api_append_org(struct buffer *out, int64_t org);      /* org-123 */
+void api_write_org_id(struct json_writer *w, int64_t org); /* "id": "org-123" */
 status api_parse_org(slice text, int64_t *org);
 int64_t api_random_id(
     void); /* 53 random bits, so that JSON numbers carry it and ids tell nothing */
@@ -63,3 +64,8 @@ status limits_change(struct control_request *request, struct control_response *r
 status orgs_create(struct control_request *request, struct control_response *response);
 status orgs_list(struct control_request *request, struct control_response *response);
 status orgs_grant(struct control_request *request, struct control_response *response);
+status plans_list(struct control_request *request, struct control_response *response);
+status plans_read(struct control_request *request, struct control_response *response);
+status plans_create(struct control_request *request, struct control_response *response);
+status plans_change(struct control_request *request, struct control_response *response);
+status plans_assign(struct control_request *request, struct control_response *response);

@@ -13,15 +13,6 @@ struct org_new {
     slice name;
 };
 
-static void write_org_id(struct json_writer *w, int64_t org)
-{
-    char text[32];
-    struct buffer id;
-    buffer_init_fixed(&id, text, sizeof(text));
-    api_append_org(&id, org);
-    json_key_string(w, SLICE("id"), buffer_slice(&id));
-}
-
 static status insert_org(struct db *db, void *context)
 {
     const struct org_new *new = context;
@@ -44,7 +35,7 @@ status orgs_create(struct control_request *request, struct control_response *res
     json_object_begin(&response->json);
     json_key(&response->json, SLICE("data"));
     json_object_begin(&response->json);
-    write_org_id(&response->json, new.org);
+    api_write_org_id(&response->json, new.org);
     json_key_string(&response->json, SLICE("name"), new.name);
     json_object_end(&response->json);
     json_object_end(&response->json);
@@ -68,7 +59,7 @@ status orgs_list(struct control_request *request, struct control_response *respo
     json_array_begin(w);
     for (size_t i = 0; i < db_row_count(rows); i++) {
         json_object_begin(w);
-        write_org_id(w, db_i64(rows, i, 0));
+        api_write_org_id(w, db_i64(rows, i, 0));
         json_key_string(w, SLICE("name"), db_text(rows, i, 1));
         json_key_bool(w, SLICE("frozen"), db_bool(rows, i, 2));
         json_key(w, SLICE("created_at"));
@@ -119,7 +110,7 @@ static status grant_effect(struct control_request *request, struct control_respo
     json_object_begin(&response->json);
     json_key(&response->json, SLICE("data"));
     json_object_begin(&response->json);
-    write_org_id(&response->json, grant->org);
+    api_write_org_id(&response->json, grant->org);
     json_key_money(&response->json, SLICE("granted"), grant->amount);
     json_object_end(&response->json);
     json_object_end(&response->json);

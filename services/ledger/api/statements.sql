@@ -197,3 +197,31 @@ update api_key k set version = nextval('caller_version_seq'), updated_at = now()
         (select m.limit_nano from meter m where m.org = k.org and m.id = 4 * k.id + k.limit_cadence) else k.limit_nano end
 where k.org = $1 and k.deleted_at is null
   and case $2::smallint when 1 then k.id = $3::bigint when 2 then k.member = $3::bigint when 3 then k.workspace = $3::bigint else true end
+
+-- ---- plans
+
+-- name: list_plans
+select name, purchase_fee_permille, purchase_fee_min_cents, purchase_min_cents, purchase_max_cents,
+       (extract(epoch from refund_window) / 3600)::bigint, output_default, output_min, byok_unit, byok_allowance,
+       byok_fee_basis_points, credit_expiry_days
+from plan where $1::text is null or name = $1 order by id
+
+-- name: insert_plan
+insert into plan (id, name, purchase_fee_permille, purchase_fee_min_cents, purchase_min_cents, purchase_max_cents, refund_window,
+                  output_default, output_min, byok_unit, byok_allowance, byok_fee_basis_points, credit_expiry_days)
+select (select max(id) + 1 from plan), $1, purchase_fee_permille, purchase_fee_min_cents, purchase_min_cents, purchase_max_cents,
+       refund_window, output_default, output_min, byok_unit, byok_allowance, byok_fee_basis_points, credit_expiry_days
+from plan where name = $2
+
+-- name: update_plan
+update plan set purchase_fee_permille = coalesce($2, purchase_fee_permille),
+    purchase_fee_min_cents = coalesce($3, purchase_fee_min_cents), purchase_min_cents = coalesce($4, purchase_min_cents),
+    purchase_max_cents = coalesce($5, purchase_max_cents),
+    refund_window = coalesce(make_interval(hours => $6::integer), refund_window), output_default = coalesce($7, output_default),
+    output_min = coalesce($8, output_min), byok_unit = coalesce($9, byok_unit), byok_allowance = coalesce($10, byok_allowance),
+    byok_fee_basis_points = coalesce($11, byok_fee_basis_points),
+    credit_expiry_days = case when $13::boolean then $12 else credit_expiry_days end
+where name = $1
+
+-- name: assign_plan
+update org set plan = (select id from plan where name = $2) where org = $1

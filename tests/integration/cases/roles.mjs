@@ -182,7 +182,7 @@ test('the poster cannot make keys, purchases or organizations; the control plane
     'bourse_ledger',
     ...writes(['api_key', 'key_place', 'org', 'workspace', 'purchase', 'idempotency', 'meter', 'plan']),
   );
-  assertDenied('bourse_ledger_api', ...writes(['generation', 'batch', 'lease', 'stream', 'cell', 'suspense', 'plan', 'free_requests']));
+  assertDenied('bourse_ledger_api', ...writes(['generation', 'batch', 'lease', 'stream', 'cell', 'suspense', 'free_requests']));
 });
 
 test('the control plane sees one organization at a time', async () => {
