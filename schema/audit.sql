@@ -281,6 +281,51 @@ where coalesce(m.credited, 0) <> coalesce(p.credited_cents, 0) * 10000000::numer
    or coalesce(m.credits, 0) > 1 or coalesce(m.fees, 0) > 1 or m.org <> p.org
    or p.charged_cents <> p.amount_cents + p.fee_cents;
 
+-- Credit that came in is a lot, one per transfer, and of what expired the lot says as much as the transfers.
+with brought as (
+    select org, id, credit_kind as kind, amount from transfer where code in ('purchase', 'promo') and credit_kind in (1, 2)
+)
+select 'credit_is_a_lot', format('org %s lot %s: %s of kind %s, transfer: %s of kind %s', org, id, l.amount, l.kind, b.amount, b.kind)
+from lot l full join brought b using (org, id)
+where l.amount is distinct from b.amount or l.kind is distinct from b.kind;
+with ended as (
+    select org, reference, debit_kind as kind, sum(amount) as expired from transfer where code = 'expiry' group by org, reference, debit_kind
+)
+select 'expiry_is_the_lots', format('org %s lot %s: expired %s, transfers %s', coalesce(l.org, e.org), coalesce('lot ' || l.id, e.reference),
+       coalesce(l.expired, 0), coalesce(e.expired, 0))
+from lot l full join ended e on e.org = l.org and e.reference = 'lot ' || l.id and e.kind = l.kind
+where coalesce(l.expired, 0) <> coalesce(e.expired, 0);
+
+-- There is no more credit of a kind, in the account and in leases, than its lots brought and did not let expire.
+with brought as (
+    select org, kind, sum(amount - expired) as lots from lot group by org, kind
+), leased as (
+    select org, sum(least(granted - settled - returned, greatest(0, granted_promo - settled))) as promo,
+           sum(granted - settled - returned) as whole
+    from lease where meter = 0 and settled + returned < granted group by org
+), there as (
+    select a.org, a.kind, a.credits - a.debits + case a.kind when 2 then coalesce(l.promo, 0)
+           else coalesce(l.whole - l.promo, 0) end as credit
+    from account a left join leased l using (org) where a.kind in (1, 2)
+)
+select 'credit_is_within_its_lots', format('org %s kind %s: credit %s, lots %s', org, kind, credit, coalesce(lots, 0))
+from there left join brought using (org, kind) where credit > coalesce(lots, 0);
+
+-- A code was used as often as it was redeemed, by each organization once, and each redemption is one promotional credit.
+with redeemed as (
+    select code, count(*) as times from redemption group by code
+)
+select 'code_is_redeemed_within_bound', format('code %s: %s uses of %s, %s redemptions', id, uses, uses_max, coalesce(times, 0))
+from promo_code left join redeemed on code = id where uses <> coalesce(times, 0) or uses > uses_max;
+with moved as (
+    select org, reference, count(*) as times, sum(amount) as amount from transfer
+    where code = 'promo' and reference like 'code %' group by org, reference
+)
+select 'redemption_is_credited_once', format('org %s %s: redeemed %s, credited %s in %s', coalesce(r.org, m.org),
+       coalesce('code ' || r.code, m.reference), coalesce(r.amount, 0), coalesce(m.amount, 0), coalesce(m.times, 0))
+from redemption r full join moved m on m.org = r.org and m.reference = 'code ' || r.code
+where r.amount is distinct from m.amount or m.times <> 1;
+
 -- No record waits for an operator.
 select 'suspense_is_empty', format('record %s/%s/%s: SQLSTATE %s', cell, incarnation, seq, sqlstate)
 from suspense where resolved_at is null;

@@ -14,6 +14,8 @@ grant select, insert, update on account, meter_period, lease, stream, cell, free
 grant select on plan, org, workspace, api_key, key_place, meter, price, price_tier, endpoint, provider, model, purchase
     to bourse_ledger;
 grant execute on function generation_partitions_ensure() to bourse_ledger;
+grant select on lot to bourse_ledger;
+grant execute on function lots_expire(bigint, smallint) to bourse_ledger;
 
 -- ledger's control plane: one organization at a time (row level security)
 grant select, insert on transfer, idempotency, key_place to bourse_ledger_api;
@@ -21,6 +23,10 @@ grant select, insert, update on org, workspace, api_key, member, account, meter,
 grant select on plan, lease, generation, stream, cell, free_requests to bourse_ledger_api;
 grant insert, update on plan to bourse_ledger_api; -- an operator's, who comes over a socket of his own
 grant usage on sequence caller_version_seq to bourse_ledger_api;
+grant select, update (expires_at) on lot to bourse_ledger_api;
+grant select, insert, update (uses, disabled) on promo_code to bourse_ledger_api;
+grant select, insert on redemption to bourse_ledger_api;
+grant execute on function lots_fold(bigint, smallint, bigint) to bourse_ledger_api;
 grant execute on function org_list(bigint, integer), idempotency_prune(bigint), posting_pause() to bourse_ledger_api;
 
 -- catalog
@@ -34,7 +40,8 @@ grant select on generation, api_key, org, workspace, member, model, endpoint, pr
 
 -- whoever audits reads everything but secrets and hashes
 grant select on all tables in schema public to bourse_reader;
-revoke select on provider_key, key_place from bourse_reader;
+revoke select on provider_key, key_place, promo_code from bourse_reader;
+grant select (id, label, amount, uses_max, uses, expires_at, credit_days, disabled, created_at) on promo_code to bourse_reader;
 
 -- The services' own roles are not bound to one organization.
 do $$
@@ -43,7 +50,7 @@ declare
     r text;
 begin
     foreach t in array array['org', 'workspace', 'member', 'api_key', 'account', 'transfer', 'meter', 'meter_period', 'lease', 'generation',
-                             'purchase', 'idempotency', 'free_requests'] loop
+                             'purchase', 'idempotency', 'free_requests', 'lot', 'redemption'] loop
         foreach r in array array['bourse_ledger', 'bourse_usage', 'bourse_reader'] loop
             execute format('drop policy if exists all_rows_%s on %I', r, t);
             execute format('create policy all_rows_%s on %I to %I using (true) with check (true)', r, t, r);

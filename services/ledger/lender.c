@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One loop over a ring of questions. In between: the clock once a second, price changes as they are
- * announced, partitions for the days ahead once an hour. When the epoch of the cell is not ours any
+ * announced, credit past its time, partitions for the days ahead once an hour. When the epoch of the cell is not ours any
  * more, another ledger has taken over: this one ends. */
 #include "services/ledger/lender.h"
 
@@ -41,6 +41,7 @@ struct lender {
     struct question *questions;
     uint32_t first, count;
     uint64_t partitions_at_ms;
+    int64_t expired_after; /* the organization at which the look for old credit goes on */
     bool listening;
     _Atomic int64_t clock_offset_ns; /* PostgreSQL's clock minus the boot clock */
     int64_t last_wall_ns;            /* the core's thread only */
@@ -202,6 +203,9 @@ static void look_after(struct lender *lender)
     while (status_ok(db_wait_notification(lender->db, 0, &lender->arena, &channel, &payload)))
         news = true;
     if (news) answer_prices(lender, NULL);
+    status ended =
+        store_expire_lots(lender->db, lender->settings.cell.cell, &lender->expired_after);
+    if (!status_ok(ended)) log_warning("credit_did_not_expire", F(error, ended));
     uint64_t now_ms = clock_monotonic_ms();
     if (now_ms < lender->partitions_at_ms) return;
     if (status_ok(store_ensure_partitions(lender->db)))

@@ -204,6 +204,14 @@ select epoch from cell where id = $1 for key share
 -- name: org_frozen
 select frozen from org where org = $1
 
+-- ---- credit past its time
+
+-- name: lots_due
+select distinct org from lot where expires_at <= now() and spent + expired < amount and org > $1 order by org limit 50
+
+-- name: lots_expire
+select lots_expire($1, $2)
+
 -- ---- posting
 
 -- name: stream_advance

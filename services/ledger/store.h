@@ -71,3 +71,7 @@ status store_count_free_requests(struct db *db, struct posting *posting);
 status store_post(struct db *db, struct posting *posting);
 /* The same step of the cursor for a record that no path could post. */
 status store_suspend(struct db *db, struct posting *posting, const char *sqlstate);
+
+/* Ends the credit past its time of some organizations with ids above *after, which becomes the last
+ * one's, or 0 when there are no more. Each stands or falls by itself. */
+status store_expire_lots(struct db *db, uint16_t cell, int64_t *after);

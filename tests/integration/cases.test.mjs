@@ -14,5 +14,6 @@ import './cases/bad_input.mjs';
 import './cases/prices.mjs';
 import './cases/buying.mjs';
 import './cases/plans.mjs';
+import './cases/codes.mjs';
 import './cases/command.mjs';
 import './cases/readme.mjs';

@@ -26,6 +26,8 @@ static const struct control_route routes[] = {
     {"GET", "/api/v1/limits", ACCESS_MANAGEMENT, 0, false, false, limits_read},
     {"PATCH", "/api/v1/limits", ACCESS_MANAGEMENT, BODY_MAX, true, false, limits_change},
     {"GET", "/api/v1/credits", ACCESS_MANAGEMENT, 0, false, false, credits_read},
+    {"GET", "/api/v1/credits/lots", ACCESS_MANAGEMENT, 0, false, false, lots_list},
+    {"POST", "/api/v1/credits/redeem", ACCESS_MANAGEMENT, BODY_MAX, true, true, credits_redeem},
     {"GET", "/api/v1/purchases", ACCESS_MANAGEMENT, 0, false, false, purchases_list},
     {"POST", "/api/v1/purchases", ACCESS_MANAGEMENT, BODY_MAX, true, true, purchases_create},
     {"GET", "/api/v1/purchases/{id}", ACCESS_MANAGEMENT, 0, false, false, purchases_read},
@@ -42,6 +44,10 @@ static const struct control_route routes[] = {
     {"PATCH", "/operator/plans/{name}", ACCESS_OPERATOR, BODY_MAX, true, false, plans_change},
     {"POST", "/operator/plans/{name}/assign", ACCESS_OPERATOR, BODY_MAX, false, false,
      plans_assign},
+    {"GET", "/operator/codes", ACCESS_OPERATOR, 0, false, false, codes_list},
+    {"POST", "/operator/codes", ACCESS_OPERATOR, BODY_MAX, true, false, codes_create},
+    {"POST", "/operator/codes/{id}/disable", ACCESS_OPERATOR, BODY_MAX, false, false,
+     codes_disable},
 };
 
 static struct api api;

@@ -69,3 +69,8 @@ status plans_read(struct control_request *request, struct control_response *resp
 status plans_create(struct control_request *request, struct control_response *response);
 status plans_change(struct control_request *request, struct control_response *response);
 status plans_assign(struct control_request *request, struct control_response *response);
+status lots_list(struct control_request *request, struct control_response *response);
+status codes_list(struct control_request *request, struct control_response *response);
+status codes_create(struct control_request *request, struct control_response *response);
+status codes_disable(struct control_request *request, struct control_response *response);
+status credits_redeem(struct control_request *request, struct control_response *response);

@@ -19,3 +19,7 @@ status credits_query(struct db *db, void *credits);
  * an account would leave its column, or the organization's figures could not be read any more. */
 status credits_book(struct db *db, struct control_response *response,
                     const struct booking *booking);
+
+/* Promotional credit that was booked in this transaction under this reference ends then; NULL:
+ * never. */
+status lots_set_expiry(struct db *db, int64_t org, slice reference, struct db_param expires_ns);

@@ -43,6 +43,15 @@ static status replay(const struct run *run, const struct db_result *row)
     return control_header(run->response, SLICE("idempotent-replay"), SLICE("true"));
 }
 
+/* A twin may have done it while we waited for a row that it had locked: then what refuses us is its
+ * effect, and its answer is ours. */
+static status refused(struct db *db, const struct db_param place[3], status refusal)
+{
+    SCOPED(db_result_free) struct db_result *row = NULL;
+    status looked = db_run(db, "find_idempotency", place, 3, &row);
+    return status_ok(looked) && db_row_count(row) > 0 ? FAIL(DATABASE_CONFLICT) : refusal;
+}
+
 static status run_once(struct db *db, void *context)
 {
     struct run *run = context;
@@ -52,7 +61,8 @@ static status run_once(struct db *db, void *context)
     start_answer(run->response);
     TRY(db_run(db, "find_idempotency", place, 3, &row));
     if (db_row_count(row) > 0) return replay(run, row);
-    TRY(run->effect(run->request, run->response, run->context));
+    status done = run->effect(run->request, run->response, run->context);
+    if (!status_ok(done)) return refused(db, place, done);
     TRY(buffer_finish(&run->response->body));
     return db_run(
         db, "insert_idempotency",

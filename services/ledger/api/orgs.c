@@ -3,10 +3,12 @@
 #include "services/ledger/api/api.h"
 
 #include "services/ledger/api/credits.h"
+#include "services/ledger/api/fields.h"
 #include "services/ledger/api/idempotency.h"
 
 #define ORG_PAGE_MAX 1000
 #define NAME_MAX     200
+#define SECONDS_MAX  INT64_C(3155760000) /* a hundred years */
 
 struct org_new {
     int64_t org;
@@ -75,6 +77,7 @@ status orgs_list(struct control_request *request, struct control_response *respo
 struct grant {
     int64_t org;
     money amount;
+    struct db_param expires_ns;
 };
 
 /* A mistyped amount must not become credit: a grant has the bound of a purchase. */
@@ -106,6 +109,7 @@ static status grant_effect(struct control_request *request, struct control_respo
     };
     TRY(check_bound(request, response, grant));
     TRY(credits_book(request->db, response, &booking));
+    TRY(lots_set_expiry(request->db, grant->org, booking.reference, grant->expires_ns));
     response->http_status = 201;
     json_object_begin(&response->json);
     json_key(&response->json, SLICE("data"));
@@ -119,18 +123,20 @@ static status grant_effect(struct control_request *request, struct control_respo
 
 status orgs_grant(struct control_request *request, struct control_response *response)
 {
+    static const struct field fields[] = {
+        {SLICE_INIT("amount"), FIELD_DOLLARS, 1, INT64_MAX, false, true,
+         "a number of dollars above 0 with at most 9 decimals, within the plan's bound (by default "
+         "$25,000)."},
+        {SLICE_INIT("expires_at"), FIELD_TIME, 0, SECONDS_MAX, true, false,
+         "a time to come, as 2027-01-31T00:00:00Z."},
+    };
     struct api *api = request->service;
     struct grant grant = {0};
-    slice digits;
+    struct field_value values[2];
     TRY(api_org(request, response, &grant.org));
-    status result = json_read_number_text(json_get(request->json, SLICE("amount")), &digits);
-    if (status_ok(result)) result = money_parse_dollars(digits, false, &grant.amount);
-    if (!status_ok(result) || !money_is_positive(grant.amount)) {
-        return control_fail(
-            response, FAIL(OUT_OF_RANGE),
-            SLICE("amount must be a number of dollars above 0 with at most 9 decimals, "
-                  "within the plan's bound (by default $25,000)."));
-    }
+    TRY(fields_read(request, response, fields, 2, values));
+    grant.amount = (money){values[0].number};
+    grant.expires_ns = field_number(&values[1]);
     TRY(idempotency_run(request, response, grant.org, SLICE("grant"), grant_effect, &grant));
     api_credit_moved(api, grant.org);
     return OK;

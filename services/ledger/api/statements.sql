@@ -225,3 +225,48 @@ where name = $1
 
 -- name: assign_plan
 update org set plan = (select id from plan where name = $2) where org = $1
+
+-- ---- lots and codes
+
+-- Promotional credit only: of paid credit the plan says when it ends.
+-- name: expire_lot_at
+update lot set expires_at = to_timestamp($3::bigint / 1000000000.0)
+where org = $1 and id = (select max(id) from lot where org = $1 and kind = 2 and reference = $2)
+
+-- name: fold_lots
+select lots_fold($1, $2, 0)
+
+-- What can still be spent comes first, in the order in which it is spent.
+-- name: list_lots
+select kind, amount, amount - spent - expired, expired, (extract(epoch from expires_at) * 1000000000)::bigint,
+       (extract(epoch from created_at) * 1000000000)::bigint
+from lot where org = $1
+order by spent + expired = amount, kind desc, expires_at nulls last, id offset $2 limit $3
+
+-- name: largest_purchase
+select max(purchase_max_cents) from plan
+
+-- name: insert_code
+insert into promo_code (hash, label, amount, uses_max, expires_at, credit_days)
+values ($1, $2, $3, $4, to_timestamp($5::bigint / 1000000000.0), $6) returning id
+
+-- name: list_codes
+select id, label, amount, uses_max, uses, (extract(epoch from expires_at) * 1000000000)::bigint, credit_days, disabled
+from promo_code order by id desc offset $1 limit $2
+
+-- name: disable_code
+update promo_code set disabled = true where id = $1
+returning id, label, amount, uses_max, uses, (extract(epoch from expires_at) * 1000000000)::bigint, credit_days, disabled
+
+-- One after the other: whoever waited for the row finds how often it was used by then.
+-- name: take_code
+update promo_code set uses = uses + 1
+where hash = $1 and uses < uses_max and not disabled and (expires_at is null or expires_at > now())
+returning id, amount, (extract(epoch from now() + make_interval(days => credit_days)) * 1000000000)::bigint
+
+-- name: insert_redemption
+insert into redemption (org, code, amount) values ($1, $2, $3) on conflict do nothing
+
+-- name: find_code
+select exists (select 1 from redemption r where r.org = $2 and r.code = c.id), coalesce(c.expires_at <= now(), false) or c.disabled
+from promo_code c where hash = $1

@@ -89,6 +89,9 @@ const tables = [
   'purchase',
   'idempotency',
   'free_requests',
+  'lot',
+  'promo_code',
+  'redemption',
 ];
 const firstColumn = {
   market: 'revision',
@@ -100,6 +103,7 @@ const firstColumn = {
   suspense: 'sqlstate',
   cell: 'epoch',
   plan: 'name',
+  promo_code: 'uses',
   provider: 'name',
   model: 'name',
   price: 'source',

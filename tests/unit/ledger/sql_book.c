@@ -132,7 +132,7 @@ void sql_book_clear(struct sql_book *sql)
     sql_book_run(
         sql, "truncate org, workspace, api_key, key_place, account, transfer, meter, "
              "meter_period, member, lease, stream, batch, generation, suspense, purchase, cell, "
-             "free_requests, provider, model, price, price_tier, endpoint cascade");
+             "free_requests, provider, model, price, price_tier, endpoint, promo_code cascade");
     sql_book_run(
         sql, "insert into provider (id, slug, name, dialect, base_url) overriding system value "
              "values (1, 'one', 'One', 'openai', 'http://one.invalid');"
@@ -322,13 +322,6 @@ static void credit(struct world *world, int64_t org, int64_t nano, bool promo)
     struct sql_book *sql = world->book_context;
     int64_t kind = promo ? 2 : 1;
     make_org(sql, org);
-    if (promo)
-        run_with(sql,
-                 "insert into transfer (org, debit_kind, credit_kind, cell, amount, code, "
-                 "reference) values (%lld, 131, 2, 1, %lld, 'promo', 'grant %lld')",
-                 org, nano, 0);
-    else
-        buy(sql, org, nano);
     run_with(sql,
              "insert into account (org, kind, cell, debits) values (0, %lld, 1, %lld) on conflict "
              "(org, kind, cell, detail) do update set debits = account.debits + excluded.debits",
@@ -337,6 +330,13 @@ static void credit(struct world *world, int64_t org, int64_t nano, bool promo)
              "insert into account (org, kind, credits) values (%lld, %lld, %lld) on conflict "
              "(org, kind, cell, detail) do update set credits = account.credits + excluded.credits",
              org, kind, nano);
+    if (promo)
+        run_with(sql,
+                 "insert into transfer (org, debit_kind, credit_kind, cell, amount, code, "
+                 "reference) values (%lld, 131, 2, 1, %lld, 'promo', 'grant %lld')",
+                 org, nano, 0);
+    else
+        buy(sql, org, nano);
 }
 
 static void freeze(struct world *world, int64_t org, bool frozen)
