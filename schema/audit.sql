@@ -37,9 +37,17 @@ where amount <= 0 or (debit_kind = credit_kind and debit_detail = credit_detail)
 select 'customer_balance_not_negative', format('account %s/%s/%s: %s', org, kind, cell, credits - debits)
 from account where kind in (1, 2, 3, 5) and credits < debits;
 
--- Nobody owes us anything: a receivable comes from an answer above its hold or a clawback, and an operator has to look at it.
+-- Nobody without a credit line owes us anything: such a receivable comes from an answer above its hold or a clawback, and an operator
+-- has to look at it.
 select 'receivable_is_zero', format('org %s owes %s', org, debits - credits)
-from account where kind = 4 and debits <> credits;
+from account where kind = 4 and line is null and debits <> credits;
+
+-- A credit line is kept, but by what a late charge or a lowering explains; and what is leased on it is part of what is owed.
+select 'credit_line_is_kept', format('org %s owes %s of a line of %s + over %s', org, debits - credits, line, over)
+from account where line is not null and debits - credits > line + over;
+select 'line_lease_is_owed', format('org %s owes %s and has %s in escrow', a.org, a.debits - a.credits, e.escrow)
+from account a join (select org, sum(credits - debits) as escrow from account where kind = 3 group by org) e using (org)
+where a.line is not null and e.escrow > a.debits - a.credits;
 
 -- A lease gives out no more than it was granted.
 select 'lease_within_grant', format('lease %s/%s/%s epoch %s: settled %s + returned %s > granted %s',
@@ -302,7 +310,8 @@ with brought as (
 ), leased as (
     select org, sum(least(granted - settled - returned, greatest(0, granted_promo - settled))) as promo,
            sum(granted - settled - returned) as whole
-    from lease where meter = 0 and settled + returned < granted group by org
+    from lease where meter = 0 and settled + returned < granted
+    and org not in (select org from account where kind = 4 and line is not null) group by org
 ), there as (
     select a.org, a.kind, a.credits - a.debits + case a.kind when 2 then coalesce(l.promo, 0)
            else coalesce(l.whole - l.promo, 0) end as credit

@@ -22,6 +22,8 @@ static const struct route routes[] = {
     {"GET", API "/credits", ROUTE_FORWARD, SERVICE_LEDGER, false},
     {"GET", API "/credits/lots", ROUTE_FORWARD, SERVICE_LEDGER, false},
     {"POST", API "/credits/redeem", ROUTE_FORWARD, SERVICE_LEDGER, false},
+    {"GET", API "/organization", ROUTE_FORWARD, SERVICE_LEDGER, false},
+    {"PATCH", API "/organization", ROUTE_FORWARD, SERVICE_LEDGER, false},
     {"GET", API "/purchases", ROUTE_FORWARD, SERVICE_LEDGER, false},
     {"POST", API "/purchases", ROUTE_FORWARD, SERVICE_LEDGER, false},
     {"GET", API "/purchases/{id}", ROUTE_FORWARD, SERVICE_LEDGER, false},

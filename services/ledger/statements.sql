@@ -28,11 +28,12 @@ from stream s where s.cell = $1 and s.incarnation = $2
 select count(*) from (
     select 1 from account
     where org in (select org from lease where cell = $1 and epoch < $2 and meter = 0 and settled + returned < granted)
-      and (kind in (1, 2) or kind = 3 and cell = $1)
+      and (kind in (1, 2, 4) or kind = 3 and cell = $1)
     order by org, kind, cell, detail for update) locked
 
 -- What open holds keep stays in escrow under the new epoch; the rest of every older lease goes back. Promotional money was spent
--- first and goes back last. One statement, so every part of it sees the leases as they were.
+-- first and goes back last; what a credit line lent goes back to the receivable. One statement, so every part of it sees the leases
+-- as they were.
 -- name: move_leases
 with held as (
     select * from unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) as h (org, meter, period, held)
@@ -44,10 +45,13 @@ with held as (
     select o.*, least(o.rest, coalesce(h.held, 0)) as keep from old o
     left join held h on h.org = o.org and h.meter = o.meter and h.period = o.period
 ), split as (
-    select k.*, k.rest - k.keep as back, least(k.rest - k.keep, k.rest - k.promo) as back_paid from kept k
+    select k.*, k.rest - k.keep as back, least(k.rest - k.keep, k.rest - k.promo) as back_paid,
+           case when a.line is null then 1 else 4 end as paid_kind
+    from kept k left join account a on a.org = k.org and a.kind = 4 and a.cell = 0 and a.detail = 0
 ), paid as (
-    update account a set credits = a.credits + s.back_paid from split s
-    where s.meter = 0 and s.back_paid > 0 and a.org = s.org and a.kind = 1 and a.cell = 0 and a.detail = 0
+    update account a set credits = a.credits + s.back_paid,
+        over = least(a.over, greatest(0, a.debits - a.credits - s.back_paid - a.line)) from split s
+    where s.meter = 0 and s.back_paid > 0 and a.org = s.org and a.kind = s.paid_kind and a.cell = 0 and a.detail = 0
 ), promo as (
     update account a set credits = a.credits + s.back - s.back_paid from split s
     where s.meter = 0 and s.back > s.back_paid and a.org = s.org and a.kind = 2 and a.cell = 0 and a.detail = 0
@@ -57,7 +61,7 @@ with held as (
 ), booked as (
     insert into transfer (org, debit_kind, credit_kind, cell, amount, code, reference)
     select s.org, 3, t.kind, $1, t.amount, 'lease_return', 'lease ' || $1 || '/' || $2
-    from split s cross join lateral (values (1, s.back_paid), (2, s.back - s.back_paid)) as t (kind, amount)
+    from split s cross join lateral (values (s.paid_kind, s.back_paid), (2, s.back - s.back_paid)) as t (kind, amount)
     where s.meter = 0 and t.amount > 0
 ), ended as (
     update lease set returned = granted - settled where cell = $1 and epoch < $2 and settled + returned < granted
@@ -119,13 +123,24 @@ select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) ord
 on conflict do nothing
 
 -- name: accounts_lock
-select a.org, a.kind, a.cell, a.detail, a.credits - a.debits
+select a.org, a.kind, a.cell, a.detail, a.credits - a.debits, a.line
 from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as u (org, kind, cell, detail)
 join account a on a.org = u.org and a.kind = u.kind and a.cell = u.cell and a.detail = u.detail
 order by a.org, a.kind, a.cell, a.detail for update of a
 
+-- What was served is a fact: it may take a receivable over its credit line.
 -- name: accounts_add
-update account a set debits = a.debits + u.debits, credits = a.credits + u.credits
+update account a set debits = a.debits + u.debits, credits = a.credits + u.credits,
+    over = case when a.line is null then 0 else greatest(0, a.debits + u.debits - a.credits - u.credits - a.line) end
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+    as u (org, kind, cell, detail, debits, credits)
+where a.org = u.org and a.kind = u.kind and a.cell = u.cell and a.detail = u.detail
+
+-- A lease is a decision: it may not, and what comes back lowers what was over.
+-- name: accounts_lease
+update account a set debits = a.debits + u.debits, credits = a.credits + u.credits,
+    over = case when a.line is null then 0
+                else least(a.over, greatest(0, a.debits + u.debits - a.credits - u.credits - a.line)) end
 from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
     as u (org, kind, cell, detail, debits, credits)
 where a.org = u.org and a.kind = u.kind and a.cell = u.cell and a.detail = u.detail

@@ -9,7 +9,8 @@
 #include "shared/array.h"
 #include "shared/log.h"
 
-#define ACCOUNTS       3 /* paid, promotional, escrow */
+#define ACCOUNTS       4 /* paid, promotional, escrow, receivable */
+#define MOVED          3 /* paid or receivable, promotional, escrow */
 #define REFERENCE_SIZE 48
 
 struct leased {
@@ -25,7 +26,10 @@ struct lease_work {
     int64_t orgs[LEASE_ITEMS_MAX], meters[LEASE_ITEMS_MAX], periods[LEASE_ITEMS_MAX],
         epochs[LEASE_ITEMS_MAX];
     struct leased leased[LEASE_ITEMS_MAX];
-    money paid, promo;                            /* balances */
+    /* Where leases come from besides promotional credit: paid credit, or the receivable of an
+     * account that has a credit line instead of credit. */
+    enum account_kind source;
+    money paid, promo;                            /* balances; what is left of the line */
     money paid_in, paid_out, promo_in, promo_out; /* moves */
 };
 
@@ -66,11 +70,22 @@ static status read_frozen(struct db *db, struct lease_work *work)
     return OK;
 }
 
+/* What is owed counts what all cells have leased. What is left is below zero where a late charge or
+ * a lowered line took it over: what comes back then is not lent again. */
+static void lend_on_line(struct lease_work *work, money line, money balance)
+{
+    work->source = ACCOUNT_RECEIVABLE;
+    work->promo = MONEY_ZERO;
+    work->paid = money_plus(line, balance); /* what is owed is a negative balance */
+}
+
 static status lock_accounts(struct db *db, struct lease_work *work)
 {
-    const int64_t orgs[ACCOUNTS] = {work->request->org, work->request->org, work->request->org};
-    const int64_t kinds[ACCOUNTS] = {ACCOUNT_CREDIT_PAID, ACCOUNT_CREDIT_PROMO, ACCOUNT_ESCROW};
-    const int64_t cells[ACCOUNTS] = {0, 0, work->cell->cell};
+    int64_t org = work->request->org;
+    const int64_t orgs[ACCOUNTS] = {org, org, org, org};
+    const int64_t kinds[ACCOUNTS] = {ACCOUNT_CREDIT_PAID, ACCOUNT_CREDIT_PROMO, ACCOUNT_ESCROW,
+                                     ACCOUNT_RECEIVABLE};
+    const int64_t cells[ACCOUNTS] = {0, 0, work->cell->cell, 0};
     const int64_t details[ACCOUNTS] = {0};
     const struct db_param params[] = {
         DB_P_I64_ARRAY(orgs, ACCOUNTS), DB_P_I64_ARRAY(kinds, ACCOUNTS),
@@ -78,10 +93,13 @@ static status lock_accounts(struct db *db, struct lease_work *work)
     TRY(db_run(db, "accounts_make", params, COUNT_OF(params), NULL));
     SCOPED(db_result_free) struct db_result *result = NULL;
     TRY(db_run(db, "accounts_lock", params, COUNT_OF(params), &result));
-    for (size_t i = 0; i < db_row_count(result); i++) {
+    work->source = ACCOUNT_CREDIT_PAID;
+    for (size_t i = 0; i < db_row_count(result); i++) { /* ordered by kind */
         int64_t kind = db_i64(result, i, 1);
         if (kind == ACCOUNT_CREDIT_PAID) work->paid = db_money(result, i, 4);
         if (kind == ACCOUNT_CREDIT_PROMO) work->promo = db_money(result, i, 4);
+        if (kind == ACCOUNT_RECEIVABLE && !db_is_null(result, i, 5))
+            lend_on_line(work, db_money(result, i, 5), db_money(result, i, 4));
     }
     return OK;
 }
@@ -184,7 +202,7 @@ static money chunk_of(const struct lease_item *item, money available)
 static void grant(struct lease_work *work, size_t i)
 {
     struct leased *leased = &work->leased[i];
-    if (i == 0) leased->available = money_plus(work->paid, work->promo);
+    if (i == 0) leased->available = money_max(money_plus(work->paid, work->promo), MONEY_ZERO);
     money chunk =
         work->answer->frozen ? MONEY_ZERO : chunk_of(&work->request->items[i], leased->available);
     leased->granted = money_plus(leased->granted, chunk);
@@ -217,9 +235,9 @@ static status write_transfers(struct db *db, const struct lease_work *work)
         money amount;
         slice code;
     } all[] = {
-        {ACCOUNT_ESCROW, ACCOUNT_CREDIT_PAID, work->paid_in, SLICE("lease_return")},
+        {ACCOUNT_ESCROW, work->source, work->paid_in, SLICE("lease_return")},
         {ACCOUNT_ESCROW, ACCOUNT_CREDIT_PROMO, work->promo_in, SLICE("lease_return")},
-        {ACCOUNT_CREDIT_PAID, ACCOUNT_ESCROW, work->paid_out, SLICE("lease")},
+        {work->source, ACCOUNT_ESCROW, work->paid_out, SLICE("lease")},
         {ACCOUNT_CREDIT_PROMO, ACCOUNT_ESCROW, work->promo_out, SLICE("lease")},
     };
     int64_t orgs[4], debits[4], credits[4], zeros[4] = {0}, amounts[4];
@@ -252,20 +270,20 @@ static status write_transfers(struct db *db, const struct lease_work *work)
 static status write_accounts(struct db *db, const struct lease_work *work)
 {
     int64_t org = work->request->org;
-    const int64_t orgs[ACCOUNTS] = {org, org, org};
-    const int64_t kinds[ACCOUNTS] = {ACCOUNT_CREDIT_PAID, ACCOUNT_CREDIT_PROMO, ACCOUNT_ESCROW};
-    const int64_t cells[ACCOUNTS] = {0, 0, work->cell->cell};
-    const int64_t details[ACCOUNTS] = {0};
+    const int64_t orgs[MOVED] = {org, org, org};
+    const int64_t kinds[MOVED] = {work->source, ACCOUNT_CREDIT_PROMO, ACCOUNT_ESCROW};
+    const int64_t cells[MOVED] = {0, 0, work->cell->cell};
+    const int64_t details[MOVED] = {0};
     money in = money_plus(work->paid_in, work->promo_in);
     money out = money_plus(work->paid_out, work->promo_out);
-    const int64_t debits[ACCOUNTS] = {work->paid_out.nano, work->promo_out.nano, in.nano};
-    const int64_t credits[ACCOUNTS] = {work->paid_in.nano, work->promo_in.nano, out.nano};
+    const int64_t debits[MOVED] = {work->paid_out.nano, work->promo_out.nano, in.nano};
+    const int64_t credits[MOVED] = {work->paid_in.nano, work->promo_in.nano, out.nano};
     if (money_is_zero(in) && money_is_zero(out)) return OK;
     const struct db_param params[] = {
-        DB_P_I64_ARRAY(orgs, ACCOUNTS),   DB_P_I64_ARRAY(kinds, ACCOUNTS),
-        DB_P_I64_ARRAY(cells, ACCOUNTS),  DB_P_I64_ARRAY(details, ACCOUNTS),
-        DB_P_I64_ARRAY(debits, ACCOUNTS), DB_P_I64_ARRAY(credits, ACCOUNTS)};
-    return db_run(db, "accounts_add", params, COUNT_OF(params), NULL);
+        DB_P_I64_ARRAY(orgs, MOVED),   DB_P_I64_ARRAY(kinds, MOVED),
+        DB_P_I64_ARRAY(cells, MOVED),  DB_P_I64_ARRAY(details, MOVED),
+        DB_P_I64_ARRAY(debits, MOVED), DB_P_I64_ARRAY(credits, MOVED)};
+    return db_run(db, "accounts_lease", params, COUNT_OF(params), NULL);
 }
 
 static status write_leases(struct db *db, const struct lease_work *work)

@@ -15,5 +15,6 @@ import './cases/prices.mjs';
 import './cases/buying.mjs';
 import './cases/plans.mjs';
 import './cases/codes.mjs';
+import './cases/credit_line.mjs';
 import './cases/command.mjs';
 import './cases/readme.mjs';

@@ -74,3 +74,6 @@ status codes_list(struct control_request *request, struct control_response *resp
 status codes_create(struct control_request *request, struct control_response *response);
 status codes_disable(struct control_request *request, struct control_response *response);
 status credits_redeem(struct control_request *request, struct control_response *response);
+status organization_read(struct control_request *request, struct control_response *response);
+status organization_change(struct control_request *request, struct control_response *response);
+status payments_create(struct control_request *request, struct control_response *response);

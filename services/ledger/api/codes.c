@@ -7,6 +7,7 @@
 
 #include <sodium.h>
 
+#include "services/ledger/api/credit_line.h"
 #include "services/ledger/api/credits.h"
 #include "services/ledger/api/fields.h"
 #include "services/ledger/api/idempotency.h"
@@ -264,6 +265,7 @@ static status redeem_effect(struct control_request *request, struct control_resp
     SCOPED(db_result_free) struct db_result *taken = NULL;
     SCOPED(db_result_free) struct db_result *first = NULL;
     const struct db_param hash[] = {hash_of(&redeeming->code)};
+    TRY(credit_line_refuse(request->db, response, redeeming->org));
     TRY(db_run(request->db, "take_code", hash, 1, &taken));
     if (db_row_count(taken) == 0) return refuse(request, response, redeeming);
     TRY(db_run(request->db, "insert_redemption",

@@ -2,6 +2,7 @@
 /* What only an operator does: make and list organizations, grant promotional credit. */
 #include "services/ledger/api/api.h"
 
+#include "services/ledger/api/credit_line.h"
 #include "services/ledger/api/credits.h"
 #include "services/ledger/api/fields.h"
 #include "services/ledger/api/idempotency.h"
@@ -107,6 +108,7 @@ static status grant_effect(struct control_request *request, struct control_respo
         .count = 1,
         .entries = {{ACCOUNT_PROMO_EXPENSE, ACCOUNT_CREDIT_PROMO, grant->amount, "promo"}},
     };
+    TRY(credit_line_refuse(request->db, response, grant->org));
     TRY(check_bound(request, response, grant));
     TRY(credits_book(request->db, response, &booking));
     TRY(lots_set_expiry(request->db, grant->org, booking.reference, grant->expires_ns));

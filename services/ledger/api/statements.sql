@@ -7,8 +7,11 @@ insert into org (org, name) values ($1, $2)
 -- name: insert_workspace
 insert into workspace (org, id, name, slug) values ($1, 1, 'Default', 'default')
 
+-- An organization with a credit line buys nothing.
 -- name: find_org
-select o.name, o.frozen, p.purchase_fee_permille, p.purchase_fee_min_cents, p.purchase_min_cents, p.purchase_max_cents
+select o.name, o.frozen, p.purchase_fee_permille, p.purchase_fee_min_cents, p.purchase_min_cents,
+       case when exists (select 1 from account a where a.org = o.org and a.kind = 4 and a.line is not null) then 0
+            else p.purchase_max_cents end
 from org o join plan p on p.id = o.plan where o.org = $1
 
 -- name: list_orgs
@@ -122,10 +125,12 @@ select a.org, a.kind, a.cell from account a join unnest($1::bigint[], $2::bigint
 order by a.org, a.kind, a.cell, a.detail for update of a
 
 -- name: debit_account
-update account set debits = debits + $4 where org = $1 and kind = $2 and cell = $3 and detail = 0
+update account set debits = debits + $4, over = case when line is null then 0 else greatest(0, debits + $4 - credits - line) end
+where org = $1 and kind = $2 and cell = $3 and detail = 0
 
 -- name: credit_account
-update account set credits = credits + $4 where org = $1 and kind = $2 and cell = $3 and detail = 0
+update account set credits = credits + $4, over = case when line is null then 0 else greatest(0, debits - credits - $4 - line) end
+where org = $1 and kind = $2 and cell = $3 and detail = 0
 
 -- name: insert_transfer
 insert into transfer (org, debit_kind, credit_kind, cell, amount, code, reference) values ($1, $2, $3, $4, $5, $6, $7)
@@ -270,3 +275,31 @@ insert into redemption (org, code, amount) values ($1, $2, $3) on conflict do no
 -- name: find_code
 select exists (select 1 from redemption r where r.org = $2 and r.code = c.id), coalesce(c.expires_at <= now(), false) or c.disabled
 from promo_code c where hash = $1
+
+-- ---- organizations and their credit lines
+
+-- What is owed is what was used: what cells have leased on a line is not owed yet.
+-- name: read_organization
+select o.name, p.name, o.frozen, a.line, coalesce(a.debits - a.credits - case when a.line is null then 0 else e.escrow end, 0)::bigint,
+       greatest(0, a.line - (a.debits - a.credits) + e.escrow)::bigint
+from org o join plan p on p.id = o.plan left join account a on a.org = o.org and a.kind = 4 and a.cell = 0 and a.detail = 0
+    cross join lateral (select coalesce(sum(credits - debits), 0) as escrow from account e where e.org = o.org and e.kind = 3) e
+where o.org = $1
+
+-- name: update_organization
+update org set name = coalesce($2, name) where org = $1
+
+-- name: lock_customer
+select kind, credits - debits, line from account where org = $1 and kind in (1, 2, 3, 4) order by kind, cell, detail for update
+
+-- name: has_pending
+select exists (select 1 from purchase where org = $1 and state = 'pending')
+
+-- name: set_line
+update account set line = $2, over = case when $2::bigint is null then 0 else greatest(0, debits - credits - $2) end
+where org = $1 and kind = 4 and cell = 0 and detail = 0
+
+-- name: read_line
+select a.line, (a.debits - a.credits - case when a.line is null then 0 else
+           (select coalesce(sum(e.credits - e.debits), 0) from account e where e.org = a.org and e.kind = 3) end)::bigint
+from account a where a.org = $1 and a.kind = 4 and a.cell = 0 and a.detail = 0

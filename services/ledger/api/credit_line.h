@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Accounts with a credit line instead of credit: what an operator decides about them. */
+#pragma once
+
+#include "services/ledger/api/fields.h"
+
+/* Inside a transaction: the line, in nano-dollars; is_null: back to credit. CONFLICT with a sentence
+ * while there is credit that a line would make unusable, or a debt that would have none. */
+status credit_line_set(struct db *db, struct control_response *response, int64_t org,
+                       const struct field_value *line);
+
+/* CONFLICT with a sentence for an organization that has a line: credit would be no use to it. */
+status credit_line_refuse(struct db *db, struct control_response *response, int64_t org);
