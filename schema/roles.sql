@@ -20,7 +20,7 @@ grant execute on function lots_expire(bigint, smallint) to bourse_ledger;
 -- ledger's control plane: one organization at a time (row level security)
 grant select, insert on transfer, idempotency, key_place to bourse_ledger_api;
 grant select, insert, update on org, workspace, api_key, member, account, meter, meter_period, purchase to bourse_ledger_api;
-grant select on plan, lease, generation, stream, cell, free_requests to bourse_ledger_api;
+grant select on plan, lease, generation, stream, cell, free_requests, model to bourse_ledger_api;
 grant insert, update on plan to bourse_ledger_api; -- an operator's, who comes over a socket of his own
 grant usage on sequence caller_version_seq to bourse_ledger_api;
 grant select, update (expires_at) on lot to bourse_ledger_api;

@@ -27,6 +27,8 @@ static const struct route routes[] = {
     {"GET", API "/purchases", ROUTE_FORWARD, SERVICE_LEDGER, false},
     {"POST", API "/purchases", ROUTE_FORWARD, SERVICE_LEDGER, false},
     {"GET", API "/purchases/{id}", ROUTE_FORWARD, SERVICE_LEDGER, false},
+    {"GET", API "/purchases/{id}/receipt", ROUTE_FORWARD, SERVICE_LEDGER, false},
+    {"GET", API "/invoices/{month}", ROUTE_FORWARD, SERVICE_LEDGER, false},
 
     {"GET", API "/models", ROUTE_FORWARD, SERVICE_CATALOG, true},
     {"GET", API "/models/count", ROUTE_FORWARD, SERVICE_CATALOG, true},

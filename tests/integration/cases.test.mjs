@@ -16,5 +16,6 @@ import './cases/buying.mjs';
 import './cases/plans.mjs';
 import './cases/codes.mjs';
 import './cases/credit_line.mjs';
+import './cases/invoices.mjs';
 import './cases/command.mjs';
 import './cases/readme.mjs';

@@ -40,6 +40,7 @@ struct command {
     const char *fixed; /* a member added to the body, e.g. "\"disabled\":true" */
     const char *columns[COLUMNS_MAX]; /* of a list, for people */
     bool body_is_file;                /* the positional argument's content is the body */
+    bool is_page;                     /* the answer is no JSON: printed as it is */
     bool moves_money;                 /* an Idempotency-Key is made unless one is given */
     enum paging pages;
     const char *lift; /* --json prints this object of the answer instead of the whole: "data", or

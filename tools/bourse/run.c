@@ -22,6 +22,7 @@
 struct exchange {
     struct buffer body, path, answer;
     struct json_document document; /* views of the answer */
+    bool is_page;                  /* unless it is a page, or an error instead of one */
 };
 
 /* Where a list goes on. */
@@ -32,6 +33,7 @@ struct page {
 
 static void exchange_open(struct exchange *exchange)
 {
+    exchange->is_page = false;
     buffer_init(&exchange->body, BODY_MAX);
     buffer_init(&exchange->path, PATH_MAX_LEN);
     buffer_init(&exchange->answer, HTTP_ANSWER_MAX);
@@ -205,6 +207,7 @@ static int send(const char *service, const char *method, slice idempotency_key,
                                          .idempotency_key = idempotency_key};
     buffer_clear(&exchange->answer);
     if (!status_ok(http_ask(&request, &exchange->answer, &http_status))) return 1;
+    if (exchange->is_page && http_status < 400) return 0;
     if (!status_ok(json_parse(&exchange->document, buffer_slice(&exchange->answer)))) {
         fprintf(stderr, "bourse: the %s answered something that is not JSON (%ld).\n", service,
                 http_status);
@@ -238,6 +241,7 @@ static bool choose_idempotency_key(const struct command *command, const struct a
 static bool prepare(const struct command *command, const struct arguments *arguments,
                     struct exchange *exchange)
 {
+    exchange->is_page = command->is_page;
     return status_ok(write_body(command, arguments, &exchange->body)) &&
            status_ok(http_enter_instance());
 }
@@ -313,7 +317,9 @@ static int ask_pages(const struct command *command, const struct arguments *argu
 static void print_answer(const struct command *command, const struct arguments *arguments,
                          const struct exchange *exchange)
 {
-    if (arguments->json) {
+    if (exchange->is_page) {
+        fwrite(exchange->answer.data, 1, exchange->answer.len, stdout);
+    } else if (arguments->json) {
         print_json(command, &exchange->document);
     } else {
         print_text(command, &exchange->document);

@@ -34,6 +34,8 @@ static const struct control_route routes[] = {
     {"GET", "/api/v1/purchases", ACCESS_MANAGEMENT, 0, false, false, purchases_list},
     {"POST", "/api/v1/purchases", ACCESS_MANAGEMENT, BODY_MAX, true, true, purchases_create},
     {"GET", "/api/v1/purchases/{id}", ACCESS_MANAGEMENT, 0, false, false, purchases_read},
+    {"GET", "/api/v1/purchases/{id}/receipt", ACCESS_MANAGEMENT, 0, false, false, receipts_read},
+    {"GET", "/api/v1/invoices/{month}", ACCESS_MANAGEMENT, 0, false, false, invoices_read},
     {"POST", "/operator/purchases/{id}/confirm", ACCESS_OPERATOR, BODY_MAX, true, false,
      purchases_confirm},
     {"POST", "/operator/purchases/{id}/cancel", ACCESS_OPERATOR, BODY_MAX, true, false,

@@ -77,3 +77,5 @@ status credits_redeem(struct control_request *request, struct control_response *
 status organization_read(struct control_request *request, struct control_response *response);
 status organization_change(struct control_request *request, struct control_response *response);
 status payments_create(struct control_request *request, struct control_response *response);
+status receipts_read(struct control_request *request, struct control_response *response);
+status invoices_read(struct control_request *request, struct control_response *response);

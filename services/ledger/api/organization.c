@@ -6,20 +6,47 @@
 #include "services/ledger/api/credit_line.h"
 #include "services/ledger/api/fields.h"
 
-#define NAME_MAX 200
-#define LINE_MAX (INT64_MAX / 1000) /* $9.2 million: far from where the books could not count */
+#define NAME_MAX    200
+#define LINE_MAX    (INT64_MAX / 1000) /* $9.2 million: far from where the books could not count */
 
-enum { FIELD_NAME, FIELD_CREDIT_LINE, FIELD_COUNT };
+#define ADDRESS_MAX 500
+#define TAX_ID_MAX  60
+
+/* The texts come first: they are the parameters of update_organization, in its order. */
+enum {
+    FIELD_NAME,
+    FIELD_BILLING_NAME,
+    FIELD_ADDRESS,
+    FIELD_TAX_ID,
+    FIELD_CREDIT_LINE,
+    FIELD_COUNT
+};
 
 static const struct field fields[FIELD_COUNT] = {
     [FIELD_NAME] = {SLICE_INIT("name"), FIELD_TEXT, 1, NAME_MAX, false, false,
                     "text of 1 to 200 bytes."},
+    [FIELD_BILLING_NAME] = {SLICE_INIT("billing_name"), FIELD_TEXT, 0, NAME_MAX, false, false,
+                            "text of at most 200 bytes: the buyer on receipts and invoices."},
+    [FIELD_ADDRESS] = {SLICE_INIT("billing_address"), FIELD_TEXT, 0, ADDRESS_MAX, false, false,
+                       "text of at most 500 bytes; lines are kept."},
+    [FIELD_TAX_ID] = {SLICE_INIT("tax_id"), FIELD_TEXT, 0, TAX_ID_MAX, false, false,
+                      "text of at most 60 bytes."},
     [FIELD_CREDIT_LINE] = {SLICE_INIT("credit_line"), FIELD_DOLLARS, 0, LINE_MAX, true, false,
                            "dollars with at most 9 decimals up to 9,223,372; null takes it away."},
 };
 
 /* Columns of read_organization. */
-enum { COLUMN_NAME, COLUMN_PLAN, COLUMN_FROZEN, COLUMN_LINE, COLUMN_OWED, COLUMN_LEFT };
+enum {
+    COLUMN_NAME,
+    COLUMN_BILLING_NAME,
+    COLUMN_ADDRESS,
+    COLUMN_TAX_ID,
+    COLUMN_PLAN,
+    COLUMN_FROZEN,
+    COLUMN_LINE,
+    COLUMN_OWED,
+    COLUMN_LEFT
+};
 
 struct organization {
     struct control_request *request;
@@ -53,6 +80,9 @@ static status read_body(struct db *db, void *context)
     json_object_begin(w);
     api_write_org_id(w, o->org);
     json_key_string(w, SLICE("name"), db_text(row, 0, COLUMN_NAME));
+    json_key_string(w, SLICE("billing_name"), db_text(row, 0, COLUMN_BILLING_NAME));
+    json_key_string(w, SLICE("billing_address"), db_text(row, 0, COLUMN_ADDRESS));
+    json_key_string(w, SLICE("tax_id"), db_text(row, 0, COLUMN_TAX_ID));
     json_key_string(w, SLICE("plan"), db_text(row, 0, COLUMN_PLAN));
     json_key_bool(w, SLICE("frozen"), db_bool(row, 0, COLUMN_FROZEN));
     write_money_or_null(row, COLUMN_LINE, SLICE("credit_line"), w);
@@ -75,8 +105,10 @@ static status change_body(struct db *db, void *context)
 {
     struct organization *o = context;
     SCOPED(db_result_free) struct db_result *changed = NULL;
-    const struct db_param params[] = {DB_P_I64(o->org), field_text(&o->values[FIELD_NAME])};
-    TRY(db_run(db, "update_organization", params, 2, &changed));
+    struct db_param params[1 + FIELD_CREDIT_LINE] = {DB_P_I64(o->org)};
+    for (size_t i = 0; i < FIELD_CREDIT_LINE; i++)
+        params[1 + i] = field_text(&o->values[i]);
+    TRY(db_run(db, "update_organization", params, 1 + FIELD_CREDIT_LINE, &changed));
     if (db_affected(changed) == 0)
         return control_fail(o->response, FAIL(NOT_FOUND), SLICE("No organization has this id."));
     const struct field_value *line = &o->values[FIELD_CREDIT_LINE];

@@ -280,14 +280,17 @@ from promo_code c where hash = $1
 
 -- What is owed is what was used: what cells have leased on a line is not owed yet.
 -- name: read_organization
-select o.name, p.name, o.frozen, a.line, coalesce(a.debits - a.credits - case when a.line is null then 0 else e.escrow end, 0)::bigint,
+select o.name, o.billing_name, o.billing_address, o.tax_id, p.name, o.frozen, a.line,
+       coalesce(a.debits - a.credits - case when a.line is null then 0 else e.escrow end, 0)::bigint,
        greatest(0, a.line - (a.debits - a.credits) + e.escrow)::bigint
 from org o join plan p on p.id = o.plan left join account a on a.org = o.org and a.kind = 4 and a.cell = 0 and a.detail = 0
     cross join lateral (select coalesce(sum(credits - debits), 0) as escrow from account e where e.org = o.org and e.kind = 3) e
 where o.org = $1
 
 -- name: update_organization
-update org set name = coalesce($2, name) where org = $1
+update org set name = coalesce($2, name), billing_name = coalesce($3, billing_name),
+    billing_address = coalesce($4, billing_address), tax_id = coalesce($5, tax_id)
+where org = $1
 
 -- name: lock_customer
 select kind, credits - debits, line from account where org = $1 and kind in (1, 2, 3, 4) order by kind, cell, detail for update
@@ -303,3 +306,53 @@ where org = $1 and kind = 4 and cell = 0 and detail = 0
 select a.line, (a.debits - a.credits - case when a.line is null then 0 else
            (select coalesce(sum(e.credits - e.debits), 0) from account e where e.org = a.org and e.kind = 3) end)::bigint
 from account a where a.org = $1 and a.kind = 4 and a.cell = 0 and a.detail = 0
+
+-- ---- receipts and invoices
+
+-- name: read_buyer
+select o.name, o.billing_name, o.billing_address, o.tax_id, coalesce(a.line is not null, false),
+       coalesce(a.debits - a.credits - case when a.line is null then 0 else
+           (select coalesce(sum(e.credits - e.debits), 0) from account e where e.org = o.org and e.kind = 3) end, 0)::bigint,
+       to_char(now() at time zone 'UTC', 'YYYY-MM-DD')
+from org o left join account a on a.org = o.org and a.kind = 4 and a.cell = 0 and a.detail = 0
+where o.org = $1
+
+-- Whatever became of it later, a purchase that was paid has a receipt.
+-- name: read_receipt
+select state, amount_cents, fee_cents, charged_cents, method, reference, to_char(paid_at at time zone 'UTC', 'YYYY-MM-DD')
+from purchase where org = $1 and id = $2
+
+-- A month is $2 as YYYY-MM; of the rows $3 at most are told, and count and sum of all with each.
+-- name: invoice_purchases
+select to_char(paid_at at time zone 'UTC', 'YYYY-MM-DD'), id, amount_cents, fee_cents, charged_cents,
+       count(*) over (), (sum(charged_cents) over ())::bigint
+from purchase
+where org = $1 and paid_at >= ($2 || '-01')::timestamp at time zone 'UTC'
+  and paid_at < (($2 || '-01')::timestamp + interval '1 month') at time zone 'UTC'
+order by paid_at, id limit $3
+
+-- A request belongs to the month of its hold, as in the limits. Numbers of days are those of a generation's row.
+-- name: invoice_usage
+select coalesce(m.name, 'no longer listed'), g.requests, g.tokens_in, g.tokens_out, g.charge, count(*) over (),
+       (sum(g.charge) over ())::bigint
+from (select model, count(*) filter (where state = 1) as requests,
+             sum(prompt::bigint + cache_read + cache_write + cache_write_1h + audio_in + image_in) filter (where state = 1) as tokens_in,
+             sum(completion::bigint + reasoning + audio_out + image_out) filter (where state = 1) as tokens_out,
+             sum(charge)::bigint as charge
+      from generation
+      where org = $1 and day >= ($2 || '-01')::date - date '1970-01-01'
+        and day < (($2 || '-01')::date + interval '1 month')::date - date '1970-01-01'
+      group by model having count(*) filter (where state = 1) > 0) g
+left join model m on m.id = g.model
+order by g.charge desc, g.model limit $3
+
+-- name: invoice_movements
+select to_char(at at time zone 'UTC', 'YYYY-MM-DD'),
+       case code when 'promo' then 'Promotional credit' when 'expiry' then 'Credit expired' when 'refund' then 'Refund'
+            when 'dispute' then 'Disputed payment' when 'reinstatement' then 'Dispute won' else 'Payment received' end,
+       reference, amount, count(*) over ()
+from transfer
+where org = $1 and code in ('promo', 'expiry', 'refund', 'dispute', 'reinstatement', 'invoice_payment')
+  and at >= ($2 || '-01')::timestamp at time zone 'UTC'
+  and at < (($2 || '-01')::timestamp + interval '1 month') at time zone 'UTC'
+order by at, id limit $3
