@@ -299,7 +299,7 @@ where l.amount is distinct from b.amount or l.kind is distinct from b.kind;
 with ended as (
     select org, reference, debit_kind as kind, sum(amount) as expired from transfer where code = 'expiry' group by org, reference, debit_kind
 )
-select 'expiry_is_the_lots', format('org %s lot %s: expired %s, transfers %s', coalesce(l.org, e.org), coalesce('lot ' || l.id, e.reference),
+select 'expiry_is_the_lots', format('org %s %s: expired %s, transfers %s', coalesce(l.org, e.org), coalesce('lot ' || l.id, e.reference),
        coalesce(l.expired, 0), coalesce(e.expired, 0))
 from lot l full join ended e on e.org = l.org and e.reference = 'lot ' || l.id and e.kind = l.kind
 where coalesce(l.expired, 0) <> coalesce(e.expired, 0);

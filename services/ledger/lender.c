@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One loop over a ring of questions. In between: the clock once a second, price changes as they are
- * announced, credit past its time, partitions for the days ahead once an hour. When the epoch of the cell is not ours any
- * more, another ledger has taken over: this one ends. */
+ * announced, credit past its time, partitions for the days ahead once an hour. When the epoch of
+ * the cell is not ours any more, another ledger has taken over: this one ends. */
 #include "services/ledger/lender.h"
 
 #include <assert.h>

@@ -74,7 +74,8 @@ static const struct field code_fields[FIELD_COUNT] = {
      "6 to 64 letters, digits, - or _."},
 };
 
-/* A mistyped amount must not become credit: the bound is the largest that any plan takes at once. */
+/* A mistyped amount must not become credit: the bound is the largest that any plan takes at
+ * once. */
 static status check_amount(struct control_request *request, struct control_response *response,
                            int64_t nano)
 {

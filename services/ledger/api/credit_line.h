@@ -4,8 +4,9 @@
 
 #include "services/ledger/api/fields.h"
 
-/* Inside a transaction: the line, in nano-dollars; is_null: back to credit. CONFLICT with a sentence
- * while there is credit that a line would make unusable, or a debt that would have none. */
+/* Inside a transaction: the line, in nano-dollars; is_null: back to credit. CONFLICT with a
+ * sentence while there is credit that a line would make unusable, or a debt that nobody could
+ * lower. */
 status credit_line_set(struct db *db, struct control_response *response, int64_t org,
                        const struct field_value *line);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Accounts with a credit line, in a real PostgreSQL: no cell is lent more than the line leaves, what
- * comes back is not owed, and only facts take a receivable over its line. The audit finds nothing
- * after each test. */
+/* Accounts with a credit line, in a real PostgreSQL: no cell is lent more than the line leaves,
+ * what comes back is not owed, and only facts take a receivable over its line. The audit finds
+ * nothing after each test. */
 #include "tests/unit/test.h"
 
 #include <stdio.h>
@@ -210,6 +210,24 @@ TEST(promotional_and_paid_credit_of_an_account_with_a_line_is_left_alone)
     end();
 }
 
+TEST(the_audit_finds_a_receivable_over_its_line_and_a_lease_that_nobody_owes)
+{
+    begin(DOLLAR);
+    (void)lease(1, DOLLAR, 0);
+    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
+    sql_book_run(sql, "alter table account drop constraint account_line_is_kept;"
+                      "update account set line = 1 where kind = 4");
+    assert_int_equal(sql_book_audit(sql, EXPECTED), 1); /* over its line */
+    sql_book_run(sql, "update account set line = 1000000000, credits = 1 where kind = 4;"
+                      "update account set debits = 1 where kind = 101");
+    assert_true(sql_book_audit(sql, EXPECTED) >=
+                2); /* less is owed than is lent; and no transfer */
+    sql_book_run(sql, "update account set credits = 0 where kind = 4;"
+                      "alter table account add constraint account_line_is_kept "
+                      "check (line is null or debits - credits <= line + over)");
+    world_free(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +240,7 @@ int main(void)
         cmocka_unit_test(the_database_refuses_a_lease_beyond_the_line_whoever_asks),
         cmocka_unit_test(a_crash_leaves_to_open_holds_what_they_use_and_the_rest_is_not_owed),
         cmocka_unit_test(promotional_and_paid_credit_of_an_account_with_a_line_is_left_alone),
+        cmocka_unit_test(the_audit_finds_a_receivable_over_its_line_and_a_lease_that_nobody_owes),
     };
     return cmocka_run_group_tests_name("line", tests, set_up, tear_down);
 }

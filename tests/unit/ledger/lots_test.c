@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Credit by age in a real PostgreSQL: which lot what was spent is taken from, what ends when its
- * time is over, and what a lease keeps until it is back. After each test the audit finds nothing. */
+ * time is over, and what a lease keeps until it is back. After each test the audit finds
+ * nothing. */
 #include "tests/unit/test.h"
 
 #include <stdio.h>
@@ -272,6 +273,51 @@ TEST(the_timer_ends_what_is_due_of_every_organization_and_of_no_other)
     end();
 }
 
+/* ---- what the audit has to find ---- */
+
+static void expect_finding(const char *tampering)
+{
+    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
+    sql_book_run(sql, tampering);
+    assert_int_not_equal(sql_book_audit(sql, EXPECTED), 0);
+}
+
+TEST(the_audit_finds_a_lot_that_no_transfer_brought)
+{
+    begin();
+    (void)add(PROMO, 5 * DOLLAR, 0);
+    expect_finding("insert into lot (org, id, kind, amount, reference) values (1, 99, 2, 1, 'x')");
+    world_free(&world);
+}
+
+TEST(the_audit_finds_credit_without_a_lot)
+{
+    begin();
+    (void)add(PROMO, 5 * DOLLAR, 0);
+    expect_finding("delete from lot");
+    world_free(&world);
+}
+
+TEST(the_audit_finds_a_lot_that_expired_without_a_transfer)
+{
+    begin();
+    (void)add(PROMO, 5 * DOLLAR, 0);
+    expect_finding("update lot set expired = 1");
+    world_free(&world);
+}
+
+TEST(the_audit_finds_a_code_used_without_a_redemption_and_a_redemption_without_credit)
+{
+    begin();
+    (void)add(PROMO, 5 * DOLLAR, 0);
+    expect_finding("insert into promo_code (hash, label, amount, uses_max, uses) "
+                   "values (sha256('x'), 'X', 1, 5, 1)");
+    sql_book_run(sql, "update promo_code set uses = 0");
+    expect_finding("insert into redemption (org, code, amount) select 1, id, 1 from promo_code;"
+                   "update promo_code set uses = 1");
+    world_free(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +328,11 @@ int main(void)
         cmocka_unit_test(paid_credit_ends_only_where_the_plan_says_so_and_is_income_then),
         cmocka_unit_test(credit_that_comes_back_is_what_would_have_ended_last),
         cmocka_unit_test(the_timer_ends_what_is_due_of_every_organization_and_of_no_other),
+        cmocka_unit_test(the_audit_finds_a_lot_that_no_transfer_brought),
+        cmocka_unit_test(the_audit_finds_credit_without_a_lot),
+        cmocka_unit_test(the_audit_finds_a_lot_that_expired_without_a_transfer),
+        cmocka_unit_test(
+            the_audit_finds_a_code_used_without_a_redemption_and_a_redemption_without_credit),
     };
     return cmocka_run_group_tests_name("lots", tests, set_up, tear_down);
 }
