@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import test from 'node:test';
 
-import { assertError, nanoOf } from '../api.mjs';
+import { MODEL, assertError, nanoOf, user } from '../api.mjs';
 import { eventually } from '../harness.mjs';
 import { bourse } from './one_instance.mjs';
 
@@ -206,4 +206,41 @@ test('what a code credits lives as many days as the code says', async () => {
   assert.ok(Math.abs(Date.parse(answer.json.data.expires_at) - Date.now() - 10 * 86_400_000) < 60_000);
   const [lot] = await lots(management);
   assert.equal(lot.expires_at, answer.json.data.expires_at);
+});
+
+test('credit that ends while it is being spent: what came in is what was used, what ended and what is left', async () => {
+  const { org, number, management } = await makeCustomer();
+  const { key } = await bourse.makeKey(org);
+  await bourse.bourse('credit', 'grant', '--org', org, '--amount', '0.1');
+  for (let i = 0; i < 8; i++)
+    await bourse.bourse('credit', 'grant', '--org', org, '--amount', '0.0025', '--expires', inDays(i + 1));
+  // A hundred requests at 8 · 150 + 1,000 · 600 nano-dollars in ten rows, while one grant after the other comes to its end.
+  const body = { model: MODEL, messages: user('sim:tokens=1000 sim:first_ms=500'), max_tokens: 1000 };
+  let left = 100;
+  const row = async () => {
+    while (left-- > 0) assert.equal((await bourse.api.chat(key, body)).status, 200);
+  };
+  const rows = Array.from({ length: 10 }, row);
+  const lotIds = await bourse.sql('select id from lot where org = $1 and expires_at is not null order by id', [number]);
+  for (const { id } of lotIds) {
+    asOwner(`update lot set expires_at = now() where org = ${number} and id = ${id}`);
+    await eventually(async () => {
+      const due = 'select count(*) from lot where id = $1 and spent + expired < amount and expired = 0';
+      assert.ok(left <= 0 || (await bourse.sqlValue(due, [id])) === 0n);
+    });
+  }
+  await Promise.all(rows);
+  await bourse.quiet();
+  await bourse.killAndWait('ledger'); // what was leased is back, so that all that is due can end
+  await eventually(async () => {
+    const all = await lots(management);
+    for (const lot of all) if (lot.expires_at !== null) assert.equal(nanoOf(lot.left), 0n);
+  });
+  const all = await lots(management);
+  const sum = (name) => all.reduce((total, lot) => total + nanoOf(lot[name]), 0n);
+  const credits = (await bourse.api.get('/credits', { key: management })).exact.data;
+  assert.equal(nanoOf(credits.total_usage), 100n * 601_200n);
+  assert.equal(sum('amount'), 120_000_000n);
+  assert.equal(sum('left'), nanoOf(credits.balance));
+  assert.equal(sum('amount') - sum('expired') - nanoOf(credits.total_usage), nanoOf(credits.balance));
 });
