@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Credit past its time ends, one organization per transaction. What may end is decided in the
- * database (schema/0008_lots.sql), where lots, accounts and leases lie; a repeat finds nothing. */
+ * database (schema/0011_lots.sql), where lots, accounts and leases lie; a repeat finds nothing. */
 #include "services/ledger/store.h"
 
 #include "shared/array.h"

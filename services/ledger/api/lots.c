@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GET /api/v1/credits/lots: which credit is how old, what is left of it and when it ends. Lots are
- * brought up to date by being looked at (see schema/0008_lots.sql). */
+ * brought up to date by being looked at (see schema/0011_lots.sql). */
 #include "services/ledger/api/api.h"
 
 #include "services/ledger/accounts.h"

@@ -213,9 +213,15 @@ from plan where $1::text is null or name = $1 order by id
 
 -- name: insert_plan
 insert into plan (id, name, purchase_fee_permille, purchase_fee_min_cents, purchase_min_cents, purchase_max_cents, refund_window,
-                  output_default, output_min, byok_unit, byok_allowance, byok_fee_basis_points, credit_expiry_days)
+                  output_default, output_min, byok_unit, byok_allowance, byok_fee_basis_points, credit_expiry_days,
+                  paid_requests_per_minute, paid_tokens_per_minute, paid_concurrent_requests,
+                  free_requests_per_minute, free_tokens_per_minute, free_concurrent_requests, free_requests_per_day,
+                  free_requests_per_day_bought, free_bought_nano)
 select (select max(id) + 1 from plan), $1, purchase_fee_permille, purchase_fee_min_cents, purchase_min_cents, purchase_max_cents,
-       refund_window, output_default, output_min, byok_unit, byok_allowance, byok_fee_basis_points, credit_expiry_days
+       refund_window, output_default, output_min, byok_unit, byok_allowance, byok_fee_basis_points, credit_expiry_days,
+       paid_requests_per_minute, paid_tokens_per_minute, paid_concurrent_requests,
+       free_requests_per_minute, free_tokens_per_minute, free_concurrent_requests, free_requests_per_day,
+       free_requests_per_day_bought, free_bought_nano
 from plan where name = $2
 
 -- name: update_plan
