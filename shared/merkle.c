@@ -5,8 +5,8 @@
 
 #include <assert.h>
 
-/* OpenSSL's uses the processor's instructions for SHA-256, where there are any: a row is hashed in a
- * quarter of the time. Its newer interface allocates a context per hash. */
+/* OpenSSL's uses the processor's instructions for SHA-256, where there are any: a row is hashed in
+ * a quarter of the time. Its newer interface allocates a context per hash. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/sha.h>
 
