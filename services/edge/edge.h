@@ -24,6 +24,7 @@ struct catalog_link;
 struct ready_round;
 struct callers;
 struct provider_keys;
+struct egress;
 
 struct edge {
     struct config config;
@@ -54,7 +55,8 @@ struct thread {
     struct market *market; /* NULL until the catalog sent one */
     struct requests requests;
     struct ready_round *ready_round; /* under way; NULL: none */
-    uint32_t forwards;               /* control-plane requests in flight */
+    struct egress *egress;           /* on the first thread; NULL: on the others */
+    uint32_t forwards;               /* control-plane requests and egress calls in flight */
     h2o_timeout_t tick;              /* of every request in flight */
     h2o_timeout_t hold_limit;        /* the ledger's time to answer a HOLD */
     h2o_timeout_t care;              /* of the thread itself */

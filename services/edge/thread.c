@@ -7,6 +7,7 @@
 
 #include "services/edge/callers.h"
 #include "services/edge/catalog_link.h"
+#include "services/edge/egress.h"
 #include "services/edge/health.h"
 #include "services/edge/keys.h"
 #include "services/edge/ledger_link.h"
@@ -46,7 +47,8 @@ status thread_prepare(struct thread *thread)
     thread->catalog = catalog_link_new(thread);
     thread->callers = callers_new();
     thread->keys = keys_new(thread);
-    return upstream_client_new(thread->loop, thread->http.queue, config, &thread->upstream);
+    TRY(upstream_client_new(thread->loop, thread->http.queue, config, &thread->upstream));
+    return thread->index == 0 ? egress_open(thread, &thread->egress) : OK;
 }
 
 void *thread_run(void *argument)
@@ -111,6 +113,7 @@ static void begin_stop(struct thread *thread)
     thread->stopping = true;
     thread->stop_at_ms = clock_monotonic_ms() + (uint64_t)thread->edge->config.drain_timeout;
     listen_stop(&thread->listener);
+    egress_stop(thread->egress);
     h2o_context_request_shutdown(&thread->http);
 }
 

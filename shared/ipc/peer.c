@@ -78,7 +78,6 @@ static void peer_dial_again(struct peer *peer);
 static status dial(const char *path, int *fd);
 static void listener_accept(h2o_socket_t *socket, const char *error);
 static void listener_pause(struct listener *listener);
-static bool uid_allowed(const struct listener *listener, int fd);
 static void tick_start(struct peer_set *set);
 static void tick_run(h2o_timeout_entry_t *entry);
 static void at_once_run(h2o_timeout_entry_t *entry);
@@ -416,7 +415,8 @@ static void listener_accept(h2o_socket_t *socket, const char *error)
             if (errno != EAGAIN && errno != ECONNABORTED) listener_pause(listener);
             return;
         }
-        if (!uid_allowed(listener, fd)) {
+        const struct peer_rules rules = {listener->uids, listener->uid_count};
+        if (!peer_uid_allowed(fd, &rules)) {
             (void)close(fd);
             continue;
         }
@@ -433,14 +433,14 @@ static void listener_pause(struct listener *listener)
     tick_start(listener->set);
 }
 
-static bool uid_allowed(const struct listener *listener, int fd)
+bool peer_uid_allowed(int fd, const struct peer_rules *rules)
 {
     struct ucred who;
     socklen_t len = sizeof(who);
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0) return false;
     if (who.uid == 0 || who.uid == geteuid()) return true;
-    for (size_t i = 0; i < listener->uid_count; i++) {
-        if (listener->uids[i] == who.uid) return true;
+    for (size_t i = 0; i < rules->count; i++) {
+        if (rules->allowed_uids[i] == who.uid) return true;
     }
     log_warning("peer_uid_refused", FN(number, uid, who.uid));
     return false;

@@ -48,6 +48,7 @@ struct upstream_call {
     uint64_t answer_len;
     h2o_timeout_entry_t later; /* linked: something is to be done in the next turn */
     struct resolve_wait resolving;
+    bool (*admits)(const union resolved_address *address);
     enum upstream_failure failure; /* of CALL_FAILING */
     const char *detail;
     uint64_t connect_deadline_ms, total_deadline_ms;

@@ -204,6 +204,7 @@ static status prepare(struct upstream_call *call, const struct upstream_request 
     call->local = url.local;
     call->port = url.port;
     call->method_is_head = slice_equal(request->method, SLICE("HEAD"));
+    call->admits = request->admits;
     TRY(write_head(call, request, &url));
 
     const struct config *config = call->config;
@@ -228,6 +229,22 @@ static void fail_later(struct upstream_call *call, enum upstream_failure failure
     call_start_later(call);
 }
 
+/* What is connected to afterwards is one of these addresses, whatever the name means by then. */
+static void connect_to_admitted(struct upstream_call *call)
+{
+    struct resolved *addresses = &call->addresses;
+    uint8_t count = 0;
+    for (uint8_t i = 0; i < addresses->count; i++) {
+        if (call->admits == NULL || call->admits(&addresses->items[i]))
+            addresses->items[count++] = addresses->items[i];
+    }
+    addresses->count = count;
+    if (count == 0)
+        fail_later(call, UPSTREAM_CONNECT, "no address that may be called");
+    else
+        call_connect(call);
+}
+
 static void host_resolved(void *context, const struct resolved *addresses)
 {
     struct upstream_call *call = context;
@@ -236,7 +253,7 @@ static void host_resolved(void *context, const struct resolved *addresses)
         return;
     }
     call->addresses = *addresses;
-    call_connect(call);
+    connect_to_admitted(call);
 }
 
 static void resolve_host(struct upstream_call *call)
@@ -252,7 +269,7 @@ static void resolve_host(struct upstream_call *call)
     status found = resolver_find(call->client->resolver, (slice){call->host, call->host_len},
                                  &call->resolving, &call->addresses);
     if (status_ok(found))
-        call_connect(call);
+        connect_to_admitted(call);
     else if (found.code == ERROR_OVERLOADED)
         fail_later(call, UPSTREAM_BUSY, "too many names to resolve");
     else if (found.code != ERROR_END)

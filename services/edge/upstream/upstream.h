@@ -7,6 +7,7 @@
  * its loop. */
 #pragma once
 
+#include "services/edge/resolve.h"
 #include "shared/config.h"
 #include "shared/h2o.h"
 #include "shared/slice.h"
@@ -64,6 +65,8 @@ struct upstream_request {
     const h2o_iovec_t *body; /* pieces, valid until done or cancel */
     size_t body_count;
     uint32_t first_byte_timeout_ms, idle_timeout_ms, total_timeout_ms; /* 0: the configuration's */
+    /* NULL: every address that the name has may be connected to; else only those it says yes to. */
+    bool (*admits)(const union resolved_address *address);
 };
 
 /* Starts; the callbacks run later, never inside this call. BAD_REQUEST: a URL or a header line
