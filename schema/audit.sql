@@ -37,10 +37,11 @@ where amount <= 0 or (debit_kind = credit_kind and debit_detail = credit_detail)
 select 'customer_balance_not_negative', format('account %s/%s/%s: %s', org, kind, cell, credits - debits)
 from account where kind in (1, 2, 3, 5) and credits < debits;
 
--- Nobody without a credit line owes us anything: such a receivable comes from an answer above its hold or a clawback, and an operator
--- has to look at it.
+-- Nobody without a credit line owes us more than disputes and foreign refunds of spent credit explain: an operator has to look at what
+-- comes from an answer above its hold.
 select 'receivable_is_zero', format('org %s owes %s', org, debits - credits)
-from account where kind = 4 and line is null and debits <> credits;
+from account a where kind = 4 and line is null
+  and debits - credits > coalesce((select sum(p.debt) from purchase p where p.org = a.org), 0);
 
 -- A credit line is kept, but by what a late charge or a lowering explains; and what is leased on it is part of what is owed.
 select 'credit_line_is_kept', format('org %s owes %s of a line of %s + over %s', org, debits - credits, line, over)
@@ -334,6 +335,47 @@ select 'redemption_is_credited_once', format('org %s %s: redeemed %s, credited %
        coalesce('code ' || r.code, m.reference), coalesce(r.amount, 0), coalesce(m.amount, 0), coalesce(m.times, 0))
 from redemption r full join moved m on m.org = r.org and m.reference = 'code ' || r.code
 where r.amount is distinct from m.amount or m.times <> 1;
+
+-- What went back of a purchase is what its rows say: disputes as Stripe withdrew them, and each refund once, by its state.
+with moved as (
+    select reference, sum(case when credit_kind = 101 then amount when debit_kind = 101 then -amount else 0 end) as cleared
+    from transfer where code in ('dispute', 'reinstatement') and reference <> 'debt' group by reference
+)
+select 'dispute_is_what_was_withdrawn', format('purchase %s: disputed %s + fee %s cents, cleared %s', coalesce(p.id, m.reference),
+       p.disputed_cents, p.dispute_fee_cents, coalesce(m.cleared, 0))
+from purchase p full join moved m on m.reference = p.id
+where coalesce(m.cleared, 0) <> (coalesce(p.disputed_cents, 0) + coalesce(p.dispute_fee_cents, 0)) * 10000000::numeric;
+
+with moved as (
+    select reference, sum(amount) filter (where code = 'refund_hold') as held,
+           sum(amount) filter (where code = 'refund') as paid, sum(amount) filter (where code = 'refund_void') as back
+    from transfer where code in ('refund_hold', 'refund', 'refund_void') group by reference
+), cents as (
+    select r.*, amount_cents * 10000000::numeric as amount, credit_cents * 10000000::numeric as credit from purchase_refund r
+)
+select 'refund_is_booked_once', format('refund %s of %s (%s): held %s, paid %s, back %s', coalesce(r.id, m.reference), r.purchase, r.state,
+       coalesce(m.held, 0), coalesce(m.paid, 0), coalesce(m.back, 0))
+from cents r full join moved m on m.reference = r.id
+where r.id is null
+   or coalesce(m.held, 0) <> case when r.origin = 'stripe' then 0 else r.credit end
+   or r.state in ('pending', 'unknown') and (coalesce(m.paid, 0) <> 0 or coalesce(m.back, 0) <> 0)
+   or r.state = 'succeeded' and (coalesce(m.paid, 0) <> r.amount or coalesce(m.back, 0) <> 0)
+   or r.state = 'failed' and (coalesce(m.back, 0) <> r.amount or coalesce(m.paid, 0) not in (0, r.amount));
+
+-- What was refunded of a purchase, and what waits in refund_pending, is the sum of its refunds.
+select 'refunded_is_sum_of_refunds', format('purchase %s: refunded %s cents, refunds %s', p.id, p.refunded_cents, coalesce(sum(r.credit_cents), 0))
+from purchase p left join purchase_refund r on r.org = p.org and r.purchase = p.id and r.state = 'succeeded'
+group by p.org, p.id, p.refunded_cents having p.refunded_cents <> coalesce(sum(r.credit_cents), 0);
+
+select 'refund_pending_is_its_refunds', format('org %s: account %s, refunds %s', org, coalesce(a.balance, 0), coalesce(r.held, 0))
+from (select org, sum(credits - debits) as balance from account where kind = 5 group by org) a
+full join (select org, sum(credit_cents) * 10000000::numeric as held from purchase_refund where state in ('pending', 'unknown') group by org) r
+    using (org)
+where coalesce(a.balance, 0) <> coalesce(r.held, 0);
+
+-- One payment pays for one purchase.
+select 'payment_is_of_one_purchase', format('payment %s is of %s purchases', payment_intent, count(*))
+from purchase where payment_intent is not null group by payment_intent having count(*) > 1;
 
 -- No record waits for an operator.
 select 'suspense_is_empty', format('record %s/%s/%s: SQLSTATE %s', cell, incarnation, seq, sqlstate)

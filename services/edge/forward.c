@@ -56,7 +56,9 @@ void forward_start(struct thread *thread, h2o_req_t *http, const struct route *r
                    slice request_id)
 {
     status admitted = OK;
-    if (http->entity.len > CONTROL_FORWARDED_BODY_MAX) admitted = FAIL(TOO_LARGE);
+    const size_t body_max =
+        route->kind == ROUTE_WEBHOOK ? CONTROL_WEBHOOK_BODY_MAX : CONTROL_FORWARDED_BODY_MAX;
+    if (http->entity.len > body_max) admitted = FAIL(TOO_LARGE);
     if (thread->forwards >= FORWARDS_MAX) admitted = FAIL(OVERLOADED);
     if (thread->stopping) admitted = FAIL(STOPPING);
     if (!status_ok(admitted)) {
@@ -273,6 +275,8 @@ static void pass_on(struct forward *forward, slice token)
              identify_header(http, SLICE("content-type")));
     add_line(forward, lines, &count, SLICE("idempotency-key"),
              identify_header(http, SLICE("idempotency-key")));
+    add_line(forward, lines, &count, SLICE("stripe-signature"),
+             identify_header(http, SLICE("stripe-signature")));
     forward->body = http->entity;
     const struct upstream_request request = {
         .method = method_of(http),

@@ -29,6 +29,8 @@ static const struct route routes[] = {
     {"GET", API "/purchases/{id}", ROUTE_FORWARD, SERVICE_LEDGER, false},
     {"GET", API "/purchases/{id}/receipt", ROUTE_FORWARD, SERVICE_LEDGER, false},
     {"GET", API "/invoices/{month}", ROUTE_FORWARD, SERVICE_LEDGER, false},
+    {"POST", API "/purchases/{id}/refund", ROUTE_FORWARD, SERVICE_LEDGER, false},
+    {"POST", "/webhooks/stripe", ROUTE_WEBHOOK, SERVICE_LEDGER, true},
 
     {"GET", API "/models", ROUTE_FORWARD, SERVICE_CATALOG, true},
     {"GET", API "/models/count", ROUTE_FORWARD, SERVICE_CATALOG, true},

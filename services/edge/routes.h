@@ -7,6 +7,7 @@
 enum route_kind {
     ROUTE_CHAT,    /* inference, chat completions */
     ROUTE_FORWARD, /* control plane: answered by the service that owns the data */
+    ROUTE_WEBHOOK, /* the same, with room for a larger body */
     ROUTE_HEALTH,  /* the process lives */
     ROUTE_READY,   /* it can serve */
     ROUTE_METRICS,

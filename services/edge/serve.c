@@ -61,6 +61,7 @@ static void run_route(struct thread *thread, h2o_req_t *http, const struct route
 {
     switch (route->kind) {
     case ROUTE_CHAT: request_start(thread, http, id); break;
+    case ROUTE_WEBHOOK:
     case ROUTE_FORWARD: forward_start(thread, http, route, id); break;
     case ROUTE_HEALTH: health_answer(http); break;
     case ROUTE_READY: ready_answer(thread, http); break;

@@ -343,6 +343,7 @@ static status job_fill(struct control_job *job, h2o_req_t *request)
         {{request->entity.base, request->entity.len}, &to->body},
         {header_of(request, SLICE("idempotency-key")), &to->idempotency_key},
         {header_of(request, SLICE("x-bourse-request")), &to->request_id},
+        {header_of(request, SLICE("stripe-signature")), &to->signature},
     };
     if (whole.len > PATH_LEN_MAX || token.len > HEADER_LEN_MAX) return FAIL(HEADERS_TOO_LARGE);
     for (size_t i = 0; i < sizeof(copies) / sizeof(copies[0]); i++) {

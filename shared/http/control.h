@@ -32,6 +32,7 @@ struct control_request {
     void *service;         /* the service's own struct */
     slice query;           /* raw */
     slice idempotency_key; /* header; empty when absent */
+    slice signature;       /* header Stripe-Signature, of a webhook; empty when absent */
     slice request_id;      /* X-Bourse-Request header from the edge, for logs */
 };
 

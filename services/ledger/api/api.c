@@ -3,6 +3,7 @@
  * the organization in the query, a customer never can. */
 #include "services/ledger/api/api.h"
 
+#include "services/ledger/api/stripe_janitor.h"
 #include "services/ledger/apply.h"
 #include "shared/http/limits.h"
 #include "shared/log.h"
@@ -36,6 +37,10 @@ static const struct control_route routes[] = {
     {"GET", "/api/v1/purchases/{id}", ACCESS_MANAGEMENT, 0, false, false, purchases_read},
     {"GET", "/api/v1/purchases/{id}/receipt", ACCESS_MANAGEMENT, 0, false, false, receipts_read},
     {"GET", "/api/v1/invoices/{month}", ACCESS_MANAGEMENT, 0, false, false, invoices_read},
+    {"POST", "/api/v1/purchases/{id}/refund", ACCESS_MANAGEMENT, BODY_MAX, true, true,
+     purchases_refund},
+    {"POST", "/webhooks/stripe", ACCESS_PUBLIC, CONTROL_WEBHOOK_BODY_MAX, false, false,
+     stripe_event_taken},
     {"POST", "/operator/purchases/{id}/confirm", ACCESS_OPERATOR, BODY_MAX, true, false,
      purchases_confirm},
     {"POST", "/operator/purchases/{id}/cancel", ACCESS_OPERATOR, BODY_MAX, true, false,
@@ -65,6 +70,8 @@ status api_start(struct ledger *ledger, const struct config *config,
     static const struct db_statements statements = {api_statements_sql};
     api = (struct api){.ledger = ledger, .config = config};
     TRY(secret_read_file("secrets/ledger/pepper", 64, false, &api.pepper));
+    TRY(stripe_open(config, &api.stripe));
+    if (stripe_is_on(&api.stripe)) TRY(stripe_janitor_start(&api, &statements, &api.janitor));
     const struct control_settings settings = {
         .service = "ledger",
         .routes = routes,
@@ -82,6 +89,8 @@ status api_start(struct ledger *ledger, const struct config *config,
 void api_stop(void)
 {
     control_stop(&control);
+    stripe_janitor_stop(&api.janitor);
+    stripe_close(&api.stripe);
     secret_free(&api.pepper);
 }
 

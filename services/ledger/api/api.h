@@ -3,6 +3,7 @@
  * operators. */
 #pragma once
 
+#include "services/ledger/api/stripe.h"
 #include "shared/config.h"
 #include "shared/http/control.h"
 #include "shared/token.h"
@@ -20,6 +21,8 @@ struct api {
     struct ledger *ledger;
     const struct config *config;
     struct secret pepper;
+    struct stripe stripe;
+    struct stripe_janitor *janitor; /* NULL: no purchases by Stripe */
 };
 
 /* The organization a request is about: the principal's, or for an operator the query parameter
@@ -61,6 +64,8 @@ status members_list(struct control_request *request, struct control_response *re
 status members_create(struct control_request *request, struct control_response *response);
 status limits_read(struct control_request *request, struct control_response *response);
 status limits_change(struct control_request *request, struct control_response *response);
+status purchases_refund(struct control_request *request, struct control_response *response);
+status stripe_event_taken(struct control_request *request, struct control_response *response);
 status orgs_create(struct control_request *request, struct control_response *response);
 status orgs_list(struct control_request *request, struct control_response *response);
 status orgs_grant(struct control_request *request, struct control_response *response);

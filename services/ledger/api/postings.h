@@ -6,7 +6,7 @@
 #include "services/ledger/accounts.h"
 #include "shared/db.h"
 
-#define ENTRIES_MAX 2
+#define ENTRIES_MAX 4
 
 struct entry {
     enum account_kind debit;

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Buying credits. The fee comes on top by the plan's rule; a purchase is a row first and credit
  * only once it is paid. The `manual` method waits for an operator's word, or is paid at once where
- * the instance says payments_manual = immediate. */
+ * the instance says payments_manual = immediate. With `stripe` the row is committed before anything
+ * is asked of Stripe (stripe_purchase.c), and the answer shows what came of it. */
 #include "services/ledger/api/api.h"
 
 #include "services/ledger/api/credits.h"
+#include "services/ledger/api/purchases.h"
+#include "shared/log.h"
 #include "services/ledger/api/idempotency.h"
+#include "services/ledger/api/stripe_purchase.h"
 
 #define PURCHASE_PAGE_MAX 100
 #define REFERENCE_MAX     200
+#define ANSWER_VALUES_MAX 256
 
 /* Columns of the statement list_purchases. */
 enum {
@@ -21,7 +26,10 @@ enum {
     COLUMN_STATE,
     COLUMN_REFERENCE,
     COLUMN_CREATED,
-    COLUMN_PAID
+    COLUMN_PAID,
+    COLUMN_URL,
+    COLUMN_REFUNDED,
+    COLUMN_DISPUTED
 };
 
 struct purchase {
@@ -30,6 +38,7 @@ struct purchase {
     int64_t amount_cents;
     slice reference;
     bool immediate;
+    bool by_stripe;
     bool changed; /* credit moved: the core must hear of it */
 };
 
@@ -50,6 +59,9 @@ static void write_purchase(const struct db_result *rows, size_t row, struct json
     json_key_money(w, SLICE("fee"), dollars_of_cents(db_i64(rows, row, COLUMN_FEE)));
     json_key_money(w, SLICE("charged"), dollars_of_cents(db_i64(rows, row, COLUMN_CHARGED)));
     json_key_money(w, SLICE("credited"), dollars_of_cents(db_i64(rows, row, COLUMN_CREDITED)));
+    json_key_money(w, SLICE("refunded"), dollars_of_cents(db_i64(rows, row, COLUMN_REFUNDED)));
+    json_key_money(w, SLICE("disputed"), dollars_of_cents(db_i64(rows, row, COLUMN_DISPUTED)));
+    json_key_string_or_null(w, SLICE("url"), db_text(rows, row, COLUMN_URL));
     json_key_string_or_null(w, SLICE("reference"), db_text(rows, row, COLUMN_REFERENCE));
     api_write_time(rows, row, SLICE("created_at"), COLUMN_CREATED, w);
     api_write_time(rows, row, SLICE("paid_at"), COLUMN_PAID, w);
@@ -90,7 +102,7 @@ status purchases_list(struct control_request *request, struct control_response *
     return OK;
 }
 
-static status write_one(struct db *db, struct control_response *response, int64_t org, slice id)
+status purchases_write(struct db *db, struct control_response *response, int64_t org, slice id)
 {
     SCOPED(db_result_free) struct db_result *rows = NULL;
     struct purchase_query query = {.org = org, .id = id, .limit = 1, .rows = &rows};
@@ -108,17 +120,18 @@ struct read_context {
     struct control_request *request;
     struct control_response *response;
     int64_t org;
+    slice id;
 };
 
 static status read_body(struct db *db, void *context)
 {
     struct read_context *c = context;
-    return write_one(db, c->response, c->org, c->request->params[0]);
+    return purchases_write(db, c->response, c->org, c->id);
 }
 
 status purchases_read(struct control_request *request, struct control_response *response)
 {
-    struct read_context context = {request, response, 0};
+    struct read_context context = {request, response, 0, request->params[0]};
     TRY(api_org(request, response, &context.org));
     return db_transaction(request->db, context.org, read_body, &context);
 }
@@ -165,11 +178,19 @@ static status read_amount(struct control_request *request, struct control_respon
     return OK;
 }
 
-static status read_method(struct control_request *request, struct control_response *response)
+static status read_method(struct control_request *request, struct control_response *response,
+                          struct purchase *p)
 {
+    const struct api *api = request->service;
     struct json_value method = json_get(request->json, SLICE("payment_method"));
-    if (!json_exists(method) || json_string_equal(method, SLICE("manual"))) return OK;
-    return control_fail(response, FAIL(OUT_OF_RANGE), SLICE("payment_method must be manual."));
+    bool on = stripe_is_on(&api->stripe);
+    p->by_stripe = on && json_string_equal(method, SLICE("stripe"));
+    if (p->by_stripe) p->immediate = false;
+    if (p->by_stripe || !json_exists(method) || json_string_equal(method, SLICE("manual")))
+        return OK;
+    return control_fail(response, FAIL(OUT_OF_RANGE),
+                        on ? SLICE("payment_method must be manual or stripe.")
+                           : SLICE("payment_method must be manual."));
 }
 
 static status price_purchase(struct control_request *request, struct control_response *response,
@@ -194,14 +215,62 @@ static status create_effect(struct control_request *request, struct control_resp
     struct purchase *p = context;
     int64_t fee_cents;
     TRY(price_purchase(request, response, p, &fee_cents));
-    TRY(db_run(request->db, "insert_purchase",
-               (const struct db_param[]){DB_P_I64(p->org), DB_P_TEXT(p->id),
-                                         DB_P_I64(p->amount_cents), DB_P_I64(fee_cents),
-                                         DB_P_I64(p->amount_cents + fee_cents)},
-               5, NULL));
+    const struct api *api = request->service;
+    const struct db_param params[] = {DB_P_I64(p->org),
+                                      DB_P_TEXT(p->id),
+                                      DB_P_I64(p->amount_cents),
+                                      DB_P_I64(fee_cents),
+                                      DB_P_I64(p->amount_cents + fee_cents),
+                                      DB_P_I64(api->config->stripe_janitor_interval)};
+    if (p->by_stripe)
+        TRY(db_run(request->db, "insert_stripe_purchase", params, 6, NULL));
+    else
+        TRY(db_run(request->db, "insert_purchase", params, 5, NULL));
     if (p->immediate) TRY(post_payment(request, response, p, fee_cents));
     response->http_status = 201;
-    return write_one(request->db, response, p->org, p->id);
+    return purchases_write(request->db, response, p->org, p->id);
+}
+
+/* The first answer was kept before Stripe was asked; what is told is what is known now. */
+status purchases_continue(struct control_request *request, struct control_response *response,
+                          const struct purchase_place *place)
+{
+    struct api *api = request->service;
+    struct convergence convergence = {.stripe = &api->stripe,
+                                      .db = request->db,
+                                      .arena = request->arena,
+                                      .cell = api->config->cell,
+                                      .org = place->org,
+                                      .purchase = place->purchase};
+    status converged = stripe_converge(&convergence);
+    if (!status_ok(converged) && converged.code != ERROR_NOT_FOUND)
+        log_warning("stripe_purchase_left_to_janitor", F(error, converged));
+    if (status_ok(converged) && convergence.moved) api_credit_moved(api, place->org);
+    buffer_clear(&response->body);
+    json_write_init(&response->json, &response->body);
+    return OK;
+}
+
+status purchases_answered_id(struct control_request *request, struct control_response *response,
+                             slice *id)
+{
+    SCOPED(json_document_free) struct json_document document;
+    json_document_init(&document, ANSWER_VALUES_MAX);
+    TRY(json_parse(&document, buffer_slice(&response->body)));
+    slice text = stripe_text(json_get(json_root(&document), SLICE("data")), SLICE("id"));
+    *id = arena_copy(request->arena, text);
+    return id->data == NULL ? FAIL(TOO_LARGE) : OK;
+}
+
+/* A repeat of the request finds the first one's purchase in the first one's answer. */
+static status continue_created(struct control_request *request, struct control_response *response,
+                               int64_t org)
+{
+    struct purchase_place place = {.org = org};
+    TRY(purchases_answered_id(request, response, &place.purchase));
+    TRY(purchases_continue(request, response, &place));
+    struct read_context context = {request, response, org, place.purchase};
+    return db_transaction(request->db, org, read_body, &context);
 }
 
 status purchases_create(struct control_request *request, struct control_response *response)
@@ -213,12 +282,13 @@ status purchases_create(struct control_request *request, struct control_response
         .immediate = slice_equal(slice_of(api->config->payments_manual), SLICE("immediate"))};
     TRY(api_org(request, response, &p.org));
     TRY(read_amount(request, response, &p.amount_cents));
-    TRY(read_method(request, response));
+    TRY(read_method(request, response, &p));
     buffer_init_fixed(&id_out, id, sizeof(id));
     id_append_random(&id_out, SLICE("pur-"));
     p.id = buffer_slice(&id_out);
     if (p.immediate) p.reference = SLICE("paid at once: payments_manual = immediate");
     TRY(idempotency_run(request, response, p.org, SLICE("purchase"), create_effect, &p));
+    if (p.by_stripe) return continue_created(request, response, p.org);
     if (p.immediate) api_credit_moved(api, p.org);
     return OK;
 }
@@ -241,6 +311,9 @@ static status decide(struct db *db, void *context)
     TRY(db_run(db, "lock_purchase", params, 2, &row));
     if (db_row_count(row) == 0)
         return control_fail(d->response, FAIL(NOT_FOUND), SLICE("No purchase has this id."));
+    if (!slice_equal(db_text(row, 0, 4), SLICE("manual")))
+        return control_fail(d->response, FAIL(CONFLICT),
+                            SLICE("This purchase is paid by Stripe, which alone decides it."));
     slice state = db_text(row, 0, 3);
     bool pending = slice_equal(state, SLICE("pending"));
     bool done = slice_equal(state, d->confirm ? SLICE("paid") : SLICE("cancelled"));
@@ -253,7 +326,7 @@ static status decide(struct db *db, void *context)
     p->changed = pending && d->confirm;
     buffer_clear(&d->response->body);
     json_write_init(&d->response->json, &d->response->body);
-    return write_one(db, d->response, p->org, p->id);
+    return purchases_write(db, d->response, p->org, p->id);
 }
 
 static status decide_purchase(struct control_request *request, struct control_response *response,

@@ -102,7 +102,7 @@ select $1, $2, $3, $4, $5, $6 from idempotency_prune($1)
 insert into purchase (org, id, method, amount_cents, fee_cents, charged_cents, state) values ($1, $2, 'manual', $3, $4, $5, 'pending')
 
 -- name: lock_purchase
-select amount_cents, fee_cents, charged_cents, state from purchase where org = $1 and id = $2 for update
+select amount_cents, fee_cents, charged_cents, state, method from purchase where org = $1 and id = $2 for update
 
 -- name: pay_purchase
 update purchase set state = 'paid', credited_cents = amount_cents, paid_at = now(), reference = $3 where org = $1 and id = $2
@@ -112,7 +112,8 @@ update purchase set state = 'cancelled', reference = $3 where org = $1 and id = 
 
 -- name: list_purchases
 select id, method, amount_cents, fee_cents, charged_cents, credited_cents, state, reference,
-       (extract(epoch from created_at) * 1000000000)::bigint, (extract(epoch from paid_at) * 1000000000)::bigint
+       (extract(epoch from created_at) * 1000000000)::bigint, (extract(epoch from paid_at) * 1000000000)::bigint,
+       session_url, refunded_cents, disputed_cents
 from purchase where org = $1 and ($2::text is null or id = $2) order by created_at desc, id offset $3 limit $4
 
 -- name: ensure_accounts
@@ -362,3 +363,74 @@ where org = $1 and code in ('promo', 'expiry', 'refund', 'dispute', 'reinstateme
   and at >= ($2 || '-01')::timestamp at time zone 'UTC'
   and at < (($2 || '-01')::timestamp + interval '1 month') at time zone 'UTC'
 order by at, id limit $3
+
+-- Purchases by Stripe. The lock is held while Stripe is asked.
+-- name: insert_stripe_purchase
+insert into purchase (org, id, method, amount_cents, fee_cents, charged_cents, state, look_at)
+values ($1, $2, 'stripe', $3, $4, $5, 'pending', now() + $6::bigint * interval '1 millisecond')
+
+-- name: lock_stripe_purchase
+select p.state, p.session, p.payment_intent, p.amount_cents, p.fee_cents, p.charged_cents, p.credited_cents, p.refunded_cents,
+       coalesce((select sum(r.credit_cents) from purchase_refund r
+                 where r.org = p.org and r.purchase = p.id and r.state in ('pending', 'unknown')), 0)::bigint,
+       p.disputed_cents, p.dispute_fee_cents, p.clawed_cents, p.debt, extract(epoch from now() - p.created_at)::bigint
+from purchase p where p.org = $1 and p.id = $2 and p.method = 'stripe' for update of p
+
+-- name: save_stripe_purchase
+update purchase set state = $3, session = nullif($4, ''), session_url = coalesce(nullif($5, ''), session_url),
+    payment_intent = nullif($6, ''), refunded_cents = $7, disputed_cents = $8, dispute_fee_cents = $9, clawed_cents = $10, debt = $11,
+    look_at = now() + $12::bigint * interval '1 millisecond'
+where org = $1 and id = $2
+
+-- name: list_purchase_refunds
+select id, state, stripe_refund, amount_cents, credit_cents, origin, (extract(epoch from created_at) * 1000000000)::bigint,
+       (extract(epoch from done_at) * 1000000000)::bigint
+from purchase_refund where org = $1 and purchase = $2 order by created_at, id
+
+-- name: insert_purchase_refund
+insert into purchase_refund (org, id, purchase, origin, amount_cents, credit_cents, state, stripe_refund, done_at)
+values ($1, $2, $3, $4, $5, $6, $7, nullif($8, ''), case when $7 in ('succeeded', 'failed') then now() end)
+
+-- name: set_purchase_refund
+update purchase_refund set state = $3, stripe_refund = nullif($4, ''),
+    done_at = case when $3 in ('succeeded', 'failed') then now() end
+where org = $1 and id = $2
+
+-- name: read_credit_and_debt
+select coalesce(sum(credits - debits) filter (where kind = 1), 0)::bigint, coalesce(sum(debits - credits) filter (where kind = 4), 0)::bigint
+from account where org = $1 and kind in (1, 4)
+
+-- name: freeze_org
+update org set frozen = true where org = $1 and not frozen
+
+-- A dispute that was won and a debt that was paid end what they began.
+-- name: thaw_org
+update org set frozen = false where org = $1 and frozen
+    and not exists (select 1 from purchase p where p.org = $1 and p.disputed_cents > 0)
+    and not exists (select 1 from account a where a.org = $1 and a.kind = 4 and a.debits > a.credits)
+
+-- name: find_stripe_event
+select 1 from stripe_event where id = $1
+
+-- name: insert_stripe_event
+insert into stripe_event (id, type, object, org, purchase) values ($1, $2, $3, nullif($4::bigint, 0), nullif($5, '')) on conflict do nothing
+
+-- name: find_purchase_of_payment
+select org, id from purchase_of_payment(nullif($1, ''), nullif($2, ''))
+
+-- name: list_purchases_due
+select org, id from purchases_due($1)
+
+-- name: list_orgs_in_debt
+select org from orgs_in_debt($1)
+
+-- name: lock_purchase_for_refund
+select p.method, p.state, p.amount_cents - p.refunded_cents, p.disputed_cents > 0, p.paid_at + l.refund_window > now(),
+       exists (select 1 from purchase_refund r where r.org = p.org and r.purchase = p.id and r.state in ('pending', 'unknown'))
+from purchase p join org o on o.org = p.org join plan l on l.id = o.plan where p.org = $1 and p.id = $2 for update of p
+
+-- name: add_purchase_refunded
+update purchase set refunded_cents = refunded_cents + $3 where org = $1 and id = $2
+
+-- name: look_at_purchase
+update purchase set look_at = now() + $3::bigint * interval '1 millisecond' where org = $1 and id = $2

@@ -87,6 +87,8 @@ const tables = [
   'generation',
   'suspense',
   'purchase',
+  'purchase_refund',
+  'stripe_event',
   'idempotency',
   'free_requests',
   'lot',
@@ -104,6 +106,7 @@ const firstColumn = {
   cell: 'epoch',
   plan: 'name',
   promo_code: 'uses',
+  stripe_event: 'type',
   provider: 'name',
   model: 'name',
   price: 'source',
@@ -146,6 +149,8 @@ const money = [
   'generation',
   'suspense',
   'purchase',
+  'purchase_refund',
+  'stripe_event',
   'idempotency',
   'free_requests',
   'org',
@@ -184,7 +189,7 @@ test('sealed keys and the way to a key by its hash are closed to all but their o
 test('the poster cannot make keys, purchases or organizations; the control plane cannot post generations or leases', () => {
   assertDenied(
     'bourse_ledger',
-    ...writes(['api_key', 'key_place', 'org', 'workspace', 'purchase', 'idempotency', 'meter', 'plan']),
+    ...writes(['api_key', 'key_place', 'org', 'workspace', 'purchase', 'purchase_refund', 'stripe_event', 'idempotency', 'meter', 'plan']),
   );
   assertDenied('bourse_ledger_api', ...writes(['generation', 'batch', 'lease', 'stream', 'cell', 'suspense', 'free_requests']));
 });
@@ -240,6 +245,7 @@ test('what each role is for, it may do', () => {
   const may = [
     ['bourse_ledger', 'select count(*) from account'],
     ['bourse_ledger_api', 'select count(*) from purchase'],
+    ['bourse_ledger_api', 'select count(*) from purchase_refund'],
     ['bourse_catalog', 'select count(*) from provider_key'],
     ['bourse_usage', 'select count(*) from generation'],
     ['bourse_reader', 'select count(*) from transfer'],

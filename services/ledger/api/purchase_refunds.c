@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Giving credits back: the unused part of a purchase, within the plan's window for customers, at any
+ * time for an operator. The fee is kept. In two phases: the credit leaves the account in the
+ * transaction that makes the row, and ends with the payer or comes back when Stripe has decided. What
+ * a cell has on lease counts as used until it is returned. */
+#include "services/ledger/api/api.h"
+#include "services/ledger/api/idempotency.h"
+#include "services/ledger/api/postings.h"
+#include "services/ledger/api/purchases.h"
+
+struct refund {
+    int64_t org;
+    slice purchase, id;
+    slice asked; /* digits of the amount; empty: all that can be refunded */
+    int64_t cents;
+    bool by_operator, by_stripe;
+};
+
+/* Columns of lock_purchase_for_refund. */
+enum {
+    COLUMN_METHOD,
+    COLUMN_STATE,
+    COLUMN_LEFT,
+    COLUMN_DISPUTED,
+    COLUMN_IN_WINDOW,
+    COLUMN_RUNNING
+};
+
+static money dollars_of_cents(int64_t cents)
+{
+    return (money){cents * NANO_PER_CENT};
+}
+
+static status check_purchase(struct control_response *response, const struct refund *refund,
+                             const struct db_result *row)
+{
+    bool manual = slice_equal(db_text(row, 0, COLUMN_METHOD), SLICE("manual"));
+    const struct {
+        bool applies;
+        slice sentence;
+    } refusals[] = {
+        {!slice_equal(db_text(row, 0, COLUMN_STATE), SLICE("paid")),
+         SLICE("Only a purchase that was paid can be refunded.")},
+        {manual && !refund->by_operator, SLICE("Ask the operator for a refund of this purchase.")},
+        {db_bool(row, 0, COLUMN_DISPUTED), SLICE("The payment is disputed: the bank decides.")},
+        {db_bool(row, 0, COLUMN_RUNNING), SLICE("A refund of this purchase is under way.")},
+        {!refund->by_operator && !db_bool(row, 0, COLUMN_IN_WINDOW),
+         SLICE("The time in which a purchase can be refunded is over (by default 24 hours).")},
+    };
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        if (refusals[i].applies)
+            return control_fail(response, FAIL(CONFLICT), refusals[i].sentence);
+    }
+    return OK;
+}
+
+static status lock_credit(struct control_request *request, const struct refund *refund,
+                          int64_t *credit_cents)
+{
+    SCOPED(db_result_free) struct db_result *own = NULL;
+    const int64_t cell = ((struct api *)request->service)->config->cell;
+    const int64_t orgs[] = {0, refund->org, refund->org};
+    const int64_t kinds[] = {ACCOUNT_PAYMENT_CLEARING, ACCOUNT_CREDIT_PAID, ACCOUNT_REFUND_PENDING};
+    const int64_t cells[] = {cell, 0, 0};
+    const struct db_param params[] = {DB_P_I64_ARRAY(orgs, 3), DB_P_I64_ARRAY(kinds, 3),
+                                      DB_P_I64_ARRAY(cells, 3)};
+    TRY(db_run(request->db, "ensure_accounts", params, 3, NULL));
+    TRY(db_run(request->db, "lock_accounts", params, 3, NULL));
+    TRY(db_run(request->db, "read_credit_and_debt",
+               (const struct db_param[]){DB_P_I64(refund->org)}, 1, &own));
+    *credit_cents = db_money(own, 0, 0).nano / NANO_PER_CENT;
+    return OK;
+}
+
+static status choose_amount(struct control_response *response, struct refund *refund,
+                            int64_t cents_max)
+{
+    money amount = dollars_of_cents(cents_max);
+    status read = refund->asked.len == 0 ? OK : money_parse_dollars(refund->asked, false, &amount);
+    if (!status_ok(read) || amount.nano % NANO_PER_CENT != 0 ||
+        (refund->asked.len > 0 && !money_is_positive(amount))) {
+        return control_fail(response, status_ok(read) ? FAIL(OUT_OF_RANGE) : read,
+                            SLICE("amount must be a positive number of dollars with at most two "
+                                  "decimals."));
+    }
+    refund->cents = amount.nano / NANO_PER_CENT;
+    if (refund->cents > 0 && refund->cents <= cents_max) return OK;
+    return control_fail(response, FAIL(CONFLICT),
+                        SLICE("So much of this purchase is not unused. What is set aside for "
+                              "requests counts as used until about a minute after the last one."));
+}
+
+static status book_refund(struct control_request *request, const struct refund *refund)
+{
+    const struct api *api = request->service;
+    const struct booking booking = {
+        .org = refund->org,
+        .cell = api->config->cell,
+        .reference = refund->id,
+        .count = refund->by_stripe ? 1 : 2,
+        .entries = {{ACCOUNT_CREDIT_PAID, ACCOUNT_REFUND_PENDING, dollars_of_cents(refund->cents),
+                     "refund_hold"},
+                    {ACCOUNT_REFUND_PENDING, ACCOUNT_PAYMENT_CLEARING,
+                     dollars_of_cents(refund->cents), "refund"}},
+    };
+    const struct db_param place[] = {
+        DB_P_I64(refund->org), DB_P_TEXT(refund->purchase),
+        DB_P_I64(refund->by_stripe ? api->config->stripe_janitor_interval : refund->cents)};
+    TRY(db_run(request->db, "insert_purchase_refund",
+               (const struct db_param[]){
+                   DB_P_I64(refund->org), DB_P_TEXT(refund->id), DB_P_TEXT(refund->purchase),
+                   DB_P_TEXT(refund->by_operator ? SLICE("operator") : SLICE("customer")),
+                   DB_P_I64(refund->cents), DB_P_I64(refund->cents),
+                   DB_P_TEXT(refund->by_stripe ? SLICE("pending") : SLICE("succeeded")),
+                   DB_P_TEXT(SLICE(""))},
+               8, NULL));
+    TRY(postings_make(request->db, &booking));
+    return db_run(request->db, refund->by_stripe ? "look_at_purchase" : "add_purchase_refunded",
+                  place, 3, NULL);
+}
+
+struct answer {
+    struct control_response *response;
+    int64_t org;
+    slice purchase, id;
+};
+
+static status write_refund(struct db *db, void *context)
+{
+    const struct answer *a = context;
+    SCOPED(db_result_free) struct db_result *rows = NULL;
+    struct json_writer *w = &a->response->json;
+    TRY(db_run(db, "list_purchase_refunds",
+               (const struct db_param[]){DB_P_I64(a->org), DB_P_TEXT(a->purchase)}, 2, &rows));
+    for (size_t i = 0; i < db_row_count(rows); i++) {
+        if (!slice_equal(db_text(rows, i, 0), a->id)) continue;
+        buffer_clear(&a->response->body);
+        json_write_init(w, &a->response->body);
+        json_object_begin(w);
+        json_key(w, SLICE("data"));
+        json_object_begin(w);
+        json_key_string(w, SLICE("id"), a->id);
+        json_key_string(w, SLICE("purchase"), a->purchase);
+        json_key_string(w, SLICE("status"), db_text(rows, i, 1));
+        json_key_money(w, SLICE("amount"), dollars_of_cents(db_i64(rows, i, 3)));
+        json_key_string(w, SLICE("by"), db_text(rows, i, 5));
+        api_write_time(rows, i, SLICE("created_at"), 6, w);
+        api_write_time(rows, i, SLICE("done_at"), 7, w);
+        json_object_end(w);
+        json_object_end(w);
+        return OK;
+    }
+    return FAIL(NOT_FOUND);
+}
+
+static status refund_effect(struct control_request *request, struct control_response *response,
+                            void *context)
+{
+    struct refund *refund = context;
+    SCOPED(db_result_free) struct db_result *row = NULL;
+    int64_t credit_cents;
+    TRY(db_run(request->db, "lock_purchase_for_refund",
+               (const struct db_param[]){DB_P_I64(refund->org), DB_P_TEXT(refund->purchase)}, 2,
+               &row));
+    if (db_row_count(row) == 0)
+        return control_fail(response, FAIL(NOT_FOUND), SLICE("No purchase has this id."));
+    refund->by_stripe = slice_equal(db_text(row, 0, COLUMN_METHOD), SLICE("stripe"));
+    TRY(check_purchase(response, refund, row));
+    TRY(lock_credit(request, refund, &credit_cents));
+    int64_t left = db_i64(row, 0, COLUMN_LEFT);
+    TRY(choose_amount(response, refund, left < credit_cents ? left : credit_cents));
+    TRY(book_refund(request, refund));
+    response->http_status = 201;
+    struct answer answer = {response, refund->org, refund->purchase, refund->id};
+    return write_refund(request->db, &answer);
+}
+
+status purchases_refund(struct control_request *request, struct control_response *response)
+{
+    struct api *api = request->service;
+    char id[40];
+    struct buffer id_out;
+    struct refund refund = {.purchase = request->params[0],
+                            .by_operator = request->principal.kind == PRINCIPAL_OPERATOR};
+    struct json_value amount = json_get(request->json, SLICE("amount"));
+    TRY(api_org(request, response, &refund.org));
+    if (json_exists(amount)) {
+        status read = json_read_number_text(amount, &refund.asked);
+        if (!status_ok(read))
+            return control_fail(response, read, SLICE("amount must be a number of dollars."));
+    }
+    buffer_init_fixed(&id_out, id, sizeof(id));
+    id_append_random(&id_out, SLICE("ref-"));
+    refund.id = buffer_slice(&id_out);
+    TRY(idempotency_run(request, response, refund.org, SLICE("refund"), refund_effect, &refund));
+    api_credit_moved(api, refund.org);
+    if (!stripe_is_on(&api->stripe)) return OK;
+    TRY(purchases_answered_id(request, response, &refund.id));
+    const struct purchase_place place = {refund.org, refund.purchase};
+    struct answer answer = {response, refund.org, refund.purchase, refund.id};
+    TRY(purchases_continue(request, response, &place));
+    return db_transaction(request->db, refund.org, write_refund, &answer);
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See the header. Any number may run beside each other: the lock of a purchase's row orders them,
+ * and the second finds nothing left to do. */
+#include "services/ledger/api/stripe_janitor.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "services/ledger/api/api.h"
+#include "services/ledger/api/postings.h"
+#include "services/ledger/api/stripe_purchase.h"
+#include "shared/log.h"
+
+#define ROUND_MAX      20 /* purchases of one round; the rest comes with the next */
+#define ARENA_SIZE_MAX ((size_t)1 << 20)
+
+struct stripe_janitor {
+    struct api *api;
+    struct db *db;
+    struct arena arena;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    bool stopping;
+};
+
+static void *run(void *argument);
+
+status stripe_janitor_start(struct api *api, const struct db_statements *statements,
+                            struct stripe_janitor **out)
+{
+    struct stripe_janitor *janitor = calloc(1, sizeof(*janitor));
+    if (janitor == NULL) abort();
+    janitor->api = api;
+    arena_init(&janitor->arena, ARENA_SIZE_MAX);
+    (void)pthread_mutex_init(&janitor->mutex, NULL);
+    pthread_condattr_t monotonic;
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&janitor->changed, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    status opened = db_open(api->config->database, "bourse_ledger_api", statements, &janitor->db);
+    if (status_ok(opened) && pthread_create(&janitor->thread, NULL, run, janitor) != 0)
+        opened = FAIL(IO);
+    if (!status_ok(opened)) {
+        db_close(&janitor->db);
+        free(janitor);
+        return opened;
+    }
+    *out = janitor;
+    return OK;
+}
+
+void stripe_janitor_stop(struct stripe_janitor **pointer)
+{
+    struct stripe_janitor *janitor = TAKE(*pointer);
+    if (janitor == NULL) return;
+    (void)pthread_mutex_lock(&janitor->mutex);
+    janitor->stopping = true;
+    (void)pthread_cond_broadcast(&janitor->changed);
+    (void)pthread_mutex_unlock(&janitor->mutex);
+    (void)pthread_join(janitor->thread, NULL);
+    db_close(&janitor->db);
+    arena_free(&janitor->arena);
+    (void)pthread_cond_destroy(&janitor->changed);
+    (void)pthread_mutex_destroy(&janitor->mutex);
+    free(janitor);
+}
+
+/* ---- a round --------------------------------------------------------------------------------- */
+
+static void look_at(struct stripe_janitor *janitor, int64_t org, slice purchase)
+{
+    struct api *api = janitor->api;
+    arena_reset(&janitor->arena);
+    struct convergence convergence = {.stripe = &api->stripe,
+                                      .db = janitor->db,
+                                      .arena = &janitor->arena,
+                                      .cell = api->config->cell,
+                                      .org = org,
+                                      .purchase = purchase};
+    status done = stripe_converge(&convergence);
+    if (!status_ok(done)) log_warning("stripe_purchase_not_looked_at", F(error, done));
+    if (status_ok(done) && convergence.moved) api_credit_moved(api, org);
+}
+
+struct debt {
+    struct stripe_janitor *janitor;
+    int64_t org;
+    bool paid;
+};
+
+/* Credit that a cell had on lease has come back, or new credit was bought. */
+static status pay_debt(struct db *db, void *context)
+{
+    struct debt *debt = context;
+    SCOPED(db_result_free) struct db_result *own = NULL;
+    const int64_t orgs[] = {debt->org, debt->org};
+    const int64_t kinds[] = {ACCOUNT_CREDIT_PAID, ACCOUNT_RECEIVABLE};
+    const int64_t cells[] = {0, 0};
+    const struct db_param org[] = {DB_P_I64(debt->org)};
+    TRY(db_run(db, "lock_accounts",
+               (const struct db_param[]){DB_P_I64_ARRAY(orgs, 2), DB_P_I64_ARRAY(kinds, 2),
+                                         DB_P_I64_ARRAY(cells, 2)},
+               3, NULL));
+    TRY(db_run(db, "read_credit_and_debt", org, 1, &own));
+    money credit = db_money(own, 0, 0), owed = db_money(own, 0, 1);
+    money amount = money_less(credit, owed) ? credit : owed;
+    debt->paid = money_is_positive(amount);
+    if (!debt->paid) return OK;
+    const struct booking booking = {
+        .org = debt->org,
+        .cell = debt->janitor->api->config->cell,
+        .reference = SLICE("debt"),
+        .count = 1,
+        .entries = {{ACCOUNT_CREDIT_PAID, ACCOUNT_RECEIVABLE, amount, "dispute"}},
+    };
+    TRY(postings_make(db, &booking));
+    return db_run(db, "thaw_org", org, 1, NULL);
+}
+
+static void look_around(struct stripe_janitor *janitor)
+{
+    SCOPED(db_result_free) struct db_result *due = NULL;
+    SCOPED(db_result_free) struct db_result *debts = NULL;
+    const struct db_param most[] = {DB_P_I64(ROUND_MAX)};
+    status listed = db_run(janitor->db, "list_purchases_due", most, 1, &due);
+    for (size_t i = 0; status_ok(listed) && i < db_row_count(due); i++)
+        look_at(janitor, db_i64(due, i, 0), db_text(due, i, 1));
+    if (status_ok(listed)) listed = db_run(janitor->db, "list_orgs_in_debt", most, 1, &debts);
+    for (size_t i = 0; status_ok(listed) && i < db_row_count(debts); i++) {
+        struct debt debt = {janitor, db_i64(debts, i, 0), false};
+        status paid = db_transaction(janitor->db, debt.org, pay_debt, &debt);
+        if (!status_ok(paid)) log_warning("debt_not_paid", F(error, paid));
+        if (status_ok(paid) && debt.paid) api_credit_moved(janitor->api, debt.org);
+    }
+}
+
+static void *run(void *argument)
+{
+    struct stripe_janitor *janitor = argument;
+    int64_t interval_ms = janitor->api->config->stripe_janitor_interval;
+    (void)pthread_mutex_lock(&janitor->mutex);
+    while (!janitor->stopping) {
+        (void)pthread_mutex_unlock(&janitor->mutex);
+        look_around(janitor);
+        (void)pthread_mutex_lock(&janitor->mutex);
+        uint64_t until_ms = clock_monotonic_ms() + (uint64_t)interval_ms;
+        struct timespec at = {.tv_sec = (time_t)(until_ms / 1000),
+                              .tv_nsec = (long)(until_ms % 1000) * 1000000};
+        if (!janitor->stopping)
+            (void)pthread_cond_timedwait(&janitor->changed, &janitor->mutex, &at);
+    }
+    (void)pthread_mutex_unlock(&janitor->mutex);
+    return NULL;
+}
