@@ -37,11 +37,11 @@ where amount <= 0 or (debit_kind = credit_kind and debit_detail = credit_detail)
 select 'customer_balance_not_negative', format('account %s/%s/%s: %s', org, kind, cell, credits - debits)
 from account where kind in (1, 2, 3, 5) and credits < debits;
 
--- Nobody without a credit line owes us more than disputes and foreign refunds of spent credit explain: an operator has to look at what
--- comes from an answer above its hold.
+-- What an organization without a credit line owes is what disputes and foreign refunds of spent credit explain. The rest would come from
+-- an answer above its hold, and an operator has to look at it.
 select 'receivable_is_zero', format('org %s owes %s', org, debits - credits)
 from account a where kind = 4 and line is null
-  and debits - credits > coalesce((select sum(p.debt) from purchase p where p.org = a.org), 0);
+  and debits - credits <> coalesce((select sum(p.debt) from purchase p where p.org = a.org), 0);
 
 -- A credit line is kept, but by what a late charge or a lowering explains; and what is leased on it is part of what is owed.
 select 'credit_line_is_kept', format('org %s owes %s of a line of %s + over %s', org, debits - credits, line, over)

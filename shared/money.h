@@ -37,6 +37,11 @@ static inline bool money_less(money a, money b)
 {
     return a.nano < b.nano;
 }
+/* Cents of a row: below 9.2 · 10^11 (the books hold no more). */
+static inline money money_of_cents(int64_t cents)
+{
+    return (money){cents * NANO_PER_CENT};
+}
 static inline bool money_is_zero(money a)
 {
     return a.nano == 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See the header. The ranges are the special-purpose registries of IANA (RFC 6890 and its updates). */
+/* See the header. The ranges are the special-purpose registries of IANA (RFC 6890 and its updates).
+ * */
 #include "services/edge/egress_policy.h"
 
 #include <arpa/inet.h>
@@ -29,7 +30,8 @@ static const struct range special_v4[] = {
 };
 #define SPECIAL_V4_COUNT (sizeof(special_v4) / sizeof(special_v4[0]))
 
-/* First 32 bits. What is outside of 2000::/3 (loopback, mapped, local, multicast) is never public. */
+/* First 32 bits. What is outside of 2000::/3 (loopback, mapped, local, multicast) is never public.
+ * */
 static const struct range special_v6[] = {
     {0x20010000, 23}, /* protocol assignments, tunnels */
     {0x20010db8, 32}, /* documentation */

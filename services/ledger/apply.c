@@ -90,6 +90,15 @@ status apply_credit_changed(struct ledger *ledger, int64_t org)
     return hand_over(ledger, &item, NULL);
 }
 
+status apply_credit_recall(struct ledger *ledger, int64_t org, money *held)
+{
+    struct inbox_item item = {.kind = INBOX_CREDIT_RECALLED, .change = {.org = org}};
+    struct change_answer answer;
+    TRY(hand_over(ledger, &item, &answer));
+    *held = answer.held;
+    return OK;
+}
+
 static status read_figures(struct ledger *ledger, int64_t org, struct change_answer *answer)
 {
     struct inbox_item item = {.kind = INBOX_READ_FIGURES, .change = {.org = org}};

@@ -18,6 +18,9 @@ status apply_limits_changed(struct ledger *ledger, int64_t org);
 /* Credit was added or the account frozen: waiting and refused holds are tried against the new
  * balance. */
 status apply_credit_changed(struct ledger *ledger, int64_t org);
+/* Credit is to go back to whoever paid: what no hold needs of the lease is returned now. *held (may
+ * be NULL): what stays. The return is in PostgreSQL a little later. */
+status apply_credit_recall(struct ledger *ledger, int64_t org, money *held);
 
 /* Reading one's own writes: wait until the poster passed the journal's head as it is now. false
  * after wait_ms (answer with X-Bourse-As-Of). */

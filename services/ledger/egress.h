@@ -14,7 +14,7 @@ struct egress_request {
     slice body;
 };
 
-/* OK: the target answered, with *http_status and its body. DEADLINE, CLOSED, IO: what the target did
- * is unknown. FORBIDDEN: the edge refused, and nothing was sent. BAD_REQUEST: a header that would
- * end its line. */
+/* OK: the target answered, with *http_status and its body. DEADLINE, CLOSED, IO: what the target
+ * did is unknown. FORBIDDEN: the edge refused, and nothing was sent. BAD_REQUEST: a header that
+ * would end its line. */
 status egress_ask(const struct egress_request *request, int *http_status, struct buffer *body);

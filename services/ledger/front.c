@@ -421,6 +421,9 @@ static void take_change(struct front *front, const struct inbox_item *item)
         step(front, &(struct core_event){.type = EVENT_LIMITS_CHANGED, .org = item->change.org});
     } else if (item->kind == INBOX_CREDIT_CHANGED) {
         step(front, &(struct core_event){.type = EVENT_CREDIT_CHANGED, .org = item->change.org});
+    } else if (item->kind == INBOX_CREDIT_RECALLED) {
+        step(front, &(struct core_event){.type = EVENT_CREDIT_RECALLED, .org = item->change.org});
+        answer.held = core_held(ledger->core, item->change.org);
     } else {
         answer.held = core_held(ledger->core, item->change.org);
         answer.free_requests = core_free_requests(ledger->core, front->now, item->change.org);

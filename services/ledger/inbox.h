@@ -23,6 +23,7 @@ enum inbox_kind {
     INBOX_KEY_CHANGED,
     INBOX_LIMITS_CHANGED,
     INBOX_CREDIT_CHANGED,
+    INBOX_CREDIT_RECALLED,
     INBOX_READ_FIGURES
 };
 struct inbox_item {

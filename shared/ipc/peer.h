@@ -41,7 +41,8 @@ struct peer_rules {
  * user, nobody else than who may always. *uid is the caller's and must outlive the use of the
  * rules. */
 struct peer_rules peer_rules_for_user(const char *user, uid_t *uid);
-/* Whether the process at the other end of a Unix socket may be here: root, we ourselves, the rules. */
+/* Whether the process at the other end of a Unix socket may be here: root, we ourselves, the rules.
+ * */
 bool peer_uid_allowed(int fd, const struct peer_rules *rules);
 void peer_accept(struct peer_set *set, int listen_fd, const struct peer_rules *rules,
                  const struct peer_callbacks *callbacks, void *context);

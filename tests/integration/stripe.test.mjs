@@ -366,6 +366,17 @@ test('one Idempotency-Key refunds once, and twenty refunds at once give back no 
   assert.equal(made.length, 1); // a second would leave less than nothing
 });
 
+test('all that no request used is given back at once, though the cell had it on lease', async () => {
+  const { buyer, id } = await makeCredited(5);
+  const spent = await bourse.api.chat(buyer.key, { model: MODEL, messages: user('sim:tokens=100') });
+  assert.equal(spent.status, 200, spent.text);
+  const left = await credits(buyer);
+  const answer = await refund(buyer, id); // whole cents of what is left
+  assert.equal(answer.status, 201, answer.text);
+  assert.equal(nanoOf(answer.exact.data.amount), left - (left % 10_000_000n));
+  assert.equal(await credits(buyer), left % 10_000_000n);
+});
+
 test('what was spent is not given back', async () => {
   const { buyer, id } = await makeCredited(5);
   const spent = await bourse.api.chat(buyer.key, { model: MODEL, messages: user('sim:tokens=100') });
@@ -485,7 +496,7 @@ test('a dispute that is told before the payment credits first and then takes bac
   ]);
 });
 
-test('a dispute after the credit was spent leaves a debt; the next credit pays it; won, the debt is gone', async () => {
+test('a dispute after the credit was spent leaves a debt; won, the debt is gone', async () => {
   const { buyer, id, session } = await makeCredited(5);
   const spent = await bourse.api.chat(buyer.key, { model: MODEL, messages: user('sim:tokens=1000') });
   assert.equal(spent.status, 200, spent.text);
@@ -496,6 +507,11 @@ test('a dispute after the credit was spent leaves a debt; the next credit pays i
   await delivered(withdrawn);
   assert.equal(await credits(buyer), balance - 5n * DOLLAR); // less than nothing: what was spent is owed
   assert.equal(await isFrozen(buyer), true);
+  // What the cell had on lease comes back and goes into the debt; then what is owed is what was spent.
+  const owed = () =>
+    bourse.sqlValue('select debits - credits from account where org = $1 and kind = 4', [buyer.number]);
+  await eventually(async () => assert.equal(await owed(), 5n * DOLLAR - balance));
+  assert.equal(await credits(buyer), balance - 5n * DOLLAR);
   await delivered(stripe.win(withdrawn));
   assert.equal(await credits(buyer), balance);
   assert.equal(await isFrozen(buyer), false);
@@ -508,4 +524,20 @@ test('a disputed payment that was partly refunded takes only what is left of the
   await delivered(stripe.dispute(session, { amount: 6550, fee: 0 }));
   assert.equal(await credits(buyer), 0n);
   assert.deepEqual((await moves(id)).slice(2), ['dispute 1>101 6000', 'dispute 132>101 550']);
+});
+
+test('a dashboard refund of spent credit is a debt, which the next purchase pays, and the account is free again', async () => {
+  const { buyer, id, session } = await makeCredited(5);
+  assert.equal((await bourse.api.chat(buyer.key, { model: MODEL, messages: user('sim:tokens=1000') })).status, 200);
+  await bourse.quiet();
+  const spent = 5n * DOLLAR - (await credits(buyer));
+  await delivered(stripe.refundInDashboard(session, 500));
+  assert.equal(await credits(buyer), -spent);
+  assert.equal(await isFrozen(buyer), true);
+  assert.equal(nanoOf((await read(buyer, id)).refunded), 5n * DOLLAR);
+  const { id: next } = (await buy(buyer, 10)).json.data;
+  await delivered(stripe.pay(stripe.sessionOf(next)));
+  await eventually(async () => assert.equal(await isFrozen(buyer), false));
+  assert.equal(await credits(buyer), 10n * DOLLAR - spent);
+  assert.equal((await bourse.api.chat(buyer.key, { model: MODEL, messages: user('Hello') })).status, 200);
 });

@@ -4,6 +4,7 @@
 #include "services/ledger/api/api.h"
 
 #include "services/ledger/api/stripe_janitor.h"
+#include "services/ledger/api/stripe_purchase.h"
 #include "services/ledger/apply.h"
 #include "shared/http/limits.h"
 #include "shared/log.h"
@@ -165,6 +166,14 @@ void api_credit_moved(struct api *service, int64_t org)
 {
     status result = apply_credit_changed(service->ledger, org);
     if (!status_ok(result)) log_warning("credit_change_not_taken", F(error, result));
+}
+
+void api_converged(struct api *service, const struct convergence *convergence)
+{
+    if (convergence->moved) api_credit_moved(service, convergence->org);
+    if (!convergence->frozen) return;
+    status result = apply_credit_recall(service->ledger, convergence->org, NULL);
+    if (!status_ok(result)) log_warning("credit_not_recalled", F(error, result));
 }
 
 void api_await_posted(struct control_request *request, struct control_response *response)

@@ -44,6 +44,10 @@ void api_await_posted(struct control_request *request, struct control_response *
  * answer stands. */
 void api_credit_moved(struct api *api, int64_t org);
 
+/* The same after Stripe was asked, whatever came of it; a frozen account gives its lease back. */
+struct convergence;
+void api_converged(struct api *api, const struct convergence *convergence);
+
 /* A column of nanoseconds since 1970 as an ISO time, or null. */
 void api_write_time(const struct db_result *rows, size_t row, slice name, size_t column,
                     struct json_writer *w);

@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Giving credits back: the unused part of a purchase, within the plan's window for customers, at any
- * time for an operator. The fee is kept. In two phases: the credit leaves the account in the
- * transaction that makes the row, and ends with the payer or comes back when Stripe has decided. What
- * a cell has on lease counts as used until it is returned. */
+/* Giving credits back: the unused part of a purchase, within the plan's window for customers, at
+ * any time for an operator. The fee is kept. In two phases: the credit leaves the account in the
+ * transaction that makes the row, and ends with the payer or comes back when Stripe has decided.
+ * What this cell has on lease is called back first; what another has counts as used until it is
+ * idle. */
 #include "services/ledger/api/api.h"
+
+#include <time.h>
+
 #include "services/ledger/api/idempotency.h"
 #include "services/ledger/api/postings.h"
 #include "services/ledger/api/purchases.h"
+#include "services/ledger/apply.h"
+#include "shared/clock.h"
+
+#define RECALL_WAIT_MS  1000
+#define RECALL_PAUSE_MS 10
 
 struct refund {
     int64_t org;
@@ -25,11 +34,6 @@ enum {
     COLUMN_IN_WINDOW,
     COLUMN_RUNNING
 };
-
-static money dollars_of_cents(int64_t cents)
-{
-    return (money){cents * NANO_PER_CENT};
-}
 
 static status check_purchase(struct control_response *response, const struct refund *refund,
                              const struct db_result *row)
@@ -75,7 +79,7 @@ static status lock_credit(struct control_request *request, const struct refund *
 static status choose_amount(struct control_response *response, struct refund *refund,
                             int64_t cents_max)
 {
-    money amount = dollars_of_cents(cents_max);
+    money amount = money_of_cents(cents_max);
     status read = refund->asked.len == 0 ? OK : money_parse_dollars(refund->asked, false, &amount);
     if (!status_ok(read) || amount.nano % NANO_PER_CENT != 0 ||
         (refund->asked.len > 0 && !money_is_positive(amount))) {
@@ -86,8 +90,8 @@ static status choose_amount(struct control_response *response, struct refund *re
     refund->cents = amount.nano / NANO_PER_CENT;
     if (refund->cents > 0 && refund->cents <= cents_max) return OK;
     return control_fail(response, FAIL(CONFLICT),
-                        SLICE("So much of this purchase is not unused. What is set aside for "
-                              "requests counts as used until about a minute after the last one."));
+                        SLICE("So much of this purchase is not unused. What requests under way "
+                              "may cost counts as used until they end."));
 }
 
 static status book_refund(struct control_request *request, const struct refund *refund)
@@ -98,10 +102,10 @@ static status book_refund(struct control_request *request, const struct refund *
         .cell = api->config->cell,
         .reference = refund->id,
         .count = refund->by_stripe ? 1 : 2,
-        .entries = {{ACCOUNT_CREDIT_PAID, ACCOUNT_REFUND_PENDING, dollars_of_cents(refund->cents),
+        .entries = {{ACCOUNT_CREDIT_PAID, ACCOUNT_REFUND_PENDING, money_of_cents(refund->cents),
                      "refund_hold"},
                     {ACCOUNT_REFUND_PENDING, ACCOUNT_PAYMENT_CLEARING,
-                     dollars_of_cents(refund->cents), "refund"}},
+                     money_of_cents(refund->cents), "refund"}},
     };
     const struct db_param place[] = {
         DB_P_I64(refund->org), DB_P_TEXT(refund->purchase),
@@ -142,7 +146,7 @@ static status write_refund(struct db *db, void *context)
         json_key_string(w, SLICE("id"), a->id);
         json_key_string(w, SLICE("purchase"), a->purchase);
         json_key_string(w, SLICE("status"), db_text(rows, i, 1));
-        json_key_money(w, SLICE("amount"), dollars_of_cents(db_i64(rows, i, 3)));
+        json_key_money(w, SLICE("amount"), money_of_cents(db_i64(rows, i, 3)));
         json_key_string(w, SLICE("by"), db_text(rows, i, 5));
         api_write_time(rows, i, SLICE("created_at"), 6, w);
         api_write_time(rows, i, SLICE("done_at"), 7, w);
@@ -175,6 +179,39 @@ static status refund_effect(struct control_request *request, struct control_resp
     return write_refund(request->db, &answer);
 }
 
+struct leased {
+    int64_t org;
+    money amount;
+};
+
+static status read_leased(struct db *db, void *context)
+{
+    struct leased *leased = context;
+    SCOPED(db_result_free) struct db_result *row = NULL;
+    TRY(db_run(db, "read_leased", (const struct db_param[]){DB_P_I64(leased->org)}, 1, &row));
+    leased->amount = db_money(row, 0, 0);
+    return OK;
+}
+
+/* Credit that no request needs is credit, though a cell has it on lease. Where it does not come in
+ * time, it counts as used. */
+static status recall_lease(struct control_request *request, struct control_response *response,
+                           int64_t org)
+{
+    const struct api *api = request->service;
+    uint64_t until_ms = clock_monotonic_ms() + RECALL_WAIT_MS;
+    api_await_posted(request, response);
+    for (;;) {
+        struct leased leased = {.org = org};
+        money held = MONEY_ZERO;
+        TRY(apply_credit_recall(api->ledger, org, &held));
+        TRY(db_transaction(request->db, org, read_leased, &leased));
+        if (!money_less(held, leased.amount) || clock_monotonic_ms() >= until_ms) return OK;
+        const struct timespec pause = {.tv_nsec = RECALL_PAUSE_MS * 1000000L};
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 status purchases_refund(struct control_request *request, struct control_response *response)
 {
     struct api *api = request->service;
@@ -192,6 +229,7 @@ status purchases_refund(struct control_request *request, struct control_response
     buffer_init_fixed(&id_out, id, sizeof(id));
     id_append_random(&id_out, SLICE("ref-"));
     refund.id = buffer_slice(&id_out);
+    TRY(recall_lease(request, response, refund.org));
     TRY(idempotency_run(request, response, refund.org, SLICE("refund"), refund_effect, &refund));
     api_credit_moved(api, refund.org);
     if (!stripe_is_on(&api->stripe)) return OK;

@@ -42,11 +42,6 @@ struct purchase {
     bool changed; /* credit moved: the core must hear of it */
 };
 
-static money dollars_of_cents(int64_t cents)
-{
-    return (money){cents * NANO_PER_CENT};
-}
-
 /* ---- reading */
 
 static void write_purchase(const struct db_result *rows, size_t row, struct json_writer *w)
@@ -55,12 +50,12 @@ static void write_purchase(const struct db_result *rows, size_t row, struct json
     json_key_string(w, SLICE("id"), db_text(rows, row, COLUMN_ID));
     json_key_string(w, SLICE("payment_method"), db_text(rows, row, COLUMN_METHOD));
     json_key_string(w, SLICE("status"), db_text(rows, row, COLUMN_STATE));
-    json_key_money(w, SLICE("amount"), dollars_of_cents(db_i64(rows, row, COLUMN_AMOUNT)));
-    json_key_money(w, SLICE("fee"), dollars_of_cents(db_i64(rows, row, COLUMN_FEE)));
-    json_key_money(w, SLICE("charged"), dollars_of_cents(db_i64(rows, row, COLUMN_CHARGED)));
-    json_key_money(w, SLICE("credited"), dollars_of_cents(db_i64(rows, row, COLUMN_CREDITED)));
-    json_key_money(w, SLICE("refunded"), dollars_of_cents(db_i64(rows, row, COLUMN_REFUNDED)));
-    json_key_money(w, SLICE("disputed"), dollars_of_cents(db_i64(rows, row, COLUMN_DISPUTED)));
+    json_key_money(w, SLICE("amount"), money_of_cents(db_i64(rows, row, COLUMN_AMOUNT)));
+    json_key_money(w, SLICE("fee"), money_of_cents(db_i64(rows, row, COLUMN_FEE)));
+    json_key_money(w, SLICE("charged"), money_of_cents(db_i64(rows, row, COLUMN_CHARGED)));
+    json_key_money(w, SLICE("credited"), money_of_cents(db_i64(rows, row, COLUMN_CREDITED)));
+    json_key_money(w, SLICE("refunded"), money_of_cents(db_i64(rows, row, COLUMN_REFUNDED)));
+    json_key_money(w, SLICE("disputed"), money_of_cents(db_i64(rows, row, COLUMN_DISPUTED)));
     json_key_string_or_null(w, SLICE("url"), db_text(rows, row, COLUMN_URL));
     json_key_string_or_null(w, SLICE("reference"), db_text(rows, row, COLUMN_REFERENCE));
     api_write_time(rows, row, SLICE("created_at"), COLUMN_CREATED, w);
@@ -148,10 +143,10 @@ static status post_payment(struct control_request *request, struct control_respo
         .cell = api->config->cell,
         .reference = p->id,
         .count = 2,
-        .entries = {{ACCOUNT_PAYMENT_CLEARING, ACCOUNT_CREDIT_PAID,
-                     dollars_of_cents(p->amount_cents), "purchase"},
+        .entries = {{ACCOUNT_PAYMENT_CLEARING, ACCOUNT_CREDIT_PAID, money_of_cents(p->amount_cents),
+                     "purchase"},
                     {ACCOUNT_PAYMENT_CLEARING, ACCOUNT_PURCHASE_FEE_INCOME,
-                     dollars_of_cents(fee_cents), "purchase_fee"}},
+                     money_of_cents(fee_cents), "purchase_fee"}},
     };
     TRY(db_run(
         request->db, "pay_purchase",
@@ -245,7 +240,7 @@ status purchases_continue(struct control_request *request, struct control_respon
     status converged = stripe_converge(&convergence);
     if (!status_ok(converged) && converged.code != ERROR_NOT_FOUND)
         log_warning("stripe_purchase_left_to_janitor", F(error, converged));
-    if (status_ok(converged) && convergence.moved) api_credit_moved(api, place->org);
+    if (status_ok(converged)) api_converged(api, &convergence);
     buffer_clear(&response->body);
     json_write_init(&response->json, &response->body);
     return OK;

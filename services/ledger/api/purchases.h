@@ -16,7 +16,7 @@ status purchases_write(struct db *db, struct control_response *response, int64_t
 status purchases_answered_id(struct control_request *request, struct control_response *response,
                              slice *id);
 
-/* Asks Stripe about a purchase (nothing happens with another method), tells the core what moved, and clears the answer for a new one.
- * What fails here is left to the janitor. */
+/* Asks Stripe about a purchase (nothing happens with another method), tells the core what moved,
+ * and clears the answer for a new one. What fails here is left to the janitor. */
 status purchases_continue(struct control_request *request, struct control_response *response,
                           const struct purchase_place *place);

@@ -434,3 +434,16 @@ update purchase set refunded_cents = refunded_cents + $3 where org = $1 and id =
 
 -- name: look_at_purchase
 update purchase set look_at = now() + $3::bigint * interval '1 millisecond' where org = $1 and id = $2
+
+-- name: read_leased
+select coalesce(sum(granted - settled - returned), 0)::bigint from lease where org = $1 and meter = 0
+
+-- name: lock_debts
+select id from purchase where org = $1 and debt > 0 order by id for update
+
+-- The oldest first.
+-- name: lower_debts
+with owing as (
+    select id, sum(debt) over (order by created_at, id) - debt as before from purchase where org = $1 and debt > 0
+)
+update purchase p set debt = p.debt - least(p.debt, greatest(0, $2::bigint - o.before)) from owing o where p.org = $1 and p.id = o.id

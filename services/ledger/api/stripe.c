@@ -58,7 +58,8 @@ void stripe_reply_free(struct stripe_reply *reply)
 static enum stripe_outcome outcome_of(int http_status)
 {
     if (http_status >= 200 && http_status < 300) return STRIPE_DONE;
-    /* 401 and 403 are our key's fault, 409 a twin under way, 429 haste: asked again, they may pass. */
+    /* 401 and 403 are our key's fault, 409 a twin under way, 429 haste: asked again, they may pass.
+     * */
     bool refused = http_status == 400 || http_status == 402 || http_status == 404;
     return refused ? STRIPE_REFUSED : STRIPE_UNKNOWN;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is said to Stripe, and what an answer means. No money moves here and no database is known.
- * Every call has one of three outcomes; UNKNOWN is never taken for a refusal, because Stripe may have
- * done what was asked. */
+ * Every call has one of three outcomes; UNKNOWN is never taken for a refusal, because Stripe may
+ * have done what was asked. */
 #pragma once
 
 #include "shared/buffer.h"

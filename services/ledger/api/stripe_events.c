@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* POST /webhooks/stripe. An event only says that something happened: what is believed is the object,
- * which is fetched. It is answered with 200 once what followed from it is committed; until then
- * Stripe sends it again. */
+/* POST /webhooks/stripe. An event only says that something happened: what is believed is the
+ * object, which is fetched. It is answered with 200 once what followed from it is committed; until
+ * then Stripe sends it again. */
 #include "services/ledger/api/api.h"
 #include "services/ledger/api/stripe_purchase.h"
 #include "services/ledger/api/stripe_signature.h"
@@ -105,7 +105,7 @@ static status take(struct control_request *request, struct control_response *res
         return OK;
     }
     TRY(done);
-    if (convergence.moved) api_credit_moved(api, event->org);
+    api_converged(api, &convergence);
     if (convergence.alien) {
         return control_fail(response, FAIL(CONFLICT),
                             SLICE("The payment contradicts the purchase; nothing was credited."));

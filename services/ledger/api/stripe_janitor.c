@@ -82,7 +82,7 @@ static void look_at(struct stripe_janitor *janitor, int64_t org, slice purchase)
                                       .purchase = purchase};
     status done = stripe_converge(&convergence);
     if (!status_ok(done)) log_warning("stripe_purchase_not_looked_at", F(error, done));
-    if (status_ok(done) && convergence.moved) api_credit_moved(api, org);
+    if (status_ok(done)) api_converged(api, &convergence);
 }
 
 struct debt {
@@ -100,6 +100,7 @@ static status pay_debt(struct db *db, void *context)
     const int64_t kinds[] = {ACCOUNT_CREDIT_PAID, ACCOUNT_RECEIVABLE};
     const int64_t cells[] = {0, 0};
     const struct db_param org[] = {DB_P_I64(debt->org)};
+    TRY(db_run(db, "lock_debts", org, 1, NULL));
     TRY(db_run(db, "lock_accounts",
                (const struct db_param[]){DB_P_I64_ARRAY(orgs, 2), DB_P_I64_ARRAY(kinds, 2),
                                          DB_P_I64_ARRAY(cells, 2)},
@@ -117,6 +118,7 @@ static status pay_debt(struct db *db, void *context)
         .entries = {{ACCOUNT_CREDIT_PAID, ACCOUNT_RECEIVABLE, amount, "dispute"}},
     };
     TRY(postings_make(db, &booking));
+    TRY(db_run(db, "lower_debts", (const struct db_param[]){org[0], DB_P_MONEY(amount)}, 2, NULL));
     return db_run(db, "thaw_org", org, 1, NULL);
 }
 

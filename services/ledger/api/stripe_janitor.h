@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A thread that asks Stripe again about purchases and refunds whose outcome is not known, and pays
- * debts from credit that has come back since. Events may be lost; this is what makes up for them. */
+ * debts from credit that has come back since. Events may be lost; this is what makes up for them.
+ * */
 #pragma once
 
 #include "shared/db.h"

@@ -6,7 +6,8 @@
 #include "services/ledger/api/postings.h"
 #include "shared/log.h"
 
-/* A session lives for 24 h and an idempotency key as long: what got none in that time never will. */
+/* A session lives for 24 h and an idempotency key as long: what got none in that time never will.
+ * */
 #define SESSION_LIFE_S      (23 * 3600)
 #define LOOK_AFTER_MAX_MS   (6 * 3600 * INT64_C(1000))
 #define LOOK_AFTER_PART_AGE 250 /* ms per second of age: a quarter of it */
@@ -107,11 +108,6 @@ static bool is_ours(const struct convergence *c, const struct purchase_row *row,
            stripe_text(intent, SLICE("id")).len > 0;
 }
 
-static money dollars_of_cents(int64_t cents)
-{
-    return (money){cents * NANO_PER_CENT};
-}
-
 static status pay(struct convergence *c, struct purchase_row *row)
 {
     const struct booking booking = {
@@ -120,9 +116,9 @@ static status pay(struct convergence *c, struct purchase_row *row)
         .reference = c->purchase,
         .count = 2,
         .entries = {{ACCOUNT_PAYMENT_CLEARING, ACCOUNT_CREDIT_PAID,
-                     dollars_of_cents(row->amount_cents), "purchase"},
+                     money_of_cents(row->amount_cents), "purchase"},
                     {ACCOUNT_PAYMENT_CLEARING, ACCOUNT_PURCHASE_FEE_INCOME,
-                     dollars_of_cents(row->fee_cents), "purchase_fee"}},
+                     money_of_cents(row->fee_cents), "purchase_fee"}},
     };
     TRY(db_run(
         c->db, "pay_purchase",
@@ -176,7 +172,7 @@ static status converge(struct db *db, void *context)
     struct convergence *c = context;
     struct purchase_row row;
     (void)db;
-    c->moved = c->unknown = c->alien = false;
+    c->moved = c->frozen = c->unknown = c->alien = false;
     TRY(load(c, &row));
     if (row.session.len == 0)
         row.session = c->session; /* read_session() looks whether it is ours */

@@ -19,6 +19,7 @@ struct convergence {
     slice session; /* of an event, where our row may have none: empty otherwise */
     /* what came of it */
     bool moved;   /* credit moved or the account was frozen: the core must hear of it */
+    bool frozen;  /* credit is owed: what is on lease has to come back */
     bool unknown; /* Stripe did not say everything; the janitor asks again */
     bool alien;   /* Stripe's objects contradict our row: nothing was posted */
 };

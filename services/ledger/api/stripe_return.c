@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Money that goes back: refunds that were asked for here or made in Stripe's dashboard, and disputes.
- * First everything is read, then the accounts are locked, then the differences are booked. Credit
- * that was spent already becomes a debt, and a debt or a dispute freezes the account. */
+/* Money that goes back: refunds that were asked for here or made in Stripe's dashboard, and
+ * disputes. First everything is read, then the accounts are locked, then the differences are
+ * booked. Credit that was spent already becomes a debt, and a debt or a dispute freezes the
+ * account. */
 #include "services/ledger/api/stripe_purchase.h"
 
 #include "services/ledger/api/postings.h"
@@ -170,11 +171,6 @@ static status gather(struct returns *r)
 
 /* ---- booking --------------------------------------------------------------------------------- */
 
-static money dollars_of_cents(int64_t cents)
-{
-    return (money){cents * NANO_PER_CENT};
-}
-
 static money lesser(money a, money b)
 {
     return money_less(a, b) ? a : b;
@@ -209,10 +205,16 @@ static status post(struct returns *r, slice reference, const struct entry *entri
     return postings_make(r->c->db, &booking);
 }
 
+static status freeze(struct returns *r)
+{
+    r->c->frozen = true;
+    return db_run(r->c->db, "freeze_org", (const struct db_param[]){DB_P_I64(r->c->org)}, 1, NULL);
+}
+
 /* From the customer: of the credit as far as it goes, the rest is owed. */
 static status take(struct returns *r, int64_t cents, const char *code, slice reference)
 {
-    money owed, amount = dollars_of_cents(cents);
+    money owed, amount = money_of_cents(cents);
     money there = lesser(r->credit, amount);
     TRY(money_subtract(amount, there, &owed));
     TRY(money_subtract(r->credit, there, &r->credit));
@@ -220,16 +222,14 @@ static status take(struct returns *r, int64_t cents, const char *code, slice ref
     TRY(money_add(r->row->debt, owed, &r->row->debt));
     const struct entry entries[] = {{ACCOUNT_CREDIT_PAID, ACCOUNT_PAYMENT_CLEARING, there, code},
                                     {ACCOUNT_RECEIVABLE, ACCOUNT_PAYMENT_CLEARING, owed, code}};
-    if (!money_is_zero(owed))
-        TRY(db_run(r->c->db, "freeze_org", (const struct db_param[]){DB_P_I64(r->c->org)}, 1,
-                   NULL));
+    if (!money_is_zero(owed)) TRY(freeze(r));
     return post(r, reference, entries, 2);
 }
 
 /* To the customer: what this purchase made him owe goes first. */
 static status give(struct returns *r, int64_t cents, const char *code, slice reference)
 {
-    money rest, amount = dollars_of_cents(cents);
+    money rest, amount = money_of_cents(cents);
     money owed = lesser(lesser(r->row->debt, r->receivable), amount);
     TRY(money_subtract(amount, owed, &rest));
     TRY(money_subtract(r->row->debt, owed, &r->row->debt));
@@ -261,7 +261,7 @@ static status end_own(struct returns *r, const struct refund_row *row,
     if (fact->state != REFUND_PENDING) {
         const struct entry entry = {
             ACCOUNT_REFUND_PENDING, paid ? ACCOUNT_PAYMENT_CLEARING : ACCOUNT_CREDIT_PAID,
-            dollars_of_cents(row->credit_cents), paid ? "refund" : "refund_void"};
+            money_of_cents(row->credit_cents), paid ? "refund" : "refund_void"};
         TRY(post(r, row->id, &entry, 1));
         r->row->refunding_cents -= row->credit_cents;
         if (paid) r->row->refunded_cents += row->credit_cents;
@@ -277,8 +277,7 @@ static status reverse(struct returns *r, const struct refund_row *row,
                       const struct refund_fact *fact)
 {
     const struct entry fee = {ACCOUNT_PAYMENT_CLEARING, ACCOUNT_PURCHASE_FEE_INCOME,
-                              dollars_of_cents(row->amount_cents - row->credit_cents),
-                              "refund_void"};
+                              money_of_cents(row->amount_cents - row->credit_cents), "refund_void"};
     r->row->refunded_cents -= row->credit_cents;
     TRY(give(r, row->credit_cents, "refund_void", row->id));
     TRY(post(r, row->id, &fee, 1));
@@ -292,7 +291,7 @@ static status take_foreign(struct returns *r, const struct refund_fact *fact)
     int64_t credit_cents = share_of(r->row, fact->amount_cents + r->row->clawed_cents);
     credit_cents = credit_cents > r->row->clawed_cents ? credit_cents - r->row->clawed_cents : 0;
     const struct entry fee = {ACCOUNT_PURCHASE_FEE_INCOME, ACCOUNT_PAYMENT_CLEARING,
-                              dollars_of_cents(fact->amount_cents - credit_cents), "refund"};
+                              money_of_cents(fact->amount_cents - credit_cents), "refund"};
     TRY(take(r, credit_cents, "refund", fact->stripe_id));
     TRY(post(r, fact->stripe_id, &fee, 1));
     r->row->refunded_cents += credit_cents;
@@ -334,15 +333,15 @@ static status book_disputes(struct returns *r)
     if (customer < 0) TRY(give(r, -customer, "reinstatement", reference));
     const struct entry expense =
         ours > 0 ? (struct entry){ACCOUNT_DISPUTE_EXPENSE, ACCOUNT_PAYMENT_CLEARING,
-                                  dollars_of_cents(ours), "dispute"}
+                                  money_of_cents(ours), "dispute"}
                  : (struct entry){ACCOUNT_PAYMENT_CLEARING, ACCOUNT_DISPUTE_EXPENSE,
-                                  dollars_of_cents(-ours), "reinstatement"};
+                                  money_of_cents(-ours), "reinstatement"};
     TRY(post(r, reference, &expense, 1));
     row->clawed_cents = clawed;
     row->disputed_cents = r->disputed_cents;
     row->dispute_fee_cents = r->dispute_fee_cents;
     if (row->disputed_cents == 0) return OK;
-    return db_run(r->c->db, "freeze_org", (const struct db_param[]){DB_P_I64(r->c->org)}, 1, NULL);
+    return freeze(r);
 }
 
 static status book(struct returns *r)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether bytes come from Stripe: HMAC-SHA256 over "TIME.BODY", compared in constant time, not older
- * than the tolerance, under any of the secrets. */
+/* Whether bytes come from Stripe: HMAC-SHA256 over "TIME.BODY", compared in constant time, not
+ * older than the tolerance, under any of the secrets. */
 #pragma once
 
 #include "shared/slice.h"

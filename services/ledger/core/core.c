@@ -158,6 +158,7 @@ static const event_handler handlers[EVENT_COUNT] = {
     [EVENT_KEY_CHANGED] = core_key_changed,
     [EVENT_LIMITS_CHANGED] = core_limits_changed,
     [EVENT_CREDIT_CHANGED] = core_credit_changed,
+    [EVENT_CREDIT_RECALLED] = core_credit_recalled,
     [EVENT_STOP] = core_stop,
 };
 

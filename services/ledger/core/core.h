@@ -126,6 +126,7 @@ enum core_event_type {
     EVENT_KEY_CHANGED,
     EVENT_LIMITS_CHANGED,
     EVENT_CREDIT_CHANGED,
+    EVENT_CREDIT_RECALLED, /* what no hold needs of the lease goes back at once */
     EVENT_STOP,
     EVENT_COUNT,
 };
@@ -161,7 +162,7 @@ struct core_event {
             uint64_t posted; /* last record that is in PostgreSQL */
             uint64_t room;   /* bytes that can be written without new segments */
         } journal;
-        int64_t org; /* LIMITS_CHANGED: those of any owner in it; CREDIT_CHANGED */
+        int64_t org; /* LIMITS_CHANGED: those of any owner in it; CREDIT_CHANGED, CREDIT_RECALLED */
     };
 };
 

@@ -485,6 +485,12 @@ void core_credit_changed(struct step *step, const struct core_event *event)
     account->short_until_boot_ns = 0;
 }
 
+void core_credit_recalled(struct step *step, const struct core_event *event)
+{
+    uint32_t slot = lease_find(step->core, (struct lease_key){.org = event->org});
+    if (slot != SLOT_NONE) lease_give_back(step, slot);
+}
+
 /* ---- time ----------------------------------------------------------------------------------- */
 
 /* Returns that did not reach PostgreSQL, and totals it may have changed without our knowing. Rare,

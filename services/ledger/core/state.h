@@ -303,6 +303,7 @@ void lease_give_back(struct step *step, uint32_t slot);
 void leases_tick(struct step *step);
 void core_lease_answered(struct step *step, const struct core_event *event);
 void core_credit_changed(struct step *step, const struct core_event *event);
+void core_credit_recalled(struct step *step, const struct core_event *event);
 
 /* holds.c */
 void core_hold(struct step *step, const struct core_event *event);

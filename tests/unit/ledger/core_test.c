@@ -337,6 +337,24 @@ TEST(room_given_back_while_a_question_is_in_flight_reaches_the_database_later)
     world_free(&world);
 }
 
+TEST(credit_that_is_recalled_goes_back_at_once_but_for_what_holds_need)
+{
+    struct world world;
+    with_credit(&world, 10 * DOLLAR);
+    struct message_held held = take(&world, DOLLAR);
+    assert_int_equal(held.error, ERROR_NONE);
+    assert_true(model_org(&world.model, 1)->escrow > DOLLAR); /* ahead of need */
+    world_step(&world, &(struct core_event){.type = EVENT_CREDIT_RECALLED, .org = 1});
+    assert_int_equal(model_org(&world.model, 1)->escrow, DOLLAR);
+    assert_int_equal(model_org(&world.model, 1)->paid, 9 * DOLLAR);
+    (void)world_settle(&world, 0, held.hold, 0);
+    world_step(&world, &(struct core_event){.type = EVENT_CREDIT_RECALLED, .org = 1});
+    assert_int_equal(model_org(&world.model, 1)->paid, 10 * DOLLAR);
+    assert_int_equal(take(&world, 10 * DOLLAR).error, ERROR_NONE); /* and is asked for again */
+    world_step(&world, &(struct core_event){.type = EVENT_CREDIT_RECALLED, .org = 2}); /* nobody */
+    world_free(&world);
+}
+
 /* ---- a limit that changes while something runs ---- */
 
 static void with_limit(struct world *world, int64_t nano)
@@ -486,6 +504,7 @@ int main(void)
         cmocka_unit_test(a_lease_slot_that_is_used_again_knows_what_was_settled_before),
         cmocka_unit_test(
             a_settle_after_the_ledgers_own_release_becomes_a_correction_that_charges_nothing),
+        cmocka_unit_test(credit_that_is_recalled_goes_back_at_once_but_for_what_holds_need),
         cmocka_unit_test(room_given_back_while_a_question_is_in_flight_reaches_the_database_later),
         cmocka_unit_test(
             what_a_hold_leaves_over_after_a_restart_is_not_spent_under_the_limit_from_before),

@@ -447,6 +447,10 @@ static const struct state_row states[] = {
      of_an_account_without_lease},
     {"credit changed during a question", EVENT_CREDIT_CHANGED, during_a_question},
     {"credit changed", EVENT_CREDIT_CHANGED, in_any_state},
+    {"credit recalled of an account without lease", EVENT_CREDIT_RECALLED,
+     of_an_account_without_lease},
+    {"credit recalled during a question", EVENT_CREDIT_RECALLED, during_a_question},
+    {"credit recalled", EVENT_CREDIT_RECALLED, in_any_state},
     {"stop with open holds", EVENT_STOP, with_open_holds},
     {"stop with none", EVENT_STOP, in_any_state},
 };
@@ -530,6 +534,7 @@ static struct look look_at(const struct core *core, const struct core_event *eve
     case EVENT_CALLER: look_up_caller(&look, &event->caller->stored); break;
     case EVENT_LEASE: look_up_account(&look, event->lease->org); break;
     case EVENT_LIMITS_CHANGED:
+    case EVENT_CREDIT_RECALLED:
     case EVENT_CREDIT_CHANGED: look_up_account(&look, event->org); break;
     default: break;
     }

@@ -21,6 +21,8 @@ void buy_credit(struct simulator *sim)
             model_org(&sim->model, org)->purchased += amount;
     sim->log.bought[org] += amount;
     sim_step(sim, &(struct core_event){.type = EVENT_CREDIT_CHANGED, .org = org});
+    if (chance(sim, 20))
+        sim_step(sim, &(struct core_event){.type = EVENT_CREDIT_RECALLED, .org = org});
 }
 
 void change_key(struct simulator *sim)
