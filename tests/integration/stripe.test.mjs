@@ -541,3 +541,24 @@ test('a dashboard refund of spent credit is a debt, which the next purchase pays
   assert.equal(await credits(buyer), 10n * DOLLAR - spent);
   assert.equal((await bourse.api.chat(buyer.key, { model: MODEL, messages: user('Hello') })).status, 200);
 });
+
+test('refunds and disputes whose events are lost are found when the ledger looks, at least daily', async () => {
+  const { buyer, id, session } = await makeCredited(100);
+  stripe.refundInDashboard(session, 3000);
+  const due = (when) => asOwner(`update purchase set look_at = now() + interval '${when}' where id = '${id}'`);
+  const next = await bourse.sqlValue('select look_at < now() + interval \'1 day\' from purchase where id = $1', [id]);
+  assert.equal(next, true);
+  due('0');
+  await eventually(async () => assert.equal(await credits(buyer), 70n * DOLLAR));
+  stripe.dispute(session, { amount: 7550, fee: 0 });
+  due('0');
+  await eventually(async () => assert.equal(await credits(buyer), 0n));
+});
+
+test('a dispute or a refund of more than was paid is not believed', async () => {
+  for (const lie of [(session) => stripe.dispute(session, { amount: 10551 }), (session) => stripe.refundInDashboard(session, 10551)]) {
+    const { buyer, session } = await makeCredited(100);
+    assertError(await deliver(lie(session)), 409);
+    assert.equal(await credits(buyer), 100n * DOLLAR);
+  }
+});

@@ -9,8 +9,10 @@
 /* A session lives for 24 h and an idempotency key as long: what got none in that time never will.
  * */
 #define SESSION_LIFE_S      (23 * 3600)
-#define LOOK_AFTER_MAX_MS   (6 * 3600 * INT64_C(1000))
+#define HOUR_MS             (3600 * INT64_C(1000))
 #define LOOK_AFTER_PART_AGE 250 /* ms per second of age: a quarter of it */
+/* A bank may dispute a payment for about so long; until then even a lost event is made up for. */
+#define DISPUTABLE_S        (120 * 24 * 3600)
 #define NEVER               (-1)
 
 static status converge(struct db *db, void *context);
@@ -66,6 +68,13 @@ static status save(const struct convergence *c, const struct purchase_row *row)
 static void look_again(const struct convergence *c, struct purchase_row *row)
 {
     row->look_after_ms = c->stripe->config->stripe_janitor_interval;
+}
+
+static int64_t quarter_of_age(const struct purchase_row *row, int64_t low_ms, int64_t high_ms)
+{
+    int64_t later_ms = row->age_s * LOOK_AFTER_PART_AGE;
+    if (later_ms < low_ms) return low_ms;
+    return later_ms < high_ms ? later_ms : high_ms;
 }
 
 /* ---- the session ----------------------------------------------------------------------------- */
@@ -159,10 +168,8 @@ static status read_session(struct convergence *c, struct purchase_row *row)
         row->state = SLICE("cancelled");
         return OK;
     }
-    look_again(c, row);
-    int64_t later_ms = row->age_s * LOOK_AFTER_PART_AGE;
-    if (later_ms > LOOK_AFTER_MAX_MS) later_ms = LOOK_AFTER_MAX_MS;
-    if (later_ms > row->look_after_ms) row->look_after_ms = later_ms;
+    row->look_after_ms =
+        quarter_of_age(row, c->stripe->config->stripe_janitor_interval, 6 * HOUR_MS);
     return OK;
 }
 
@@ -182,6 +189,8 @@ static status converge(struct db *db, void *context)
     else
         TRY(read_session(c, &row));
     if (row.credited_cents > 0 && !c->alien && !c->unknown) TRY(stripe_converge_returns(c, &row));
+    if (row.credited_cents > 0 && row.look_after_ms < 0 && row.age_s < DISPUTABLE_S)
+        row.look_after_ms = quarter_of_age(&row, HOUR_MS, 24 * HOUR_MS);
     TRY(save(c, &row));
     return c->moved
                ? db_run(c->db, "thaw_org", (const struct db_param[]){DB_P_I64(c->org)}, 1, NULL)

@@ -5,10 +5,13 @@
  * account. */
 #include "services/ledger/api/stripe_purchase.h"
 
+#include <stdlib.h>
+
 #include "services/ledger/api/postings.h"
 #include "shared/log.h"
 
-#define REFUNDS_MAX 101 /* a page of Stripe's, and one that was just made */
+#define DISPUTE_FEE_MAX 1000000 /* cents; Stripe takes 1,500 to 3,000 */
+#define REFUNDS_MAX     101     /* a page of Stripe's, and one that was just made */
 
 enum refund_state { REFUND_PENDING, REFUND_SUCCEEDED, REFUND_FAILED };
 static const slice state_names[] = {SLICE_INIT("pending"), SLICE_INIT("succeeded"),
@@ -73,7 +76,12 @@ static void add_fact(struct returns *r, struct json_value refund)
     if (slice_equal(state, SLICE("succeeded"))) fact->state = REFUND_SUCCEEDED;
     if (slice_equal(state, SLICE("failed")) || slice_equal(state, SLICE("canceled")))
         fact->state = REFUND_FAILED;
-    if (fact->stripe_id.len > 0 && fact->amount_cents > 0) r->fact_count++;
+    bool sane = fact->stripe_id.len > 0 && fact->amount_cents > 0 &&
+                fact->amount_cents <= r->row->charged_cents;
+    if (sane)
+        r->fact_count++;
+    else
+        r->c->alien = true;
 }
 
 /* Money that went out for a dispute is a negative amount, what came back a positive one. */
@@ -81,8 +89,15 @@ static void add_dispute(struct returns *r, struct json_value dispute)
 {
     struct json_value moves = json_get(dispute, SLICE("balance_transactions"));
     for (struct json_iterator i = json_iterate(moves); json_next(&i);) {
-        r->disputed_cents -= stripe_number(i.value, SLICE("amount"));
-        r->dispute_fee_cents += stripe_number(i.value, SLICE("fee"));
+        int64_t amount = stripe_number(i.value, SLICE("amount"));
+        int64_t fee = stripe_number(i.value, SLICE("fee"));
+        bool sane = llabs(amount) <= r->row->charged_cents && llabs(fee) <= DISPUTE_FEE_MAX;
+        if (sane) {
+            r->disputed_cents -= amount;
+            r->dispute_fee_cents += fee;
+        } else {
+            r->c->alien = true;
+        }
     }
 }
 
@@ -148,11 +163,11 @@ static status make_refund(struct returns *r, const struct refund_row *row)
 
 static status gather(struct returns *r)
 {
-    const struct convergence *c = r->c;
+    struct convergence *c = r->c;
     bool told = stripe_refunds_read(c->stripe, r->row->intent, &r->refunds) == STRIPE_DONE &&
                 stripe_disputes_read(c->stripe, r->row->intent, &r->disputes) == STRIPE_DONE;
     if (!told) {
-        r->c->unknown = true;
+        c->unknown = true;
         return OK;
     }
     struct json_value list = json_get(r->refunds.root, SLICE("data"));
@@ -161,7 +176,13 @@ static status gather(struct returns *r)
     list = json_get(r->disputes.root, SLICE("data"));
     for (struct json_iterator i = json_iterate(list); json_next(&i);)
         add_dispute(r, i.value);
-    if (r->disputed_cents < 0) r->disputed_cents = 0;
+    if (r->disputed_cents < 0 || r->disputed_cents > r->row->charged_cents) c->alien = true;
+    if (c->alien) {
+        log_error("stripe_returns_contradicted", FN(name, purchase, c->purchase),
+                  F(reason, SLICE("refunds or disputes of more than was paid; nothing is booked, "
+                                  "and an operator has to look at it")));
+        return OK;
+    }
     TRY(load_rows(r));
     for (size_t i = 0; i < r->row_count; i++) {
         if (is_in_flight(&r->rows[i])) TRY(make_refund(r, &r->rows[i]));
@@ -170,11 +191,6 @@ static status gather(struct returns *r)
 }
 
 /* ---- booking --------------------------------------------------------------------------------- */
-
-static money lesser(money a, money b)
-{
-    return money_less(a, b) ? a : b;
-}
 
 static status lock(struct returns *r)
 {
@@ -215,7 +231,7 @@ static status freeze(struct returns *r)
 static status take(struct returns *r, int64_t cents, const char *code, slice reference)
 {
     money owed, amount = money_of_cents(cents);
-    money there = lesser(r->credit, amount);
+    money there = money_min(r->credit, amount);
     TRY(money_subtract(amount, there, &owed));
     TRY(money_subtract(r->credit, there, &r->credit));
     TRY(money_add(r->receivable, owed, &r->receivable));
@@ -230,7 +246,7 @@ static status take(struct returns *r, int64_t cents, const char *code, slice ref
 static status give(struct returns *r, int64_t cents, const char *code, slice reference)
 {
     money rest, amount = money_of_cents(cents);
-    money owed = lesser(lesser(r->row->debt, r->receivable), amount);
+    money owed = money_min(money_min(r->row->debt, r->receivable), amount);
     TRY(money_subtract(amount, owed, &rest));
     TRY(money_subtract(r->row->debt, owed, &r->row->debt));
     TRY(money_subtract(r->receivable, owed, &r->receivable));
