@@ -72,6 +72,19 @@ static status run_once(struct db *db, void *context)
         6, NULL);
 }
 
+/* The effect of a twin that was faster may be why ours was refused. */
+static status find_twin(struct db *db, void *context)
+{
+    struct run *run = context;
+    SCOPED(db_result_free) struct db_result *row = NULL;
+    start_answer(run->response);
+    TRY(db_run(db, "find_idempotency",
+               (const struct db_param[]){DB_P_I64(run->org), DB_P_TEXT(run->scope),
+                                         DB_P_TEXT(run->request->idempotency_key)},
+               3, &row));
+    return db_row_count(row) > 0 ? replay(run, row) : FAIL(NOT_FOUND);
+}
+
 status idempotency_run(
     struct control_request *request, struct control_response *response, int64_t org, slice scope,
     status (*effect)(struct control_request *, struct control_response *, void *), void *context)
@@ -91,6 +104,9 @@ status idempotency_run(
     for (int i = 0; i < TWIN_RETRIES && result.code == ERROR_DATABASE_CONFLICT; i++) {
         result = db_transaction(request->db, org, run_once, &run);
     }
-    if (!status_ok(result)) start_answer(response);
+    if (status_ok(result) || result.code == ERROR_IDEMPOTENCY_MISMATCH) return result;
+    status twin = db_transaction(request->db, org, find_twin, &run);
+    if (status_ok(twin) || twin.code == ERROR_IDEMPOTENCY_MISMATCH) return twin;
+    start_answer(response);
     return result;
 }
