@@ -30,6 +30,8 @@ static const struct route routes[] = {
     {"GET", API "/purchases/{id}/receipt", ROUTE_FORWARD, SERVICE_LEDGER, false},
     {"GET", API "/invoices/{month}", ROUTE_FORWARD, SERVICE_LEDGER, false},
     {"POST", API "/purchases/{id}/refund", ROUTE_FORWARD, SERVICE_LEDGER, false},
+    {"GET", API "/auto-topup", ROUTE_FORWARD, SERVICE_LEDGER, false},
+    {"PUT", API "/auto-topup", ROUTE_FORWARD, SERVICE_LEDGER, false},
     {"POST", "/webhooks/stripe", ROUTE_WEBHOOK, SERVICE_LEDGER, true},
 
     {"GET", API "/models", ROUTE_FORWARD, SERVICE_CATALOG, true},

@@ -21,6 +21,7 @@ export class SimulatedStripe {
   events = [];
   faults = [];
   refundStatus = 'succeeded';
+  cardSays = 'succeeded'; // to a charge without its owner: or 'declined', 'processing', 'requires_action'
 
   async listen() {
     this.server = http.createServer((request, response) => {
@@ -60,6 +61,8 @@ export class SimulatedStripe {
       livemode: session.livemode,
       status: later ? 'processing' : 'succeeded',
       metadata: session.intent_metadata,
+      customer: session.saves_card ? id('cus') : null,
+      payment_method: id('pm'),
     };
     this.intents.set(intent.id, intent);
     Object.assign(session, { status: 'complete', payment_status: later ? 'unpaid' : 'paid', payment_intent: intent.id });
@@ -108,6 +111,12 @@ export class SimulatedStripe {
   decide(refund, status) {
     refund.status = status;
     return this.#happened('refund.updated', refund);
+  }
+
+  /** A charge that was processing is decided. */
+  decideCharge(intent, status) {
+    Object.assign(intent, { status, amount_received: status === 'succeeded' ? intent.amount : 0 });
+    return this.event(`payment_intent.${status === 'succeeded' ? 'succeeded' : 'payment_failed'}`, intent);
   }
 
   sessionOf(purchase) {
@@ -194,6 +203,7 @@ export class SimulatedStripe {
       const expands = form.getAll('expand[]').includes('payment_intent') && session.payment_intent;
       return [status, expands ? { ...session, payment_intent: this.intents.get(session.payment_intent) } : session];
     }
+    if (asked === 'POST /v1/payment_intents') return this.#chargeCard(form);
     if (asked.startsWith('GET /v1/payment_intents/')) return one(this.intents, 'payment_intent');
     if (asked === 'GET /v1/refunds') return list(this.refunds);
     if (asked === 'GET /v1/disputes') return list(this.disputes);
@@ -221,10 +231,33 @@ export class SimulatedStripe {
       success_url: form.get('success_url'),
       metadata: metadataOf('metadata'),
       intent_metadata: metadataOf('payment_intent_data[metadata]'),
+      saves_card:
+        form.get('customer_creation') === 'always' &&
+        form.get('payment_intent_data[setup_future_usage]') === 'off_session',
     };
     session.url = `${this.url}/pay/${session.id}`;
     this.sessions.set(session.id, session);
     return session;
+  }
+
+  #chargeCard(form) {
+    if (form.get('off_session') !== 'true' || form.get('confirm') !== 'true') return [400, { error: { type: 'invalid_request_error' } }];
+    if (this.cardSays === 'declined') return [402, { error: { type: 'card_error', code: 'card_declined' } }];
+    const amount = Number(form.get('amount'));
+    const intent = {
+      id: id('pi'),
+      object: 'payment_intent',
+      amount,
+      amount_received: this.cardSays === 'succeeded' ? amount : 0,
+      currency: form.get('currency'),
+      livemode: false,
+      status: this.cardSays,
+      customer: form.get('customer'),
+      payment_method: form.get('payment_method'),
+      metadata: { org: form.get('metadata[org]'), purchase: form.get('metadata[purchase]') },
+    };
+    this.intents.set(intent.id, intent);
+    return [200, intent];
   }
 
   #refundable(intent) {

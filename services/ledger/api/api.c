@@ -40,6 +40,8 @@ static const struct control_route routes[] = {
     {"GET", "/api/v1/invoices/{month}", ACCESS_MANAGEMENT, 0, false, false, invoices_read},
     {"POST", "/api/v1/purchases/{id}/refund", ACCESS_MANAGEMENT, BODY_MAX, true, true,
      purchases_refund},
+    {"GET", "/api/v1/auto-topup", ACCESS_MANAGEMENT, 0, false, false, topups_read},
+    {"PUT", "/api/v1/auto-topup", ACCESS_MANAGEMENT, BODY_MAX, true, false, topups_change},
     {"POST", "/webhooks/stripe", ACCESS_PUBLIC, CONTROL_WEBHOOK_BODY_MAX, false, false,
      stripe_event_taken},
     {"POST", "/operator/purchases/{id}/confirm", ACCESS_OPERATOR, BODY_MAX, true, false,

@@ -69,6 +69,8 @@ status members_create(struct control_request *request, struct control_response *
 status limits_read(struct control_request *request, struct control_response *response);
 status limits_change(struct control_request *request, struct control_response *response);
 status purchases_refund(struct control_request *request, struct control_response *response);
+status topups_read(struct control_request *request, struct control_response *response);
+status topups_change(struct control_request *request, struct control_response *response);
 status stripe_event_taken(struct control_request *request, struct control_response *response);
 status orgs_create(struct control_request *request, struct control_response *response);
 status orgs_list(struct control_request *request, struct control_response *response);

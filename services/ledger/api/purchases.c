@@ -29,7 +29,8 @@ enum {
     COLUMN_PAID,
     COLUMN_URL,
     COLUMN_REFUNDED,
-    COLUMN_DISPUTED
+    COLUMN_DISPUTED,
+    COLUMN_AUTO
 };
 
 struct purchase {
@@ -38,7 +39,7 @@ struct purchase {
     int64_t amount_cents;
     slice reference;
     bool immediate;
-    bool by_stripe;
+    bool by_stripe, save_card;
     bool changed; /* credit moved: the core must hear of it */
 };
 
@@ -56,6 +57,7 @@ static void write_purchase(const struct db_result *rows, size_t row, struct json
     json_key_money(w, SLICE("credited"), money_of_cents(db_i64(rows, row, COLUMN_CREDITED)));
     json_key_money(w, SLICE("refunded"), money_of_cents(db_i64(rows, row, COLUMN_REFUNDED)));
     json_key_money(w, SLICE("disputed"), money_of_cents(db_i64(rows, row, COLUMN_DISPUTED)));
+    json_key_bool(w, SLICE("auto"), db_bool(rows, row, COLUMN_AUTO));
     json_key_string_or_null(w, SLICE("url"), db_text(rows, row, COLUMN_URL));
     json_key_string_or_null(w, SLICE("reference"), db_text(rows, row, COLUMN_REFERENCE));
     api_write_time(rows, row, SLICE("created_at"), COLUMN_CREATED, w);
@@ -188,6 +190,18 @@ static status read_method(struct control_request *request, struct control_respon
                            : SLICE("payment_method must be manual."));
 }
 
+static status read_save_card(struct control_request *request, struct control_response *response,
+                             struct purchase *p)
+{
+    struct json_value save = json_get(request->json, SLICE("save_card"));
+    if (!json_exists(save)) return OK;
+    if (!status_ok(json_read_bool(save, &p->save_card)))
+        return control_fail(response, FAIL(WRONG_TYPE), SLICE("save_card must be true or false."));
+    if (!p->save_card || p->by_stripe) return OK;
+    return control_fail(response, FAIL(OUT_OF_RANGE),
+                        SLICE("save_card goes with payment_method stripe only."));
+}
+
 static status price_purchase(struct control_request *request, struct control_response *response,
                              const struct purchase *p, int64_t *fee_cents)
 {
@@ -216,9 +230,10 @@ static status create_effect(struct control_request *request, struct control_resp
                                       DB_P_I64(p->amount_cents),
                                       DB_P_I64(fee_cents),
                                       DB_P_I64(p->amount_cents + fee_cents),
-                                      DB_P_I64(api->config->stripe_janitor_interval)};
+                                      DB_P_I64(api->config->stripe_janitor_interval),
+                                      DB_P_BOOL(p->save_card)};
     if (p->by_stripe)
-        TRY(db_run(request->db, "insert_stripe_purchase", params, 6, NULL));
+        TRY(db_run(request->db, "insert_stripe_purchase", params, 7, NULL));
     else
         TRY(db_run(request->db, "insert_purchase", params, 5, NULL));
     if (p->immediate) TRY(post_payment(request, response, p, fee_cents));
@@ -278,6 +293,7 @@ status purchases_create(struct control_request *request, struct control_response
     TRY(api_org(request, response, &p.org));
     TRY(read_amount(request, response, &p.amount_cents));
     TRY(read_method(request, response, &p));
+    TRY(read_save_card(request, response, &p));
     buffer_init_fixed(&id_out, id, sizeof(id));
     id_append_random(&id_out, SLICE("pur-"));
     p.id = buffer_slice(&id_out);

@@ -113,7 +113,7 @@ update purchase set state = 'cancelled', reference = $3 where org = $1 and id = 
 -- name: list_purchases
 select id, method, amount_cents, fee_cents, charged_cents, credited_cents, state, reference,
        (extract(epoch from created_at) * 1000000000)::bigint, (extract(epoch from paid_at) * 1000000000)::bigint,
-       session_url, refunded_cents, disputed_cents
+       session_url, refunded_cents, disputed_cents, auto
 from purchase where org = $1 and ($2::text is null or id = $2) order by created_at desc, id offset $3 limit $4
 
 -- name: ensure_accounts
@@ -366,14 +366,15 @@ order by at, id limit $3
 
 -- Purchases by Stripe. The lock is held while Stripe is asked.
 -- name: insert_stripe_purchase
-insert into purchase (org, id, method, amount_cents, fee_cents, charged_cents, state, look_at)
-values ($1, $2, 'stripe', $3, $4, $5, 'pending', now() + $6::bigint * interval '1 millisecond')
+insert into purchase (org, id, method, amount_cents, fee_cents, charged_cents, state, look_at, save_card)
+values ($1, $2, 'stripe', $3, $4, $5, 'pending', now() + $6::bigint * interval '1 millisecond', $7)
 
 -- name: lock_stripe_purchase
 select p.state, p.session, p.payment_intent, p.amount_cents, p.fee_cents, p.charged_cents, p.credited_cents, p.refunded_cents,
        coalesce((select sum(r.credit_cents) from purchase_refund r
                  where r.org = p.org and r.purchase = p.id and r.state in ('pending', 'unknown')), 0)::bigint,
-       p.disputed_cents, p.dispute_fee_cents, p.clawed_cents, p.debt, extract(epoch from now() - p.created_at)::bigint
+       p.disputed_cents, p.dispute_fee_cents, p.clawed_cents, p.debt, extract(epoch from now() - p.created_at)::bigint,
+       p.save_card, p.auto, p.customer, p.card
 from purchase p where p.org = $1 and p.id = $2 and p.method = 'stripe' for update of p
 
 -- name: save_stripe_purchase
@@ -447,3 +448,35 @@ with owing as (
     select id, sum(debt) over (order by created_at, id) - debt as before from purchase where org = $1 and debt > 0
 )
 update purchase p set debt = p.debt - least(p.debt, greatest(0, $2::bigint - o.before)) from owing o where p.org = $1 and p.id = o.id
+
+-- Cards that were saved, and charging them.
+-- name: save_payment_card
+insert into payment_card (org, customer, card) values ($1, $2, $3)
+on conflict (org) do update set customer = excluded.customer, card = excluded.card, saved_at = now()
+
+-- name: read_auto_topup
+select t.enabled, t.threshold_cents, t.target_cents, t.day_cents_max, t.day_count_max, t.off_reason,
+       exists (select 1 from payment_card c where c.org = o.org)
+from org o left join auto_topup t on t.org = o.org where o.org = $1
+
+-- name: set_auto_topup
+insert into auto_topup (org, enabled, threshold_cents, target_cents, day_cents_max, day_count_max) values ($1, $2, $3, $4, $5, $6)
+on conflict (org) do update set enabled = excluded.enabled, threshold_cents = excluded.threshold_cents, target_cents = excluded.target_cents,
+    day_cents_max = excluded.day_cents_max, day_count_max = excluded.day_count_max, off_reason = '', changed_at = now()
+
+-- name: turn_topup_off
+update auto_topup set enabled = false, off_reason = $2, changed_at = now() where org = $1 and enabled
+
+-- name: list_topups_due
+select org from topups_due($1)
+
+-- name: lock_auto_topup
+select 1 from auto_topup where org = $1 for update
+
+-- name: size_topup
+select topup_cents($1), p.purchase_fee_permille, p.purchase_fee_min_cents
+from org o join plan p on p.id = o.plan where o.org = $1
+
+-- name: insert_topup
+insert into purchase (org, id, method, amount_cents, fee_cents, charged_cents, state, look_at, auto, customer, card)
+select $1, $2, 'stripe', $3, $4, $5, 'pending', now(), true, c.customer, c.card from payment_card c where c.org = $1

@@ -199,11 +199,35 @@ enum stripe_outcome stripe_session_create(const struct stripe *stripe,
         add_number(&form, line_names[i][2], lines[i].cents);
         add_text(&form, line_names[i][3], lines[i].name);
     }
+    if (order->save_card) {
+        add_text(&form, SLICE("customer_creation"), SLICE("always"));
+        add_text(&form, SLICE("payment_intent_data[setup_future_usage]"), SLICE("off_session"));
+    }
     add_org(&form, SLICE("metadata[org]"), order->org);
     add_text(&form, SLICE("metadata[purchase]"), order->purchase);
     add_org(&form, SLICE("payment_intent_data[metadata][org]"), order->org);
     add_text(&form, SLICE("payment_intent_data[metadata][purchase]"), order->purchase);
     const struct call call = {SLICE("POST"), SLICE("/v1/checkout/sessions"), buffer_slice(&form),
+                              order->purchase};
+    return run(stripe, &call, reply);
+}
+
+enum stripe_outcome stripe_intent_create(const struct stripe *stripe,
+                                         const struct stripe_order *order,
+                                         struct stripe_reply *reply)
+{
+    char text[FORM_SIZE_MAX];
+    struct buffer form;
+    buffer_init_fixed(&form, text, sizeof(text));
+    add_number(&form, SLICE("amount"), order->amount_cents + order->fee_cents);
+    add_text(&form, SLICE("currency"), SLICE("usd"));
+    add_text(&form, SLICE("customer"), order->customer);
+    add_text(&form, SLICE("payment_method"), order->card);
+    add_text(&form, SLICE("off_session"), SLICE("true"));
+    add_text(&form, SLICE("confirm"), SLICE("true"));
+    add_org(&form, SLICE("metadata[org]"), order->org);
+    add_text(&form, SLICE("metadata[purchase]"), order->purchase);
+    const struct call call = {SLICE("POST"), SLICE("/v1/payment_intents"), buffer_slice(&form),
                               order->purchase};
     return run(stripe, &call, reply);
 }

@@ -41,10 +41,16 @@ struct stripe_order {
     int64_t org;
     slice purchase;
     int64_t amount_cents, fee_cents;
+    bool save_card;
+    slice customer, card; /* of a charge without the customer: empty otherwise */
 };
 enum stripe_outcome stripe_session_create(const struct stripe *stripe,
                                           const struct stripe_order *order,
                                           struct stripe_reply *reply);
+/* Charges a card that was saved, at once and without its owner. REFUSED: declined, among others. */
+enum stripe_outcome stripe_intent_create(const struct stripe *stripe,
+                                         const struct stripe_order *order,
+                                         struct stripe_reply *reply);
 /* With its payment intent as an object. */
 enum stripe_outcome stripe_session_read(const struct stripe *stripe, slice session,
                                         struct stripe_reply *reply);

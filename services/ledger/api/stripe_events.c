@@ -97,7 +97,8 @@ static status take(struct control_request *request, struct control_response *res
                                       .cell = api->config->cell,
                                       .org = event->org,
                                       .purchase = event->purchase,
-                                      .session = event->session};
+                                      .session = event->session,
+                                      .intent = event->intent};
     status done = stripe_converge(&convergence);
     if (done.code == ERROR_NOT_FOUND) { /* of another instance that uses the same account */
         event->org = 0;

@@ -10,10 +10,12 @@
 #include "services/ledger/api/api.h"
 #include "services/ledger/api/postings.h"
 #include "services/ledger/api/stripe_purchase.h"
+#include "services/ledger/api/topups.h"
 #include "shared/log.h"
 
-#define ROUND_MAX      20 /* purchases of one round; the rest comes with the next */
-#define ARENA_SIZE_MAX ((size_t)1 << 20)
+#define PURCHASE_ID_SIZE 64
+#define ROUND_MAX        20 /* purchases of one round; the rest comes with the next */
+#define ARENA_SIZE_MAX   ((size_t)1 << 20)
 
 struct stripe_janitor {
     struct api *api;
@@ -122,6 +124,23 @@ static status pay_debt(struct db *db, void *context)
     return db_run(db, "thaw_org", org, 1, NULL);
 }
 
+static void top_up(struct stripe_janitor *janitor)
+{
+    SCOPED(db_result_free) struct db_result *due = NULL;
+    status listed = db_run(janitor->db, "list_topups_due",
+                           (const struct db_param[]){DB_P_I64(ROUND_MAX)}, 1, &due);
+    for (size_t i = 0; status_ok(listed) && i < db_row_count(due); i++) {
+        char text[PURCHASE_ID_SIZE] = ""; /* the arena is emptied in between */
+        slice purchase = SLICE_NONE;
+        int64_t org = db_i64(due, i, 0);
+        arena_reset(&janitor->arena);
+        status begun = topups_begin(janitor->db, &janitor->arena, org, &purchase);
+        if (status_ok(begun)) begun = slice_to_c_string(purchase, text, sizeof(text));
+        if (!status_ok(begun)) log_warning("topup_not_begun", F(error, begun));
+        if (text[0] != '\0') look_at(janitor, org, slice_of(text));
+    }
+}
+
 static void look_around(struct stripe_janitor *janitor)
 {
     SCOPED(db_result_free) struct db_result *due = NULL;
@@ -147,6 +166,7 @@ static void *run(void *argument)
     while (!janitor->stopping) {
         (void)pthread_mutex_unlock(&janitor->mutex);
         look_around(janitor);
+        top_up(janitor);
         (void)pthread_mutex_lock(&janitor->mutex);
         uint64_t until_ms = clock_monotonic_ms() + (uint64_t)interval_ms;
         struct timespec at = {.tv_sec = (time_t)(until_ms / 1000),

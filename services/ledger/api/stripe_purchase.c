@@ -46,9 +46,14 @@ static status load(struct convergence *c, struct purchase_row *row)
         .clawed_cents = db_i64(found, 0, 11),
         .debt = db_money(found, 0, 12),
         .age_s = db_i64(found, 0, 13),
+        .save_card = db_bool(found, 0, 14),
+        .automatic = db_bool(found, 0, 15),
+        .customer = arena_copy(c->arena, db_text(found, 0, 16)),
+        .card = arena_copy(c->arena, db_text(found, 0, 17)),
         .look_after_ms = NEVER,
     };
-    bool fits = row->state.data != NULL && row->session.data != NULL && row->intent.data != NULL;
+    bool fits = row->state.data != NULL && row->session.data != NULL && row->intent.data != NULL &&
+                row->customer.data != NULL && row->card.data != NULL;
     return fits ? OK : FAIL(TOO_LARGE);
 }
 
@@ -85,7 +90,11 @@ static void ask_for_session(struct convergence *c, struct purchase_row *row)
         row->state = SLICE("cancelled");
         return;
     }
-    const struct stripe_order order = {c->org, c->purchase, row->amount_cents, row->fee_cents};
+    const struct stripe_order order = {.org = c->org,
+                                       .purchase = c->purchase,
+                                       .amount_cents = row->amount_cents,
+                                       .fee_cents = row->fee_cents,
+                                       .save_card = row->save_card};
     SCOPED(stripe_reply_free) struct stripe_reply reply;
     enum stripe_outcome outcome = stripe_session_create(c->stripe, &order, &reply);
     row->session = arena_copy(c->arena, stripe_text(reply.root, SLICE("id")));
@@ -117,8 +126,10 @@ static bool is_ours(const struct convergence *c, const struct purchase_row *row,
            stripe_text(intent, SLICE("id")).len > 0;
 }
 
-static status pay(struct convergence *c, struct purchase_row *row)
+status stripe_purchase_pay(struct convergence *c, struct purchase_row *row, slice intent)
 {
+    row->intent = arena_copy(c->arena, intent);
+    if (row->intent.data == NULL) return FAIL(TOO_LARGE);
     const struct booking booking = {
         .org = c->org,
         .cell = c->cell,
@@ -161,8 +172,8 @@ static status read_session(struct convergence *c, struct purchase_row *row)
         row->state = SLICE("open");
     if (row->credited_cents > 0) return OK;
     if (slice_equal(stripe_text(reply.root, SLICE("payment_status")), SLICE("paid"))) {
-        row->intent = arena_copy(c->arena, stripe_text(intent, SLICE("id")));
-        return row->intent.data == NULL ? FAIL(TOO_LARGE) : pay(c, row);
+        if (row->save_card) TRY(stripe_card_keep(c, intent));
+        return stripe_purchase_pay(c, row, stripe_text(intent, SLICE("id")));
     }
     if (slice_equal(stripe_text(reply.root, SLICE("status")), SLICE("expired"))) {
         row->state = SLICE("cancelled");
@@ -170,6 +181,14 @@ static status read_session(struct convergence *c, struct purchase_row *row)
     }
     row->look_after_ms =
         quarter_of_age(row, c->stripe->config->stripe_janitor_interval, 6 * HOUR_MS);
+    return OK;
+}
+
+static status converge_session(struct convergence *c, struct purchase_row *row)
+{
+    if (row->session.len == 0) row->session = c->session; /* looked at like any other */
+    if (row->session.len > 0) return read_session(c, row);
+    if (!slice_equal(row->state, SLICE("cancelled"))) ask_for_session(c, row);
     return OK;
 }
 
@@ -181,13 +200,15 @@ static status converge(struct db *db, void *context)
     (void)db;
     c->moved = c->frozen = c->unknown = c->alien = false;
     TRY(load(c, &row));
-    if (row.session.len == 0)
-        row.session = c->session; /* read_session() looks whether it is ours */
-    if (row.session.len == 0 && slice_equal(row.state, SLICE("cancelled"))) return OK;
-    if (row.session.len == 0)
-        ask_for_session(c, &row);
+    const struct purchase_row before = row;
+    if (row.automatic)
+        TRY(stripe_converge_topup(c, &row));
     else
-        TRY(read_session(c, &row));
+        TRY(converge_session(c, &row));
+    if (c->alien) { /* an event's object that is not ours must not become it */
+        row.session = before.session;
+        row.intent = before.intent;
+    }
     if (row.credited_cents > 0 && !c->alien && !c->unknown) TRY(stripe_converge_returns(c, &row));
     if (row.credited_cents > 0 && row.look_after_ms < 0 && row.age_s < DISPUTABLE_S)
         row.look_after_ms = quarter_of_age(&row, HOUR_MS, 24 * HOUR_MS);

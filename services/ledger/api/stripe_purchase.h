@@ -16,7 +16,7 @@ struct convergence {
     int64_t cell;
     int64_t org;
     slice purchase;
-    slice session; /* of an event, where our row may have none: empty otherwise */
+    slice session, intent; /* of an event, where our row may have none: empty otherwise */
     /* what came of it */
     bool moved;   /* credit moved or the account was frozen: the core must hear of it */
     bool frozen;  /* credit is owed: what is on lease has to come back */
@@ -35,9 +35,19 @@ struct purchase_row {
     int64_t amount_cents, fee_cents, charged_cents, credited_cents;
     int64_t refunded_cents, refunding_cents, disputed_cents, dispute_fee_cents, clawed_cents;
     money debt;
+    bool save_card, automatic;
+    slice customer, card;
     int64_t age_s;
     int64_t look_after_ms; /* < 0: not before an event */
 };
+
+/* stripe_purchase.c: the payment is whole and ours. */
+status stripe_purchase_pay(struct convergence *convergence, struct purchase_row *row, slice intent);
+
+/* stripe_topup.c: a charge of a saved card, made or looked at. */
+status stripe_converge_topup(struct convergence *convergence, struct purchase_row *row);
+/* After a session that was to keep the card. */
+status stripe_card_keep(const struct convergence *convergence, struct json_value intent);
 
 /* Refunds and disputes of a purchase that was paid. */
 status stripe_converge_returns(struct convergence *convergence, struct purchase_row *row);
