@@ -29,7 +29,7 @@ grant select, insert on redemption to bourse_ledger_api;
 grant execute on function lots_fold(bigint, smallint, bigint) to bourse_ledger_api;
 grant execute on function org_list(bigint, integer), idempotency_prune(bigint), posting_pause() to bourse_ledger_api;
 grant select, insert, update on purchase_refund, payment_card, auto_topup to bourse_ledger_api;
-grant select, insert on stripe_event to bourse_ledger_api;
+grant select, insert on stripe_event, stripe_reconciliation to bourse_ledger_api;
 grant execute on function purchase_of_payment(text, text), purchases_due(integer), orgs_in_debt(integer),
     topup_cents(bigint), topups_due(integer) to bourse_ledger_api;
 

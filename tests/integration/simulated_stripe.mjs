@@ -19,6 +19,7 @@ export class SimulatedStripe {
   answers = new Map(); // by Idempotency-Key
   requests = []; // {method, path, form, key}
   events = [];
+  movements = []; // balance transactions, the newest first; `created` is a test's to set
   faults = [];
   refundStatus = 'succeeded';
   cardSays = 'succeeded'; // to a charge without its owner: or 'declined', 'processing', 'requires_action'
@@ -207,6 +208,7 @@ export class SimulatedStripe {
     if (asked.startsWith('GET /v1/payment_intents/')) return one(this.intents, 'payment_intent');
     if (asked === 'GET /v1/refunds') return list(this.refunds);
     if (asked === 'GET /v1/disputes') return list(this.disputes);
+    if (asked === 'GET /v1/balance_transactions') return this.#movementsOf(form);
     if (asked === 'POST /v1/refunds') return this.#askedForRefund(form);
     return [404, { error: { type: 'invalid_request_error', message: `Unrecognized request URL (${asked})` } }];
   }
@@ -238,6 +240,19 @@ export class SimulatedStripe {
     session.url = `${this.url}/pay/${session.id}`;
     this.sessions.set(session.id, session);
     return session;
+  }
+
+  /** Something moved at `created`: {type, source}. */
+  move(type, source, created = Math.floor(Date.now() / 1000)) {
+    this.movements.unshift({ id: id('txn'), object: 'balance_transaction', type, source, created });
+  }
+
+  #movementsOf(form) {
+    const [from, until] = [Number(form.get('created[gte]')), Number(form.get('created[lt]'))];
+    const all = this.movements.filter((one) => one.created >= from && one.created < until);
+    const start = form.has('starting_after') ? all.findIndex((one) => one.id === form.get('starting_after')) + 1 : 0;
+    const data = all.slice(start, start + Number(form.get('limit')));
+    return [200, { object: 'list', data, has_more: start + data.length < all.length }];
   }
 
   #chargeCard(form) {

@@ -695,3 +695,65 @@ test('rules that make no sense are refused, and without a saved card nothing is 
   assertError(await post(buyer, '/purchases', { amount: 5, payment_method: 'manual', save_card: true }), 400);
   assertError(await post(buyer, '/purchases', { amount: 5, payment_method: 'stripe', save_card: 1 }), 400);
 });
+
+// ---- every day
+
+test('once a day everything that moved at Stripe is compared: lost payments are credited, unknown ones reported', async () => {
+  const yesterday = Math.floor(Date.now() / 1000) - 86_400;
+  const known = await makeCredited(100);
+  const lost = await makePaid(25);
+  asOwner(`update purchase set look_at = now() + interval '1 day' where id in ('${known.id}', '${lost.id}')`);
+  const back = stripe.refundInDashboard(known.session, 3000).data.object;
+  const chargeOf = ({ session }) => ({
+    id: 'ch_1',
+    object: 'charge',
+    payment_intent: session.payment_intent,
+    metadata: session.intent_metadata,
+  });
+  stripe.move('refund', back, yesterday);
+  for (let i = 0; i < 150; i++) stripe.move('payout', { id: `po_${i}`, object: 'payout' }, yesterday); // more than a page
+  stripe.move('charge', chargeOf(lost), yesterday);
+  const alien = { ...chargeOf(known), payment_intent: 'pi_gone', metadata: { org: known.buyer.org, purchase: 'pur-gone' } };
+  stripe.move('charge', alien, yesterday);
+  stripe.move('charge', { id: 'ch_2', object: 'charge', payment_intent: 'pi_shop', metadata: {} }, yesterday);
+  stripe.move('charge', { ...alien, payment_intent: 'pi_today' }); // tomorrow's business
+  const { payments_unknown_total: unknown } = await bourse.metrics('ledger');
+
+  asOwner('delete from stripe_reconciliation');
+  await eventually(async () => assert.equal(await bourse.sqlValue('select count(*) from stripe_reconciliation'), 1n));
+  const [row] = await bourse.sql("select day = (now() at time zone 'utc')::date - 1 as yesterday, movements, unknown from stripe_reconciliation");
+  assert.deepEqual(row, { yesterday: true, movements: 154n, unknown: 1n });
+  assert.equal(await credits(known.buyer), 70n * DOLLAR);
+  assert.equal(await credits(lost.buyer), 25n * DOLLAR);
+  assert.equal((await bourse.metrics('ledger')).payments_unknown_total, unknown + 1);
+});
+
+test('a day that Stripe did not tell to its end is compared again', async () => {
+  const known = await makeCredited(100);
+  const back = stripe.refundInDashboard(known.session, 3000).data.object;
+  asOwner(`update purchase set look_at = now() + interval '1 day' where id = '${known.id}'`);
+  stripe.move('refund', back, Math.floor(Date.now() / 1000) - 86_400);
+  stripe.fault('GET /v1/balance_transactions', { status: 500, count: 2 });
+  asOwner('delete from stripe_reconciliation');
+  await eventually(async () => assert.equal(await credits(known.buyer), 70n * DOLLAR));
+  await eventually(async () => assert.equal(await bourse.sqlValue('select count(*) from stripe_reconciliation'), 1n));
+});
+
+test('a ledger that is killed while events and refunds rain credits and refunds each once', async () => {
+  const made = await Promise.all(Array.from({ length: 10 }, () => makePaid(25)));
+  const events = made.flatMap(({ paid }) => Array.from({ length: 5 }, () => paid));
+  const rain = Promise.allSettled(events.map((event) => deliver(event)));
+  await bourse.killAndWait('ledger');
+  await rain;
+  for (const { paid } of made) await eventually(() => delivered(paid)); // Stripe repeats what was not answered
+  const refunds = made.map(({ buyer, id }) => [buyer, id, { amount: 10 }, `rain-${id}`]);
+  const shower = Promise.allSettled(refunds.map((one) => refund(...one)));
+  await bourse.killAndWait('ledger');
+  await shower;
+  for (const one of refunds) await eventually(async () => assert.equal((await refund(...one)).status, 201));
+  for (const { buyer, id } of made) {
+    await eventually(async () => assert.equal(nanoOf((await read(buyer, id)).refunded), 10n * DOLLAR));
+    assert.equal(await credits(buyer), 15n * DOLLAR);
+    assert.equal((await moves(id)).length, 2);
+  }
+});

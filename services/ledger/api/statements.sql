@@ -480,3 +480,14 @@ from org o join plan p on p.id = o.plan where o.org = $1
 -- name: insert_topup
 insert into purchase (org, id, method, amount_cents, fee_cents, charged_cents, state, look_at, auto, customer, card)
 select $1, $2, 'stripe', $3, $4, $5, 'pending', now(), true, c.customer, c.card from payment_card c where c.org = $1
+
+-- From the day after the last that was compared, thirty days back at most, to the end of yesterday.
+-- name: find_days_to_reconcile
+select extract(epoch from greatest(coalesce((select max(day) + 1 from stripe_reconciliation), today - 1), today - 30))::bigint,
+       extract(epoch from today)::bigint
+from (select (now() at time zone 'utc')::date as today) t
+where not exists (select 1 from stripe_reconciliation r where r.day >= today - 1)
+
+-- name: insert_reconciliation
+insert into stripe_reconciliation (day, movements, unknown)
+values ((to_timestamp($1::bigint) at time zone 'utc')::date - 1, $2, $3) on conflict do nothing

@@ -280,6 +280,27 @@ enum stripe_outcome stripe_disputes_read(const struct stripe *stripe, slice inte
                        reply);
 }
 
+enum stripe_outcome stripe_movements_read(const struct stripe *stripe,
+                                          const struct stripe_span *span,
+                                          struct stripe_reply *reply)
+{
+    char text[1024];
+    struct buffer path;
+    buffer_init_fixed(&path, text, sizeof(text));
+    buffer_append(&path,
+                  SLICE("/v1/balance_transactions?limit=100&expand%5B%5D=data.source&created%5Bgte"
+                        "%5D="));
+    buffer_append_i64(&path, span->from_s);
+    buffer_append(&path, SLICE("&created%5Blt%5D="));
+    buffer_append_i64(&path, span->until_s);
+    if (span->after.len > 0) {
+        buffer_append(&path, SLICE("&starting_after="));
+        append_encoded(&path, span->after);
+    }
+    const struct call call = {SLICE("GET"), buffer_slice(&path), SLICE(""), SLICE("")};
+    return run(stripe, &call, reply);
+}
+
 enum stripe_outcome stripe_refund_create(const struct stripe *stripe,
                                          const struct stripe_refund *refund,
                                          struct stripe_reply *reply)

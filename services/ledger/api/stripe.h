@@ -64,6 +64,14 @@ enum stripe_outcome stripe_refunds_read(const struct stripe *stripe, slice inten
                                         struct stripe_reply *reply);
 enum stripe_outcome stripe_disputes_read(const struct stripe *stripe, slice intent,
                                          struct stripe_reply *reply);
+/* Balance transactions of a time, a hundred at once; `after` is the last one of the page before. */
+struct stripe_span {
+    int64_t from_s, until_s;
+    slice after; /* empty: the first page */
+};
+enum stripe_outcome stripe_movements_read(const struct stripe *stripe,
+                                          const struct stripe_span *span,
+                                          struct stripe_reply *reply);
 /* refund: our id, which is the idempotency key and is found again in the refund's metadata. */
 struct stripe_refund {
     slice refund, intent;

@@ -10,6 +10,7 @@
 #include "services/ledger/api/api.h"
 #include "services/ledger/api/postings.h"
 #include "services/ledger/api/stripe_purchase.h"
+#include "services/ledger/api/stripe_reconcile.h"
 #include "services/ledger/api/topups.h"
 #include "shared/log.h"
 
@@ -72,8 +73,9 @@ void stripe_janitor_stop(struct stripe_janitor **pointer)
 
 /* ---- a round --------------------------------------------------------------------------------- */
 
-static void look_at(struct stripe_janitor *janitor, int64_t org, slice purchase)
+static status look_at(void *context, int64_t org, slice purchase, slice intent)
 {
+    struct stripe_janitor *janitor = context;
     struct api *api = janitor->api;
     arena_reset(&janitor->arena);
     struct convergence convergence = {.stripe = &api->stripe,
@@ -81,10 +83,13 @@ static void look_at(struct stripe_janitor *janitor, int64_t org, slice purchase)
                                       .arena = &janitor->arena,
                                       .cell = api->config->cell,
                                       .org = org,
-                                      .purchase = purchase};
+                                      .purchase = purchase,
+                                      .intent = intent};
     status done = stripe_converge(&convergence);
     if (!status_ok(done)) log_warning("stripe_purchase_not_looked_at", F(error, done));
-    if (status_ok(done)) api_converged(api, &convergence);
+    TRY(done);
+    api_converged(api, &convergence);
+    return convergence.unknown ? FAIL(PAYMENTS_DOWN) : OK;
 }
 
 struct debt {
@@ -137,7 +142,7 @@ static void top_up(struct stripe_janitor *janitor)
         status begun = topups_begin(janitor->db, &janitor->arena, org, &purchase);
         if (status_ok(begun)) begun = slice_to_c_string(purchase, text, sizeof(text));
         if (!status_ok(begun)) log_warning("topup_not_begun", F(error, begun));
-        if (text[0] != '\0') look_at(janitor, org, slice_of(text));
+        if (text[0] != '\0') (void)look_at(janitor, org, slice_of(text), SLICE_NONE).code;
     }
 }
 
@@ -148,7 +153,7 @@ static void look_around(struct stripe_janitor *janitor)
     const struct db_param most[] = {DB_P_I64(ROUND_MAX)};
     status listed = db_run(janitor->db, "list_purchases_due", most, 1, &due);
     for (size_t i = 0; status_ok(listed) && i < db_row_count(due); i++)
-        look_at(janitor, db_i64(due, i, 0), db_text(due, i, 1));
+        (void)look_at(janitor, db_i64(due, i, 0), db_text(due, i, 1), SLICE_NONE).code;
     if (status_ok(listed)) listed = db_run(janitor->db, "list_orgs_in_debt", most, 1, &debts);
     for (size_t i = 0; status_ok(listed) && i < db_row_count(debts); i++) {
         struct debt debt = {janitor, db_i64(debts, i, 0), false};
@@ -156,6 +161,14 @@ static void look_around(struct stripe_janitor *janitor)
         if (!status_ok(paid)) log_warning("debt_not_paid", F(error, paid));
         if (status_ok(paid) && debt.paid) api_credit_moved(janitor->api, debt.org);
     }
+}
+
+static void reconcile(struct stripe_janitor *janitor)
+{
+    const struct reconciliation reconciliation = {&janitor->api->stripe, janitor->db, look_at,
+                                                  janitor};
+    status done = stripe_reconcile(&reconciliation);
+    if (!status_ok(done)) log_warning("stripe_not_reconciled", F(error, done));
 }
 
 static void *run(void *argument)
@@ -167,6 +180,7 @@ static void *run(void *argument)
         (void)pthread_mutex_unlock(&janitor->mutex);
         look_around(janitor);
         top_up(janitor);
+        reconcile(janitor);
         (void)pthread_mutex_lock(&janitor->mutex);
         uint64_t until_ms = clock_monotonic_ms() + (uint64_t)interval_ms;
         struct timespec at = {.tv_sec = (time_t)(until_ms / 1000),
