@@ -331,6 +331,15 @@ static status free_requests_counted(void *context, int64_t org, uint32_t request
     return core_add_free_requests(start->ledger->core, start->now, org, requests);
 }
 
+static bool has_room(status loaded)
+{
+    if (loaded.code != ERROR_LEDGER_FULL) return true;
+    log_error("free_models_have_no_room",
+              F(reason, SLICE("more organizations used free models today than ledger_callers; the "
+                              "others are refused until tomorrow, raise it")));
+    return false;
+}
+
 /* Every ending in the journal is posted by now, so these and the open holds are all there were. */
 static status load_free_requests(struct start *start)
 {
@@ -344,7 +353,7 @@ static status load_free_requests(struct start *start)
         done = store_load_free_requests(start->db, &load);
         if (done.code == ERROR_DATABASE) wait_for_database("load_free_requests", done);
     } while (done.code == ERROR_DATABASE);
-    return done;
+    return has_room(done) ? done : OK;
 }
 
 static status catch_up(struct start *start, uint64_t seq)

@@ -69,4 +69,4 @@ void rates_end(struct step *step, uint32_t hold, const struct usage_vector *usag
 
 /* Counts the replayed holds of free models, whose organizations might not ask again before these
  * end. */
-status rates_replayed(struct core *core, struct core_now now);
+void rates_replayed(struct core *core, struct core_now now);

@@ -49,7 +49,8 @@ status core_replay_end(struct core *core, struct core_now now)
     core->ack_sent = core->ack_next;
     for (uint32_t i = core->leases_by_age.first; i != SLOT_NONE; i = core->lease_links[i].after)
         core->leases[i].used_boot_ns = now.boot_ns;
-    return rates_replayed(core, now);
+    rates_replayed(core, now);
+    return OK;
 }
 
 /* The lease a replayed hold uses, empty so far. */

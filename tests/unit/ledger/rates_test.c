@@ -159,6 +159,22 @@ TEST(a_slot_that_counts_a_day_is_not_used_again_before_the_day_is_over)
     world_free(&world);
 }
 
+TEST(a_start_with_fewer_slots_than_the_day_needs_gives_nothing_away)
+{
+    struct world world;
+    with_keys(&world, 1, (struct rate_limits){0});
+    (void)model_add_key(&world.model, 2, 2);
+    const uint64_t open[] = {take_free(&world, 1).hold, take_free(&world, 2).hold};
+    world.settings.rates_max = 1;
+    world_crash(&world, world.disk.len);
+    world_connect(&world, open, 2);
+    assert_int_equal(core_free_requests(world.core, world.now, 1), 1);
+    assert_int_equal(take_free(&world, 1).error, ERROR_NONE);
+    assert_int_equal(take_free(&world, 2).error, ERROR_LEDGER_FULL);
+    assert_int_equal(world_release(&world, 0, open[1]), 0); /* what runs may end */
+    world_free(&world);
+}
+
 static void use_up_the_day(struct world *world, int64_t key)
 {
     for (int i = 0; i < MODEL_FREE_PER_DAY; i++) {
@@ -212,6 +228,7 @@ int main(void)
         cmocka_unit_test(a_class_that_no_edge_knows_is_a_paid_one),
         cmocka_unit_test(without_a_free_slot_a_limited_request_is_refused_until_the_minute_is_over),
         cmocka_unit_test(a_slot_that_counts_a_day_is_not_used_again_before_the_day_is_over),
+        cmocka_unit_test(a_start_with_fewer_slots_than_the_day_needs_gives_nothing_away),
         cmocka_unit_test(a_purchase_counts_though_the_first_reading_after_it_failed),
         cmocka_unit_test(
             a_request_beyond_the_day_is_refused_while_postgresql_is_down_after_a_purchase),
