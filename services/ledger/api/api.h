@@ -79,6 +79,8 @@ status plans_list(struct control_request *request, struct control_response *resp
 status plans_read(struct control_request *request, struct control_response *response);
 status plans_create(struct control_request *request, struct control_response *response);
 status plans_change(struct control_request *request, struct control_response *response);
+status plan_rates_read(struct control_request *request, struct control_response *response);
+status plan_rates_change(struct control_request *request, struct control_response *response);
 status plans_assign(struct control_request *request, struct control_response *response);
 status lots_list(struct control_request *request, struct control_response *response);
 status codes_list(struct control_request *request, struct control_response *response);

@@ -235,6 +235,23 @@ update plan set purchase_fee_permille = coalesce($2, purchase_fee_permille),
     credit_expiry_days = case when $13::boolean then $12 else credit_expiry_days end
 where name = $1
 
+-- name: plan_rates
+select paid_requests_per_minute, paid_tokens_per_minute, paid_concurrent_requests, free_requests_per_minute, free_tokens_per_minute,
+       free_concurrent_requests, free_requests_per_day, free_requests_per_day_bought, free_bought_nano
+from plan where name = $1
+
+-- name: update_plan_rates
+update plan set paid_requests_per_minute = case when $2::boolean then $3::integer else paid_requests_per_minute end,
+    paid_tokens_per_minute = case when $4::boolean then $5::integer else paid_tokens_per_minute end,
+    paid_concurrent_requests = case when $6::boolean then $7::integer else paid_concurrent_requests end,
+    free_requests_per_minute = case when $8::boolean then $9::integer else free_requests_per_minute end,
+    free_tokens_per_minute = case when $10::boolean then $11::integer else free_tokens_per_minute end,
+    free_concurrent_requests = case when $12::boolean then $13::integer else free_concurrent_requests end,
+    free_requests_per_day = case when $14::boolean then $15::integer else free_requests_per_day end,
+    free_requests_per_day_bought = case when $16::boolean then $17::integer else free_requests_per_day_bought end,
+    free_bought_nano = case when $18::boolean then $19::bigint else free_bought_nano end
+where name = $1
+
 -- name: assign_plan
 update org set plan = (select id from plan where name = $2) where org = $1
 

@@ -2,7 +2,6 @@
 // How fast may be asked: a key's own limits, and those of free models for a whole organization. Minutes are UTC's and fixed, so a
 // test that counts in one begins where enough of it is left.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
@@ -290,19 +289,12 @@ test('of free models an organization asks 20 times a minute, whichever of its ke
   assert.equal((await bourse.api.chat(key, gift)).status, 200);
 });
 
-/** A plan is changed by the owner of the tables alone. */
-function asOwner(sql) {
-  const place = bourse.demo.BOURSE_PG.replace('bourse_reader', 'bourse_owner');
-  const psql = '/usr/lib/postgresql/15/bin/psql';
-  const { status, stderr } = spawnSync(psql, ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-c', sql, place], { encoding: 'utf8' });
-  assert.equal(status, 0, stderr);
-}
-
 test('of free models an organization asks 50 times a day, also across a restart, and 1,000 times once $10 were bought', async () => {
   const org = await bourse.makeOrg();
   const { key } = await bourse.makeKey(org);
-  const number = org.replace('org-', '');
-  asOwner(`update plan set free_requests_per_minute = null where id = 2; update org set plan = 2 where org = ${number}`);
+  await bourse.bourse('plan', 'create', '--name', 'plan without minutes', '--like', 'pay-as-you-go');
+  await bourse.bourse('plan', 'limit', 'plan without minutes', '--free-requests', '0');
+  await bourse.bourse('plan', 'assign', 'plan without minutes', '--org', org);
   const ask = () => bourse.api.chat(key, gift, { agent });
   const answers = await Promise.all(Array.from({ length: 60 }, ask));
   assert.equal(answers.filter((answer) => answer.status === 200).length, 50);
@@ -325,4 +317,46 @@ test('of free models an organization asks 50 times a day, also across a restart,
   await bourse.bourse('credit', 'buy', '--org', org, '--amount', '5');
   assert.equal((await ask()).status, 200);
   assert.deepEqual(await freeRequests(key), { used: 51, limit: 1000, remaining: 949 });
+});
+
+test('the limits of a plan are set one by one, and hold for all keys of an organization together', async () => {
+  const usual = {
+    paid_requests_per_minute: null,
+    paid_tokens_per_minute: null,
+    paid_concurrent_requests: null,
+    free_requests_per_minute: 20,
+    free_tokens_per_minute: null,
+    free_concurrent_requests: null,
+    free_requests_per_day: 50,
+    free_requests_per_day_bought: 1000,
+    free_bought: 10,
+  };
+  await bourse.bourse('plan', 'create', '--name', 'plan slow', '--like', 'pay-as-you-go');
+  assert.deepEqual(await bourse.bourse('plan', 'rates', 'plan slow'), usual);
+  await bourse.bourse('plan', 'limit', 'plan slow', '--paid-concurrent', '1', '--free-bought', '2.50', '--free-day', '0');
+  const slow = { ...usual, paid_concurrent_requests: 1, free_bought: 2.5, free_requests_per_day: null };
+  assert.deepEqual(await bourse.bourse('plan', 'rates', 'plan slow'), slow);
+  for (const words of [
+    ['--paid-requests', '-1'],
+    ['--paid-requests', '2147483648'],
+    ['--free-bought', '-1'],
+  ])
+    assert.match(await bourse.bourseFails('plan', 'limit', 'plan slow', ...words), /400|dollars/, words.join(' '));
+  assert.match(await bourse.bourseFails('plan', 'limit', 'none', '--paid-requests', '1'), /404/);
+  assert.deepEqual(await bourse.bourse('plan', 'rates', 'plan slow'), slow);
+  assert.deepEqual(await bourse.bourse('plan', 'rates', 'pay-as-you-go'), usual);
+
+  const org = await bourse.makeOrg({ credit: '1' });
+  await bourse.bourse('plan', 'assign', 'plan slow', '--org', org);
+  const [a, b] = [await bourse.makeKey(org), await bourse.makeKey(org)];
+  await bourse.simulator.fault('openai', { kind: 'hold' });
+  const served = await bourse.simulator.total();
+  const running = bourse.api.chat(a.key, hello);
+  await eventually(async () => assert.equal((await bourse.simulator.total()) - served, 1));
+  const source = 'paid_models_rate_limit';
+  assertRefused(await bourse.api.chat(b.key, hello), { source, name: 'concurrent_requests', limit: 1 });
+  await bourse.simulator.clearFaults();
+  assert.equal((await running).status, 200);
+  assert.equal((await bourse.api.chat(b.key, hello)).status, 200);
+  assert.deepEqual(await freeRequests(a.key), { used: 0, limit: null, remaining: null });
 });
