@@ -44,10 +44,11 @@ static status replay(const struct run *run, const struct db_result *row)
 }
 
 /* A twin may have done it while we waited for a row that it had locked: then what refuses us is its
- * effect, and its answer is ours. */
+ * effect, and its answer is ours. (After an error of the database nothing more can be asked.) */
 static status refused(struct db *db, const struct db_param place[3], status refusal)
 {
     SCOPED(db_result_free) struct db_result *row = NULL;
+    if (db_last_sqlstate(db)[0] != '\0') return refusal;
     status looked = db_run(db, "find_idempotency", place, 3, &row);
     return status_ok(looked) && db_row_count(row) > 0 ? FAIL(DATABASE_CONFLICT) : refusal;
 }
