@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "services/ledger/journal/owner.h"
 #include "services/ledger/ledger.h"
 
 #include "shared/clock.h"
@@ -30,8 +31,12 @@
 
 /* What an operator can do; also in docs/OPERATIONS.md. */
 #define ADVICE_OTHER_DATABASE                                                                     \
-    "the database does not know this journal's stream; restore the database that belongs to it, " \
-    "or move the journal directory away if its records are lost for good"
+    "this journal belongs to another database; put the one in its place that belongs to this "    \
+    "database, or restore the database it belongs to, or move the directory away if its records " \
+    "are lost for good"
+#define ADVICE_DAMAGED_HEAD                                                                       \
+    "the head of this segment is unreadable or of another cell; restore the journal from a copy " \
+    "of this disk, or move the directory away and accept that what it held is lost"
 #define ADVICE_DAMAGED                                                                  \
     "records that were synced are unreadable; restore the journal from a copy of this " \
     "disk, or move the directory away and accept that what it held is lost"
@@ -100,10 +105,31 @@ static void find_newest(struct start *start)
     }
 }
 
+/* Behind segments that can be read, a head that cannot be is looked into when those have been read.
+ * Any other may hide all there is, or be of another cell's journal. */
+static status refuse_damaged_heads(const struct start *start)
+{
+    for (size_t i = 0; i < start->files.count; i++) {
+        const struct journal_file *file = &start->files.items[i];
+        bool behind =
+            start->has_journal &&
+            (file->incarnation < start->ledger->incarnation ||
+             (file->incarnation == start->ledger->incarnation && file->number > start->first));
+        if (!file->damaged || behind) continue;
+        log_error("journal_damaged", FN(number, incarnation, file->incarnation),
+                  FN(number, segment, file->number), F(reason, SLICE(ADVICE_DAMAGED_HEAD)));
+        return FAIL(CONFIGURATION);
+    }
+    return OK;
+}
+
 static status begin_incarnation(struct start *start)
 {
     struct ledger *ledger = start->ledger;
     WITH_DATABASE(store_new_stream(start->db, ledger->cell, &ledger->incarnation));
+    int64_t identity;
+    WITH_DATABASE(store_read_identity(start->db, ledger->cell, &identity));
+    TRY(journal_owner_set(JOURNAL_DIRECTORY, identity));
     start->stream = (struct store_stream){.hold_floor = 1};
     start->first = start->next = 1;
     start->has_journal = false;
@@ -111,17 +137,26 @@ static status begin_incarnation(struct start *start)
     return OK;
 }
 
+static status refuse_foreign(void)
+{
+    log_error("journal_of_another_database", F(reason, SLICE(ADVICE_OTHER_DATABASE)));
+    return FAIL(CONFIGURATION);
+}
+
 static status read_cursor(struct start *start)
 {
+    int64_t identity;
+    WITH_DATABASE(store_read_identity(start->db, start->ledger->cell, &identity));
+    status ours = journal_owner_check(JOURNAL_DIRECTORY, identity);
+    if (ours.code == ERROR_CONFLICT) return refuse_foreign();
+    TRY(ours);
     status done;
     do {
         done = store_read_stream(start->db, start->ledger->cell, start->ledger->incarnation,
                                  &start->stream);
         if (done.code == ERROR_DATABASE) wait_for_database("read_cursor", done);
     } while (done.code == ERROR_DATABASE);
-    if (done.code != ERROR_NOT_FOUND) return done;
-    log_error("journal_of_another_database", F(reason, SLICE(ADVICE_OTHER_DATABASE)));
-    return FAIL(CONFIGURATION);
+    return done.code == ERROR_NOT_FOUND ? refuse_foreign() : done;
 }
 
 /* ---- replay --------------------------------------------------------------------------------- */
@@ -436,6 +471,7 @@ static status recover(struct start *start)
     struct core_now now = lender_now(ledger->lender);
     TRY(journal_files_list(JOURNAL_DIRECTORY, ledger->cell, &start->files));
     find_newest(start);
+    TRY(refuse_damaged_heads(start));
     if (start->has_journal) {
         TRY(take_over(start, now));
     } else {

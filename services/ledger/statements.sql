@@ -23,6 +23,10 @@ select s.last_seq, s.link, coalesce((select b.hold_floor from batch b where b.ce
                                      and b.hi = s.last_seq order by b.lo desc limit 1), 1)
 from stream s where s.cell = $1 and s.incarnation = $2
 
+-- When the first stream of the cell began, in microseconds: a number that no other database has. Streams are never deleted.
+-- name: database_identity
+select coalesce((extract(epoch from min(created_at)) * 1000000)::bigint, 0) from stream where cell = $1
+
 -- Accounts whose leases the move to a new epoch touches.
 -- name: move_lock
 select count(*) from (

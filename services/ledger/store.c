@@ -43,6 +43,15 @@ status store_new_stream(struct db *db, uint16_t cell, uint32_t *incarnation)
     return OK;
 }
 
+status store_read_identity(struct db *db, uint16_t cell, int64_t *identity)
+{
+    SCOPED(db_result_free) struct db_result *result = NULL;
+    const struct db_param params[] = {DB_P_I64(cell)};
+    TRY(db_run(db, "database_identity", params, COUNT_OF(params), &result));
+    *identity = db_i64(result, 0, 0);
+    return OK;
+}
+
 status store_read_stream(struct db *db, uint16_t cell, uint32_t incarnation,
                          struct store_stream *stream)
 {

@@ -22,6 +22,8 @@ struct store_stream {
     uint64_t hold_floor;
 };
 status store_new_stream(struct db *db, uint16_t cell, uint32_t *incarnation);
+/* What tells this database from every other one that has such a cell. */
+status store_read_identity(struct db *db, uint16_t cell, int64_t *identity);
 /* NOT_FOUND: this database has never heard of the stream. */
 status store_read_stream(struct db *db, uint16_t cell, uint32_t incarnation,
                          struct store_stream *stream);

@@ -2,13 +2,15 @@
 // The journal after an accident: a torn record at its end, the directory gone, an old copy in its place, a second ledger that wants it.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { closeSync, cpSync, ftruncateSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync, cpSync, ftruncateSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync, writeSync,
+} from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 
 import { MODEL, user } from '../integration/api.mjs';
 import { BUILD, eventually, startInstance } from '../integration/harness.mjs';
-import { QUICK, killInstance, servedSoFar, startInstanceAgain, stopInstance, underLoad } from './faults.mjs';
+import { QUICK, killInstance, servedSoFar, startInstanceAgain, stopInstance, strike, underLoad, whileStanding } from './faults.mjs';
 
 const bourse = startInstance({ options: QUICK });
 const directory = () => path.join(bourse.var, 'journal');
@@ -32,7 +34,7 @@ function findEnd(file) {
       last = at;
       at += bytes.readUInt32LE(at);
     }
-    if (last !== first) return { last: bytes.subarray(last, at), end: at };
+    if (last !== first) return { first, last: bytes.subarray(last, at), end: at };
   }
   return undefined;
 }
@@ -158,4 +160,72 @@ test('a second ledger refuses to start on the journal of a first, which does not
   assert.match(second.stdout + second.stderr, /event=journal_locked/);
   const { key } = await bourse.makeCustomer();
   assert.equal((await bourse.api.chat(key, { model: MODEL, messages: user('Hello') })).status, 200);
+});
+
+// ---- a journal that may not be used: the ledger says why and stops, and nothing of it is lost
+
+/** Runs the ledger by hand on the journal as `change` leaves it, while the supervisor stands still; what `change` answers puts the
+ *  journal back, and the supervisor's ledger goes on with it. Answers what the one in between had to say. */
+async function refusalOf(change) {
+  const supervisor = Number(readFileSync(path.join(bourse.var, 'run/supervise.pid'), 'utf8'));
+  const before = bourse.pid('ledger');
+  let said;
+  await whileStanding([supervisor], async () => {
+    process.kill(before, 'SIGKILL');
+    await eventually(() => assert.match(readFileSync(`/proc/${before}/status`, 'utf8'), /^State:\s+Z/m));
+    const putBack = change();
+    const words = [path.join(BUILD, 'ledger'), '--config', 'bourse.conf'];
+    const all = process.getuid() === 0 ? ['runuser', '-u', 'bourse-ledger', '--', ...words] : words;
+    said = spawnSync(all[0], all.slice(1), { cwd: bourse.var, encoding: 'utf8', timeout: 20_000 });
+    putBack();
+  });
+  await eventually(() => assert.notEqual(bourse.pid('ledger'), before));
+  bourse.pids.ledger = bourse.pid('ledger');
+  await bourse.ready();
+  assert.equal(said.signal, null, 'it was still running after twenty seconds');
+  assert.notEqual(said.status, 0);
+  return said.stdout + said.stderr;
+}
+
+/** Flips a bit of the byte that `place` finds in the segment written last; answers the way back. */
+function flip(place) {
+  const { file, first } = newestSegment();
+  const bytes = readFileSync(file);
+  const at = place(first);
+  const write = (byte) => {
+    const open = openSync(file, 'r+');
+    writeSync(open, Buffer.from([byte]), 0, 1, at);
+    closeSync(open);
+  };
+  write(bytes[at] ^ 1);
+  return () => write(bytes[at]);
+}
+
+const FLIPPED = {
+  'in a record that was synced': [(first) => first + HEAD + 5, /event=journal_damaged seq=\d+ .*restore the journal from a copy/],
+  'in the head of a segment': [() => 20, /event=journal_damaged incarnation=\d+ segment=\d+ .*restore the journal from a copy/],
+};
+for (const [where, [place, expected]] of Object.entries(FLIPPED)) {
+  test(`a flipped byte ${where} is refused with where it is, and nothing is lost`, async () => {
+    await underLoad(bourse, async (load) => {
+      await load.more(50);
+      await strike(bourse, load, async () => assert.match(await refusalOf(() => flip(place)), expected));
+    });
+  });
+}
+
+test('a journal of another machine, whose numbers are the same, is refused by its owner’s name, and nothing is lost', async () => {
+  await underLoad(bourse, async (load) => {
+    await load.more(50);
+    await strike(bourse, load, async () => {
+      const text = await refusalOf(() => {
+        const file = path.join(directory(), 'owner');
+        const ours = readFileSync(file);
+        assert.match(ours.toString(), /^\d{16}\n$/);
+        writeFileSync(file, '1795176000000000\n'); // what a copy would have in it: another database's number
+        return () => writeFileSync(file, ours);
+      });
+      assert.match(text, /event=journal_of_another_database .*belongs to another database/);
+    });
+  });
 });

@@ -135,6 +135,7 @@ static status read_heads(const char *directory, uint16_t cell, struct journal_fi
         bool unused = done.code == ERROR_END || done.code == ERROR_MALFORMED;
         if (!status_ok(done) && !unused) return done;
         if (!status_ok(done)) file->first_seq = 0;
+        file->damaged = done.code == ERROR_MALFORMED;
     }
     return OK;
 }

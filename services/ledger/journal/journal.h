@@ -71,6 +71,7 @@ struct journal_file {
     uint64_t first_seq; /* 0: prepared, never used */
     uint64_t marks_seq;
     uint8_t boot_id[BOOT_ID_SIZE];
+    bool damaged; /* its head cannot be read, or does not fit name and cell */
 };
 struct journal_files {
     struct journal_file *items; /* ascending by (incarnation, number) */
