@@ -23,10 +23,13 @@ const ROUNDS = 5;
 const PARTS = {
   memory: { says: '100,000 requests, for memory', measure: measures.measureMemory },
   request: { says: 'CPU of 1 KB requests', measure: measures.measureRequestCpu },
+  ledger: { says: "CPU of the ledger's share", measure: measures.measureLedgerCpu },
   chunk: { says: 'CPU of streamed chunks', measure: measures.measureChunkCpu },
   latency: { says: 'latency at one connection', measure: measures.measureLatency },
   body: { says: 'bodies of 1 MB', measure: measures.measureLargeBody },
   core: { says: "the ledger's core", measure: measures.measureCore },
+  holds: { says: "holds over the ledger's socket", measure: measures.measureHolds },
+  posting: { says: 'posting', measure: measures.measurePosting },
 };
 
 const USAGE = `usage: tests/bench/run [--report-only] [--rounds N] [--only PART,…]

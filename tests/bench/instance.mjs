@@ -3,7 +3,7 @@
 // (billing on, strict), one organization with credit, one key. Knows its processes, and when everything they owe has
 // reached PostgreSQL.
 import { execFile, spawn, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
@@ -113,6 +113,7 @@ export class Instance {
   // ---- database: one psql for the whole bench, whose backend is left out of PostgreSQL's CPU
 
   #openDatabase(connection) {
+    this.connection = connection.replace(/\s*user=\S+/, '');
     this.database = spawn('psql', ['-X', '-q', '-A', '-t', '-F', '\t', '-v', 'ON_ERROR_STOP=1', connection], {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: { ...process.env, PGTZ: 'UTC' },
@@ -142,6 +143,94 @@ export class Instance {
       if (rows >= completed) return;
       if (performance.now() > end) throw new Error(`only ${rows} of ${completed} requests were posted within a minute`);
       await new Promise((resolve) => setTimeout(resolve, POSTED_LOOK_MS));
+    }
+  }
+
+  // ---- accounts that were never bought: what the measurements of the ledger alone need
+
+  /** A statement of the tables' owner. */
+  async owner(statements) {
+    await run('psql', ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-c', statements, this.#connectionOf('bourse_owner')]);
+  }
+
+  #connectionOf(role) {
+    return `${this.connection} user=${role}`;
+  }
+
+  ledgerSocket() {
+    return path.join(this.directory, 'run/ledger-ipc.sock');
+  }
+
+  /** A price, and what 250 prompt and 150 completion tokens cost by it, by hand: one rounding, half up. */
+  async cheapPrice() {
+    const [id, prompt, completion] = await this.row(
+      `select e.price, t.prompt, t.completion from endpoint e join model m on m.id = e.model
+       join price_tier t on t.price = e.price and t.above_prompt_tokens = 0 where m.slug = 'openai/gpt-4o-mini' limit 1`,
+    );
+    const millionths = 250n * BigInt(prompt) + 150n * BigInt(completion);
+    return { id: Number(id), charge: Number((millionths + 500_000n) / 1_000_000n) };
+  }
+
+  /** Promotional credit for organizations `first` and on, in SQL. */
+  #grants(first, count, cell) {
+    const orgs = `generate_series(${first}, ${first + count - 1}) as org`;
+    const nano = 1_000_000_000_000n;
+    return `insert into account (org, kind, credits) select org, 2, ${nano} from ${orgs};
+      insert into account (org, kind, cell, debits) values (0, 131, ${cell}, ${nano * BigInt(count)})
+        on conflict (org, kind, cell, detail) do update set debits = account.debits + excluded.debits;
+      insert into transfer (org, debit_kind, credit_kind, cell, amount, code, reference)
+        select org, 131, 2, ${cell}, ${nano}, 'promo', 'bench' from ${orgs};`;
+  }
+
+  /** Keys of as many organizations, which ledger_hold_bench has the secrets of. */
+  async addKeys(count) {
+    const pepper = path.join(this.directory, 'secrets/ledger/pepper');
+    const { stdout } = await run('build/tests/bench/ledger_hold_bench', ['hashes', pepper, String(count)], { maxBuffer: 1 << 24 });
+    const hashes = stdout.trim().split('\n');
+    const first = 8_000_000;
+    const keys = hashes.map((hash, i) => `(${first + i}, '\\x${hash}'::bytea)`).join(', ');
+    const file = path.join(this.directory, 'bench-keys.sql');
+    writeFileSync(
+      file,
+      `begin; create temporary table made (org bigint, hash bytea); insert into made values ${keys};
+       insert into org (org, name) select org, 'bench' from made;
+       insert into workspace (org, id, name, slug) select org, 1, 'Default', 'default' from made;
+       insert into api_key (org, id, hash, label, name, kind) select org, org, hash, 'bench', 'bench', 1 from made;
+       insert into key_place (hash, org, key) select hash, org, org from made;
+       insert into meter (org, id, owner_kind, owner, cadence) select org, 4 * org + c, 1, org, c from made, generate_series(0, 3) as c;
+       ${this.#grants(first, count, 1)} commit;`,
+    );
+    await run('psql', ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', file, this.#connectionOf('bourse_owner')]);
+    rmSync(file);
+  }
+
+  /** A cell whose ledger never was, with a lease for each of `count` organizations, and a bare table like generation. */
+  async makeSecondCell(count) {
+    const first = 9_000_000;
+    const last = first + count - 1;
+    await this.owner(`insert into cell (id, epoch) values (2, 1);
+      insert into stream (cell, incarnation, link) values (2, 1, decode(repeat('00', 32), 'hex'));
+      ${this.#grants(first, count, 2)}
+      insert into lease (org, meter, period, cell, epoch, granted, granted_promo)
+        select org, 0, 0, 2, 1, credits, credits from account where kind = 2 and org between ${first} and ${last};
+      insert into account (org, kind, cell, credits) select org, 3, 2, credits from account where kind = 2 and org between ${first} and ${last};
+      update account set debits = credits where kind = 2 and org between ${first} and ${last};
+      insert into transfer (org, debit_kind, credit_kind, cell, amount, code, reference)
+        select org, 2, 3, 2, credits, 'lease', 'lease 2/1' from account where kind = 3 and org between ${first} and ${last};
+      create table bench_bare (like generation including all)`);
+    return { connection: this.connection, role: 'bourse_owner', first };
+  }
+
+  /** Waits until the ledger has posted whatever it has journalled. */
+  async postedAll() {
+    const end = performance.now() + POSTED_MAX_MS;
+    let before = -1;
+    for (;;) {
+      const rows = await this.#rowsPosted();
+      if (rows === before) return;
+      if (performance.now() > end) throw new Error('posting does not come to an end');
+      before = rows;
+      await new Promise((resolve) => setTimeout(resolve, 4 * POSTED_LOOK_MS));
     }
   }
 

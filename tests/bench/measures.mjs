@@ -24,6 +24,13 @@ const SYNC_PAUSE_US = 300; // what a request at one connection takes beside its 
 const RSS_WARMUP = 10_000;
 const RSS_REQUESTS = 100_000;
 const LARGE_BODIES = 50;
+const LEDGER_CONNECTIONS = 128; // at once, as STREAMS
+const PAIRS_AT_ONCE = 16; // holds and settles over the ledger's socket, as fast as they go
+const PAIRS_CALM = 4; // at once, for the time of one: a queue in front of a full ledger is no latency
+const PAIRS = 20_000; // of each kind per round
+const PAIRS_WARMUP = 60_000; // more than two windows of lease_seconds, after which leases fit the traffic
+const HOT_KEYS = 1;
+const SPREAD_KEYS = 1_000;
 const CORE_KEYS = [1_000, 1_000_000, 65_536]; // the bound is for the last: the room the ledger comes with
 
 /** A record of lists: add({name: value}) appends to each. */
@@ -93,8 +100,81 @@ export async function measureRequestCpu({ instance, nginx, load, rounds: count }
   const results = {
     edge_cpu_ratio: roundTo(rounds.median('edge_us') / rounds.median('nginx_us'), 3),
     system_cpu_ratio: roundTo(rounds.median('system_us') / rounds.median('nginx_us'), 3),
+    ledger_cpu_ratio_16: roundTo(rounds.median('ledger_us') / rounds.median('edge_us'), 3),
   };
   return { results, rounds: prefixed('request_cpu', rounds) };
+}
+
+/** CPU of the ledger, posting's own thread included, over the edge's: many requests at once, as where it matters. */
+export async function measureLedgerCpu({ instance, load, rounds: count }) {
+  const rounds = new Rounds();
+  const ask = async (requests) => {
+    await load.run({ port: instance.port, kind: 'small', connections: LEDGER_CONNECTIONS, requests, billed: true });
+    await instance.posted(load.total);
+  };
+  await ask(CPU_WARMUP);
+  for (let i = 0; i < count; i++) {
+    const before = instance.cpuNs();
+    await ask(CPU_REQUESTS);
+    const used = difference(instance.cpuNs(), before);
+    rounds.add({ ledger_us: used.ledger / CPU_REQUESTS / 1000, edge_us: used.edge / CPU_REQUESTS / 1000 });
+  }
+  const results = { ledger_cpu_ratio: roundTo(rounds.median('ledger_us') / rounds.median('edge_us'), 3) };
+  return { results, rounds: prefixed('ledger_cpu', rounds) };
+}
+
+/** Holds and settles over the ledger's socket, without an edge: all of one account, then spread over a thousand, in turn. */
+export async function measureHolds({ instance, rounds: count }) {
+  const rounds = new Rounds();
+  const { id, charge } = await instance.cheapPrice();
+  await instance.addKeys(SPREAD_KEYS);
+  const ask = async (keys, pairs, atOnce = PAIRS_AT_ONCE) => {
+    const words = ['run', instance.ledgerSocket(), keys, atOnce, pairs, id, charge].map(String);
+    const { stdout } = await run('build/tests/bench/ledger_hold_bench', words);
+    await instance.postedAll();
+    return JSON.parse(stdout);
+  };
+  // Callers and leases are known from here on. One by one: a thousand accounts that begin at once ask for more than a
+  // thousand leases ahead, and the questions of holds that wait would stand behind those.
+  await ask(SPREAD_KEYS, 3 * SPREAD_KEYS, 1);
+  for (const keys of [SPREAD_KEYS, HOT_KEYS]) await ask(keys, PAIRS_WARMUP);
+  for (let i = 0; i < count; i++) {
+    const spread = await ask(SPREAD_KEYS, PAIRS);
+    const hot = await ask(HOT_KEYS, PAIRS);
+    const calm = await ask(SPREAD_KEYS, PAIRS, PAIRS_CALM);
+    const calmHot = await ask(HOT_KEYS, PAIRS, PAIRS_CALM);
+    rounds.add({
+      spread_per_s: (spread.pairs * 1e6) / spread.elapsed_us,
+      hot_per_s: (hot.pairs * 1e6) / hot.elapsed_us,
+      full_p99_us: spread.hold_p99_us,
+      full_hot_p99_us: hot.hold_p99_us,
+      p50_us: calm.hold_p50_us,
+      p99_us: calm.hold_p99_us,
+      hot_p99_us: calmHot.hold_p99_us,
+    });
+  }
+  const results = {
+    hot_account_ratio: roundTo(rounds.median('hot_per_s') / rounds.median('spread_per_s'), 3),
+    hold_p99_us: rounds.median('hot_p99_us'),
+    hold_p99_us_spread: rounds.median('p99_us'),
+  };
+  return { results, rounds: prefixed('holds', rounds) };
+}
+
+/** Records a second of one poster over those of a bare insert of the same rows; and of one account over a thousand. */
+export async function measurePosting({ instance }) {
+  const { id } = await instance.cheapPrice();
+  const { connection, role, first } = await instance.makeSecondCell(SPREAD_KEYS);
+  const words = [connection, role, first, SPREAD_KEYS, id].map(String);
+  const { stdout } = await run('build/tests/bench/ledger_post_bench', words);
+  await instance.owner('drop table bench_bare');
+  const rounds = new Rounds();
+  for (const row of JSON.parse(stdout).rounds) rounds.add(row);
+  const results = {
+    settle_ratio: roundTo(rounds.median('hot_post_per_s') / rounds.median('bare_per_s'), 3),
+    settle_ratio_spread: roundTo(rounds.median('post_per_s') / rounds.median('bare_per_s'), 3),
+  };
+  return { results, rounds: prefixed('posting', rounds) };
 }
 
 /** CPU of a chunk that comes alone, as from a model that writes; the request's own cost is spread over its chunks. */
