@@ -59,6 +59,29 @@ for (const program of ['edge', 'ledger', 'catalog', 'usage', 'postgres']) {
   });
 }
 
+test(`edge and ledger may be killed together ${ROUNDS} times under load, and the bill is right`, async () => {
+  await underLoad(bourse, async (load) => {
+    for (let round = 0; round < ROUNDS; round++) {
+      await strike(bourse, load, MISHAPS['edge and ledger']);
+      await load.more(BETWEEN);
+    }
+  }, { edgeStopped: true });
+});
+
+test('an edge that is asked to stop ends the streams that end within the drain time, and bills them', async () => {
+  const { key, management } = await bourse.makeCustomer();
+  // Sixty chunks, 50 ms apart: three seconds, of a drain time of thirty.
+  const stream = await bourse.api.openStream(key, { model: MODEL, messages: user('sim:tokens=60 sim:chunk_ms=50') });
+  await stream.readContent(3);
+  const stopped = kill(bourse, 'edge', 'SIGTERM', 15_000);
+  await stream.readAll();
+  assert.ok(stream.isDone, 'the stream was cut');
+  await stopped;
+  await bourse.ready();
+  const { data } = (await bourse.api.get('/credits', { key: management })).exact;
+  assert.equal(nanoOf(data.total_usage), 8n * PROMPT_NANO + 60n * COMPLETION_NANO); // 29 bytes: 8 tokens
+});
+
 test('a hold that the edge’s death left behind is released within seconds, and its money can be spent again', async () => {
   const { key, management } = await bourse.makeCustomer({ credit: '0.01' }); // 10,000,000 nano-dollars; the hold takes over 9,600,000
   const body = { model: MODEL, messages: user('sim:tokens=10'), max_tokens: 16_000 };

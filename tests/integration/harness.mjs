@@ -192,6 +192,17 @@ class Instance {
     return rows;
   }
 
+  /** Statements of the tables' owner, who may change what no program may. */
+  async asOwner(text) {
+    const owner = new pg.Client({ host: path.join(this.var, 'run/pg'), database: 'bourse', user: 'bourse_owner' });
+    await owner.connect();
+    try {
+      await owner.query(text);
+    } finally {
+      await owner.end();
+    }
+  }
+
   async sqlValue(text, values = []) {
     const [row] = await this.sql(text, values);
     return Object.values(row)[0];
