@@ -14,7 +14,7 @@
 TEST(the_simulator_finds_ack_before_sync)
 {
     static struct sim_run run;
-    assert_int_not_equal(simulate_many(1, TIME_MS, false, &run), 0);
+    assert_int_not_equal(simulate_many(1, TIME_MS, SIM_HONEST, &run), 0);
 }
 
 int main(void)

@@ -10,7 +10,7 @@
 TEST(the_simulator_finds_a_poster_that_reads_unsynced_records)
 {
     static struct sim_run run;
-    assert_int_not_equal(simulate_many(1, TIME_MS, true, &run), 0);
+    assert_int_not_equal(simulate_many(1, TIME_MS, SIM_POST_UNSYNCED, &run), 0);
 }
 
 int main(void)

@@ -441,7 +441,8 @@ void model_post(struct model_database *model, const struct record *record)
                                                          .key = ending.key,
                                                          .held = ending.held.nano,
                                                          .charge = ending.charge.nano,
-                                                         .told = ending.charge_told.nano};
+                                                         .told = ending.charge_told.nano,
+                                                         .created_ns = ending.created_ns};
     post_charge(model, &ending);
     post_periods(model, &ending);
     int64_t day = clock_period(CADENCE_DAY, (wall_time){ending.created_ns});

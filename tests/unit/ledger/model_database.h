@@ -65,6 +65,7 @@ struct model_row {
     uint8_t part, state;
     int64_t org, key;
     int64_t held, charge, told;
+    int64_t created_ns;
 };
 
 struct model_database {

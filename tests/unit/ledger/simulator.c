@@ -114,7 +114,7 @@ static void sync_disk(struct simulator *sim)
 
 static void post_some(struct simulator *sim, uint32_t records)
 {
-    size_t end = sim->post_unsynced ? sim->disk.len : sim->synced_len;
+    size_t end = sim->bug == SIM_POST_UNSYNCED ? sim->disk.len : sim->synced_len;
     while (records-- > 0 && sim->posted_len < end) {
         struct record record;
         size_t taken;
@@ -443,6 +443,9 @@ static void start_ledger(struct simulator *sim, bool power)
     }
     sim->question_count = 0;
     sim->stopping = false;
+    /* A clock that went back is right again by now: of a day that came twice, the second time in
+     * another process, free requests would be counted anew. */
+    sim->clock_ns = sim->now.wall.ns;
     core_free(&sim->core);
     sim->settings.epoch = ++sim->model.epoch;
     sim->core = core_new(&sim->settings);
@@ -472,8 +475,11 @@ static void cut_power(struct simulator *sim)
 
 static void advance(struct simulator *sim, uint64_t ns)
 {
+    int64_t day = clock_period(CADENCE_DAY, sim->now.wall);
     sim->now.boot_ns += ns;
-    sim->now.wall.ns += (int64_t)ns;
+    sim_set_clock(sim, sim->clock_ns + (int64_t)ns);
+    bool over = clock_period(CADENCE_DAY, sim->now.wall) != day;
+    if (over && sim->bug == SIM_RESET_JOB) reset_days(sim);
     sim_step(sim, &(struct core_event){.type = EVENT_TICK});
 }
 
@@ -496,6 +502,7 @@ static void act(struct simulator *sim, enum sim_act what)
     case ACT_CONNECT:
         if (stream->link == 0) connect_stream(sim, stream);
         break;
+    case ACT_CLOCK: jump_clock(sim); break;
     case ACT_OVERTAKE: overtake(sim, stream); break;
     case ACT_KILL_LEDGER: start_ledger(sim, false); break;
     case ACT_POWER: cut_power(sim); break;
@@ -519,8 +526,8 @@ static void draw_weights(struct simulator *sim)
         [ACT_ANSWER] = 300,  [ACT_SYNC] = 60,    [ACT_POST] = 60,       [ACT_TICK] = 60,
         [ACT_CUT] = 6,       [ACT_CONNECT] = 60, [ACT_KILL_LEDGER] = 4, [ACT_POWER] = 3,
         [ACT_KILL_EDGE] = 2, [ACT_CREDIT] = 10,  [ACT_KEY] = 4,         [ACT_JUMP] = 2,
-        [ACT_OVERTAKE] = 2,  [ACT_IDENTIFY] = 6, [ACT_STRANGER] = 4,    [ACT_FREEZE] = 1,
-        [ACT_STOP] = 1,      [ACT_LIMIT] = 2,
+        [ACT_CLOCK] = 1,     [ACT_OVERTAKE] = 2, [ACT_IDENTIFY] = 6,    [ACT_STRANGER] = 4,
+        [ACT_FREEZE] = 1,    [ACT_STOP] = 1,     [ACT_LIMIT] = 2,
     };
     for (size_t i = 0; i < ACT_COUNT; i++) {
         sim->weights[i] = usual[i];
@@ -560,6 +567,7 @@ static struct prices *new_prices(uint32_t count)
 static void begin(struct simulator *sim)
 {
     sim->now = (struct core_now){.wall = {START_NS}, .boot_ns = 1000000000};
+    sim->clock_ns = START_NS;
     sim->settings = (struct core_settings){.leases_max = 8 + sim_below(sim, 20),
                                            .callers_max = 4 + sim_below(sim, 8),
                                            .rates_max = 64,
@@ -652,13 +660,13 @@ static void end(struct simulator *sim)
     free(sim);
 }
 
-const char *simulate(uint64_t seed, uint32_t steps, bool post_unsynced, struct sim_run *run)
+const char *simulate(uint64_t seed, uint32_t steps, enum sim_bug bug, struct sim_run *run)
 {
     struct simulator *sim = calloc(1, sizeof(*sim));
     assert(sim != NULL);
     sim->random = seed;
     sim->run = run;
-    sim->post_unsynced = post_unsynced;
+    sim->bug = bug;
     draw_weights(sim);
     begin(sim);
     for (uint32_t i = 0; i < steps && sim->violation == NULL; i++) {
@@ -674,12 +682,12 @@ const char *simulate(uint64_t seed, uint32_t steps, bool post_unsynced, struct s
     return violation;
 }
 
-uint64_t simulate_many(uint64_t first, uint32_t time_ms, bool post_unsynced, struct sim_run *run)
+uint64_t simulate_many(uint64_t first, uint32_t time_ms, enum sim_bug bug, struct sim_run *run)
 {
     uint64_t began_ms = clock_monotonic_ms();
     log_init("simulator", LOG_LEVEL_NONE);
     for (uint64_t seed = first;; seed++) {
-        const char *violation = simulate(seed, STEPS, post_unsynced, run);
+        const char *violation = simulate(seed, STEPS, bug, run);
         run->seeds++;
         run->elapsed_ms = clock_monotonic_ms() - began_ms;
         if (violation != NULL) {

@@ -120,6 +120,7 @@ enum sim_act {
     ACT_CREDIT,
     ACT_KEY,
     ACT_JUMP,
+    ACT_CLOCK,
     ACT_OVERTAKE,
     ACT_IDENTIFY,
     ACT_STRANGER,
@@ -129,18 +130,26 @@ enum sim_act {
     ACT_COUNT
 };
 
+/* Planted in the ledger's surroundings; those of the core are compiled into it. */
+enum sim_bug {
+    SIM_HONEST,
+    SIM_POST_UNSYNCED, /* the poster reads what was not synced */
+    SIM_RESET_JOB,     /* what a day has spent is not a row of its own but set to 0 by a job */
+};
+
 struct simulator {
     uint64_t random;
     uint32_t weights[ACT_COUNT];
     uint32_t database_fails; /* per cent */
     bool disk_fills;
-    bool stopping;      /* told to stop; soon it starts again */
-    bool post_unsynced; /* planted: the poster reads what was not synced */
+    bool stopping; /* told to stop; soon it starts again */
+    enum sim_bug bug;
     struct core_settings settings;
     struct core *core;
     struct prices *prices;       /* those of the database */
     struct prices *prices_older; /* what the first ledger begins with: one price is missing */
-    struct core_now now;
+    struct core_now now;         /* as the ledger has it: its clock never steps back */
+    int64_t clock_ns;            /* PostgreSQL's, which may */
     struct model_database model;
     struct buffer records, disk;
     size_t synced_len, posted_len;
@@ -171,10 +180,10 @@ struct sim_run {
 };
 
 /* NULL: every check held. Otherwise what did not, a constant text. */
-const char *simulate(uint64_t seed, uint32_t steps, bool post_unsynced, struct sim_run *run);
+const char *simulate(uint64_t seed, uint32_t steps, enum sim_bug bug, struct sim_run *run);
 /* Runs seeds from `first` until the time is over; prints and answers the first seed that fails, 0
  * when none does. */
-uint64_t simulate_many(uint64_t first, uint32_t time_ms, bool post_unsynced, struct sim_run *run);
+uint64_t simulate_many(uint64_t first, uint32_t time_ms, enum sim_bug bug, struct sim_run *run);
 
 /* simulator.c, for the acts of other files */
 uint32_t sim_below(struct simulator *sim, uint32_t bound);
@@ -186,6 +195,9 @@ void change_key(struct simulator *sim);
 void change_limit(struct simulator *sim);
 void begin_limits(struct simulator *sim);
 void freeze_account(struct simulator *sim);
+void jump_clock(struct simulator *sim);
+void sim_set_clock(struct simulator *sim, int64_t ns);
+void reset_days(struct simulator *sim);
 
 /* simulator_strangers.c: what honest edges and quiet days do not do */
 void strange_frame(struct simulator *sim);    /* a peer that breaks the protocol */

@@ -3,6 +3,9 @@
  * balances in the database. */
 #include "tests/unit/ledger/simulator.h"
 
+#include <assert.h>
+#include <stdlib.h>
+
 static size_t count_rows(const struct model_database *model, uint32_t incarnation, uint64_t hold,
                          int64_t *charge)
 {
@@ -101,6 +104,42 @@ static const char *check_held(const struct model_database *model, const struct s
     return NULL;
 }
 
+/* A request belongs to the period of its hold, whenever it ends and whatever the clock does. `left`
+ * has what each period says it has spent, and loses the rows one by one. */
+static const char *take_rows(const struct model_database *model, int64_t *left)
+{
+    for (size_t i = 0; i < model->row_count; i++) {
+        const struct model_row *row = &model->rows[i];
+        for (int cadence = 0; row->charge != 0 && cadence < CADENCE_COUNT; cadence++) {
+            int64_t number = clock_period((enum cadence)cadence, (wall_time){row->created_ns});
+            int64_t meter = row->key * CADENCE_COUNT + cadence;
+            size_t at = 0;
+            while (at < model->period_count &&
+                   (model->periods[at].meter != meter || model->periods[at].period != number))
+                at++;
+            if (at == model->period_count) return "a charge has no period";
+            left[at] -= row->charge;
+        }
+    }
+    for (size_t i = 0; i < model->period_count; i++) {
+        bool of_key = model->periods[i].meter < (int64_t)1
+                                                    << 60; /* others may begin amid a period */
+        if (of_key && left[i] != 0) return "what a period has spent is not the sum of its rows";
+    }
+    return NULL;
+}
+
+static const char *check_periods(const struct model_database *model)
+{
+    int64_t *left = calloc(model->period_count + 1, sizeof(*left));
+    assert(left != NULL);
+    for (size_t i = 0; i < model->period_count; i++)
+        left[i] = model->periods[i].spent;
+    const char *violation = take_rows(model, left);
+    free(left);
+    return violation;
+}
+
 static const char *check_sums(const struct model_database *model)
 {
     for (size_t i = 0; i < model->key_count; i++) {
@@ -128,5 +167,6 @@ const char *audit_end(const struct model_database *model, const struct sim_log *
     if (violation == NULL) violation = check_rows(model, log);
     if (violation == NULL) violation = check_held(model, log);
     if (violation == NULL) violation = check_sums(model);
+    if (violation == NULL) violation = check_periods(model);
     return violation;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What people do in the simulator while requests run: they buy credit, change keys and limits, and
- * freeze accounts. */
+/* What people do in the simulator while requests run: they buy credit, change keys and limits,
+ * freeze accounts, and set clocks. */
 #include "tests/unit/ledger/simulator.h"
 
 #define CENT ((int64_t)10000000)
@@ -91,4 +91,33 @@ void freeze_account(struct simulator *sim)
     int64_t org = 1 + sim_below(sim, SIM_ORGS);
     model_org(&sim->model, org)->frozen = sim_below(sim, 2) == 0;
     sim_step(sim, &(struct core_event){.type = EVENT_CREDIT_CHANGED, .org = org});
+}
+
+/* At the end of a day, as a ledger without a row per period would have it. */
+void reset_days(struct simulator *sim)
+{
+    for (size_t i = 0; i < sim->model.period_count; i++) {
+        struct model_period *period = &sim->model.periods[i];
+        if (period->meter % CADENCE_COUNT == CADENCE_DAY) period->spent = 0;
+    }
+}
+
+void sim_set_clock(struct simulator *sim, int64_t ns)
+{
+    sim->clock_ns = ns;
+    if (sim->now.wall.ns < ns) sim->now.wall.ns = ns;
+}
+
+/* An hour forth or back, and mostly to the edge of a day or back over it. */
+void jump_clock(struct simulator *sim)
+{
+    const int64_t day_ns = (int64_t)86400 * 1000000000, hour_ns = (int64_t)3600 * 1000000000;
+    int64_t edge_ns = (sim->clock_ns / day_ns + 1) * day_ns;
+    bool near = edge_ns - sim->clock_ns <= hour_ns;
+    if (!near && chance(sim, 50)) {
+        sim_set_clock(sim, edge_ns - 1 - (int64_t)sim_below(sim, 1000000000));
+    } else {
+        sim_set_clock(sim, sim->clock_ns + (chance(sim, 50) ? hour_ns : -hour_ns));
+    }
+    sim_step(sim, &(struct core_event){.type = EVENT_TICK});
 }

@@ -27,7 +27,7 @@ TEST(no_seed_loses_or_invents_money_and_everything_is_met)
     int64_t time_ms = number_of("BOURSE_SIMULATE_MS", 0);
     uint64_t first = seed != 0 ? (uint64_t)seed : 1;
     int64_t wanted_ms = time_ms != 0 ? time_ms : TIME_MS;
-    uint64_t failed = simulate_many(first, seed != 0 ? 0 : (uint32_t)wanted_ms, false, &run);
+    uint64_t failed = simulate_many(first, seed != 0 ? 0 : (uint32_t)wanted_ms, SIM_HONEST, &run);
     if (failed != 0) {
         print_message("run it again: BOURSE_SIMULATE_SEED=%llu build/tests/unit/ledger/"
                       "simulator_test\n",
