@@ -9,7 +9,7 @@ import path from 'node:path';
 import test, { after, afterEach } from 'node:test';
 
 import { MODEL, assertError, nanoOf, user } from './api.mjs';
-import { eventually, startInstance } from './harness.mjs';
+import { eventually, startInstance, within } from './harness.mjs';
 import { SimulatedStripe } from './simulated_stripe.mjs';
 
 const stripe = await new SimulatedStripe().listen();
@@ -756,4 +756,21 @@ test('a ledger that is killed while events and refunds rain credits and refunds 
     assert.equal(await credits(buyer), 15n * DOLLAR);
     assert.equal((await moves(id)).length, 2);
   }
+});
+
+test('while Stripe is silent nobody else waits: keys and credits are served, and events refused at once', async () => {
+  const { buyer, paid } = await makePaid(25);
+  stripe.fault('GET /v1/', { hang: true, count: 1000 });
+  const slow = deliver(paid); // 8 s
+  assertError(await within(15_000, 'the first event', slow), 503);
+  const events = Array.from({ length: 20 }, () => deliver(paid));
+  for (let i = 0; i < 5; i++) {
+    await within(1500, 'credits', credits(buyer));
+    await within(1500, 'keys', bourse.api.get('/keys', { key: buyer.management }));
+  }
+  const answers = await within(20_000, 'the events', Promise.all(events));
+  for (const answer of answers) assertError(answer, 503);
+  stripe.faults = [];
+  await eventually(() => delivered(paid), { deadline_ms: 20_000 });
+  assert.equal(await credits(buyer), 25n * DOLLAR);
 });

@@ -252,7 +252,12 @@ status purchases_continue(struct control_request *request, struct control_respon
                                       .cell = api->config->cell,
                                       .org = place->org,
                                       .purchase = place->purchase};
-    status converged = stripe_converge(&convergence);
+    bool probe;
+    status converged = stripe_enter(&api->stripe, &probe);
+    if (status_ok(converged)) {
+        converged = stripe_converge(&convergence);
+        stripe_leave(&api->stripe, probe);
+    }
     if (!status_ok(converged) && converged.code != ERROR_NOT_FOUND)
         log_warning("stripe_purchase_left_to_janitor", F(error, converged));
     if (status_ok(converged)) api_converged(api, &convergence);

@@ -3,6 +3,9 @@
  * the answers stay what they are here. */
 #include "services/ledger/api/stripe.h"
 
+#include <stdatomic.h>
+#include <stdlib.h>
+
 #include "services/ledger/api/api.h"
 #include "services/ledger/egress.h"
 #include "shared/log.h"
@@ -26,6 +29,8 @@ status stripe_open(const struct config *config, struct stripe *stripe)
 {
     *stripe = (struct stripe){.config = config};
     if (config->stripe_key_file[0] == '\0') return OK;
+    stripe->line = calloc(1, sizeof(*stripe->line));
+    if (stripe->line == NULL) return FAIL(NO_MEMORY);
     TRY(secret_read_file(config->stripe_key_file, KEY_SIZE_MAX, true, &stripe->key));
     TRY(secret_read_file(config->stripe_webhook_secrets_file, SECRETS_SIZE, true,
                          &stripe->secrets));
@@ -43,8 +48,21 @@ status stripe_open(const struct config *config, struct stripe *stripe)
 
 void stripe_close(struct stripe *stripe)
 {
+    free(stripe->line);
     secret_free(&stripe->key);
     secret_free(&stripe->secrets);
+}
+
+status stripe_enter(const struct stripe *stripe, bool *probe)
+{
+    struct stripe_line *line = stripe->line;
+    *probe = atomic_load(&line->silent);
+    return *probe && atomic_exchange(&line->probing, true) ? FAIL(PAYMENTS_DOWN) : OK;
+}
+
+void stripe_leave(const struct stripe *stripe, bool probe)
+{
+    if (probe) atomic_store(&stripe->line->probing, false);
 }
 
 void stripe_reply_free(struct stripe_reply *reply)
@@ -58,8 +76,7 @@ void stripe_reply_free(struct stripe_reply *reply)
 static enum stripe_outcome outcome_of(int http_status)
 {
     if (http_status >= 200 && http_status < 300) return STRIPE_DONE;
-    /* 401 and 403 are our key's fault, 409 a twin under way, 429 haste: asked again, they may pass.
-     * */
+    /* 401 and 403 are our key's fault, 409 a twin under way, 429 haste: they may pass later. */
     bool refused = http_status == 400 || http_status == 402 || http_status == 404;
     return refused ? STRIPE_REFUSED : STRIPE_UNKNOWN;
 }
@@ -105,6 +122,7 @@ static enum stripe_outcome run(const struct stripe *stripe, const struct call *c
     buffer_init(&reply->body, ANSWER_SIZE_MAX);
     json_document_init(&reply->document, VALUES_MAX);
     status asked = ask(stripe, call, reply, &http_status);
+    atomic_store(&stripe->line->silent, !status_ok(asked));
     enum stripe_outcome outcome = status_ok(asked) ? outcome_of(http_status) : STRIPE_UNKNOWN;
     bool parsed =
         status_ok(asked) && status_ok(json_parse(&reply->document, buffer_slice(&reply->body)));

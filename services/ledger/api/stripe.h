@@ -9,11 +9,18 @@
 #include "shared/json/read.h"
 #include "shared/secret.h"
 
+/* Whether Stripe can be reached. */
+struct stripe_line {
+    _Atomic bool silent;
+    _Atomic bool probing;
+};
+
 struct stripe {
     const struct config *config;
     struct secret key;     /* no bytes: purchases by Stripe are off */
     struct secret secrets; /* of the webhook, one per line */
-    bool livemode;         /* what the key is for; objects of the other mode are not ours */
+    struct stripe_line *line;
+    bool livemode; /* what the key is for; objects of the other mode are not ours */
 };
 
 /* Reads the files that the options name. Off when stripe_key_file is empty. IO, CONFIGURATION. */
@@ -23,6 +30,12 @@ static inline bool stripe_is_on(const struct stripe *stripe)
 {
     return stripe->key.len > 0;
 }
+
+/* Around whatever asks Stripe. While it is silent one at a time may find out whether it still is,
+ * and the others are told so at once: a worker that waits for Stripe, or for the row that another
+ * has locked meanwhile, serves nobody else. PAYMENTS_DOWN. */
+status stripe_enter(const struct stripe *stripe, bool *probe);
+void stripe_leave(const struct stripe *stripe, bool probe);
 
 enum stripe_outcome {
     STRIPE_DONE,    /* the answer's JSON is in `root` */

@@ -152,5 +152,9 @@ status stripe_event_taken(struct control_request *request, struct control_respon
                             SLICE("The event is of the other mode (live or test) than the key."));
     }
     TRY(read);
-    return take_event(request, response, &event);
+    bool probe;
+    TRY(stripe_enter(stripe, &probe));
+    status taken = take_event(request, response, &event);
+    stripe_leave(stripe, probe);
+    return taken;
 }

@@ -85,7 +85,10 @@ static status look_at(void *context, int64_t org, slice purchase, slice intent)
                                       .org = org,
                                       .purchase = purchase,
                                       .intent = intent};
+    bool probe;
+    TRY(stripe_enter(&api->stripe, &probe));
     status done = stripe_converge(&convergence);
+    stripe_leave(&api->stripe, probe);
     if (!status_ok(done)) log_warning("stripe_purchase_not_looked_at", F(error, done));
     TRY(done);
     api_converged(api, &convergence);
