@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See the header. Stripe's balance transactions are the list; each leads to its payment, the payment
- * to our purchase, and that is converged like after an event. A payment that names a purchase which
- * is not here is counted and logged: money came in that nobody was credited for. */
+/* See the header. Stripe's balance transactions are the list; each leads to its payment, the
+ * payment to our purchase, and that is converged like after an event. A payment that names a
+ * purchase which is not here is counted and logged: money came in that nobody was credited for. */
 #include "services/ledger/api/stripe_reconcile.h"
 
 #include "services/ledger/api/api.h"
