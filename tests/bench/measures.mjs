@@ -134,9 +134,7 @@ export async function measureHolds({ instance, rounds: count }) {
     await instance.postedAll();
     return JSON.parse(stdout);
   };
-  // Callers and leases are known from here on. One by one: a thousand accounts that begin at once ask for more than a
-  // thousand leases ahead, and the questions of holds that wait would stand behind those.
-  await ask(SPREAD_KEYS, 3 * SPREAD_KEYS, 1);
+  // From cold: a thousand accounts ask for their first leases. After that callers and leases are known.
   for (const keys of [SPREAD_KEYS, HOT_KEYS]) await ask(keys, PAIRS_WARMUP);
   for (let i = 0; i < count; i++) {
     const spread = await ask(SPREAD_KEYS, PAIRS);
