@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One edge's thread without an edge: holds and settles over the running ledger's socket, so many at
- * a time, over so many keys, with the journal syncing and the poster posting. Measures from a HOLD's
- * write to its HELD. `hashes` prints what the database has to know of the keys. */
+/* One edge's thread without an edge: holds and settles over the running ledger's socket, so many
+ * at a time, over so many keys, with the journal syncing and the poster posting. Measures from a
+ * HOLD's write to its HELD. `hashes` prints what the database has to know of the keys. */
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>

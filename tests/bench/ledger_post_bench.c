@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One poster against the least that it must do: batches of records gathered and posted by the
- * ledger's own code, alternating with a bare `insert … select from unnest` of the very same rows into
- * a table with the same indexes, one commit each. Once the traffic is spread over all accounts, once
- * it is one account's. What the database needs beforehand, and the bare table, are its caller's. */
+ * ledger's own code, alternating with a bare `insert … select from unnest` of the very same rows
+ * into a table with the same indexes, one commit each. Once the traffic is spread over all
+ * accounts, once it is one account's. What the database needs beforehand, and the bare table, are
+ * its caller's. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

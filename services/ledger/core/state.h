@@ -22,11 +22,11 @@
 #define CALLER_RETRY_NS ((uint64_t)1000000000)
 #define LEASE_SHORT_NS \
     (100 * (uint64_t)1000000) /* PostgreSQL had nothing: not asked again for this long */
-#define LEASE_RETRY_NS (500 * (uint64_t)1000000)
+#define LEASE_RETRY_NS    (500 * (uint64_t)1000000)
 /* Lease questions in flight that no hold waits for; and background reads of callers. A hold that
  * comes then may stand behind all of them, a commit each, and has two seconds: with a thousand of
  * them, as when a thousand accounts begin at once, holds were refused for nothing. */
-#define ASKING_AHEAD_MAX 64
+#define ASKING_AHEAD_MAX  64
 #define LEASE_PREFETCH_NS (20 * (uint64_t)1000000)
 /* Moving a slot in its list costs as much memory traffic as all else that is done with it, so the
  * lists by age are exact to this: half of the minute after which a lease goes back, by default. */
