@@ -141,12 +141,19 @@ static status set_health(struct catalog_link *link, const struct frame *frame)
     return OK;
 }
 
+static void set_welcomed(struct catalog_link *link, bool welcomed)
+{
+    if (link->welcomed == welcomed) return;
+    link->welcomed = welcomed;
+    atomic_fetch_add(&link->thread->edge->catalog_links, welcomed ? 1 : UINT32_MAX); /* ± 1 */
+}
+
 static status received(struct peer *peer, const struct frame *frame, void *context)
 {
     (void)peer;
     struct catalog_link *link = context;
     switch (frame->type) {
-    case MESSAGE_welcome: link->welcomed = true; return OK;
+    case MESSAGE_welcome: set_welcomed(link, true); return OK;
     case MESSAGE_market_begin: return begin_market(link, frame);
     case MESSAGE_market_ready: return finish_market(link, frame);
     case MESSAGE_health: return set_health(link, frame);
@@ -164,6 +171,6 @@ static void closed(struct peer *peer, void *context)
 {
     (void)peer;
     struct catalog_link *link = context;
-    link->welcomed = false;
+    set_welcomed(link, false);
     market_builder_free(&link->builder);
 }

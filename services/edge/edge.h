@@ -36,6 +36,9 @@ struct edge {
     uint16_t thread_count;
     char via[CONFIG_TEXT_SIZE + 16]; /* "bourse-<instance>", the name in Via headers */
     _Atomic int64_t body_bytes;      /* of inference requests in flight, over all threads */
+    /* Threads that are connected, and that have a market: readiness is that of all, because nobody
+     * chooses which one serves him. */
+    _Atomic uint32_t ledger_links, catalog_links, markets;
 };
 
 struct thread {

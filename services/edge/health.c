@@ -165,17 +165,23 @@ void ready_cancel(struct thread *thread)
     free(round);
 }
 
+static bool in_all(const struct edge *edge, const _Atomic uint32_t *threads)
+{
+    return atomic_load(threads) == edge->thread_count;
+}
+
 static void ready_write(const struct ready_round *round, h2o_req_t *http)
 {
     const struct thread *thread = round->thread;
+    const struct edge *edge = thread->edge;
     const struct asked *asked = round->asked;
     const struct {
         slice name;
         bool there, needed;
     } parts[] = {
-        {SLICE("ledger"), asked[LEDGER].lives && ledger_ready(thread->ledger), true},
-        {SLICE("catalog"), asked[CATALOG].lives && catalog_ready(thread->catalog), true},
-        {SLICE("market"), thread->market != NULL, true},
+        {SLICE("ledger"), asked[LEDGER].lives && in_all(edge, &edge->ledger_links), true},
+        {SLICE("catalog"), asked[CATALOG].lives && in_all(edge, &edge->catalog_links), true},
+        {SLICE("market"), in_all(edge, &edge->markets), true},
         {SLICE("running"), !thread->stopping, true},
         {SLICE("usage"), asked[USAGE].lives, false},
     };

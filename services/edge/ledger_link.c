@@ -292,6 +292,13 @@ static void name_open_holds(struct ledger_link *link)
     if (out != NULL) message_encode_holds_open(out, 0, &piece);
 }
 
+static void set_welcomed(struct ledger_link *link, bool welcomed)
+{
+    if (link->welcomed == welcomed) return;
+    link->welcomed = welcomed;
+    atomic_fetch_add(&link->thread->edge->ledger_links, welcomed ? 1 : UINT32_MAX); /* ± 1 */
+}
+
 static status welcome(struct ledger_link *link, const struct frame *frame)
 {
     struct message_welcome message;
@@ -300,7 +307,7 @@ static status welcome(struct ledger_link *link, const struct frame *frame)
     for (uint64_t n = link->first; n <= message.mark && n < link->next; n++)
         acknowledge(link, n, NULL);
     name_open_holds(link);
-    link->welcomed = true;
+    set_welcomed(link, true);
     link->to_send = link->first;
     send_frames(link);
     log_info("ledger_welcomed", FN(number, thread, link->thread->index),
@@ -330,8 +337,7 @@ static status received(struct peer *peer, const struct frame *frame, void *conte
 static void closed(struct peer *peer, void *context)
 {
     (void)peer;
-    struct ledger_link *link = context;
-    link->welcomed = false;
+    set_welcomed(context, false);
 }
 
 void ledger_await_welcome(struct ledger_link *link, struct welcome_waiter *waiter)

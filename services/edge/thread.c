@@ -125,7 +125,10 @@ static void inbox_read(h2o_multithread_receiver_t *receiver, h2o_linklist_t *mes
             H2O_STRUCT_FROM_MEMBER(struct inbox_message, message.link, messages->next);
         h2o_linklist_unlink(&received->message.link);
         if (received->market != NULL) {
-            if (thread->market != NULL) market_release(&thread->market);
+            if (thread->market == NULL)
+                atomic_fetch_add(&thread->edge->markets, 1);
+            else
+                market_release(&thread->market);
             thread->market = received->market;
         } else {
             begin_stop(thread);

@@ -95,7 +95,7 @@ status apply_credit_recall(struct ledger *ledger, int64_t org, money *held)
     struct inbox_item item = {.kind = INBOX_CREDIT_RECALLED, .change = {.org = org}};
     struct change_answer answer;
     TRY(hand_over(ledger, &item, &answer));
-    *held = answer.held;
+    if (held != NULL) *held = answer.held;
     return OK;
 }
 

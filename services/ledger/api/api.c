@@ -173,12 +173,16 @@ void api_credit_moved(struct api *service, int64_t org)
     if (!status_ok(result)) log_warning("credit_change_not_taken", F(error, result));
 }
 
+void api_recall_credit(struct api *service, int64_t org)
+{
+    status result = apply_credit_recall(service->ledger, org, NULL);
+    if (!status_ok(result)) log_warning("credit_not_recalled", F(error, result));
+}
+
 void api_converged(struct api *service, const struct convergence *convergence)
 {
     if (convergence->moved) api_credit_moved(service, convergence->org);
-    if (!convergence->frozen) return;
-    status result = apply_credit_recall(service->ledger, convergence->org, NULL);
-    if (!status_ok(result)) log_warning("credit_not_recalled", F(error, result));
+    if (convergence->frozen) api_recall_credit(service, convergence->org);
 }
 
 void api_await_posted(struct control_request *request, struct control_response *response)

@@ -43,6 +43,8 @@ void api_await_posted(struct control_request *request, struct control_response *
 /* Credit moved and is committed: tell the core. A core that is late catches up by itself, so the
  * answer stands. */
 void api_credit_moved(struct api *api, int64_t org);
+/* There is less of it than was lent to the core: what no hold needs comes back. */
+void api_recall_credit(struct api *api, int64_t org);
 
 /* The same after Stripe was asked, whatever came of it; a frozen account gives its lease back. */
 struct convergence;

@@ -43,27 +43,16 @@ static status replay(const struct run *run, const struct db_result *row)
     return control_header(run->response, SLICE("idempotent-replay"), SLICE("true"));
 }
 
-/* A twin may have done it while we waited for a row that it had locked: then what refuses us is its
- * effect, and its answer is ours. (After an error of the database nothing more can be asked.) */
-static status refused(struct db *db, const struct db_param place[3], status refusal)
-{
-    SCOPED(db_result_free) struct db_result *row = NULL;
-    if (db_last_sqlstate(db)[0] != '\0') return refusal;
-    status looked = db_run(db, "find_idempotency", place, 3, &row);
-    return status_ok(looked) && db_row_count(row) > 0 ? FAIL(DATABASE_CONFLICT) : refusal;
-}
-
 static status run_once(struct db *db, void *context)
 {
     struct run *run = context;
     SCOPED(db_result_free) struct db_result *row = NULL;
-    struct db_param place[] = {DB_P_I64(run->org), DB_P_TEXT(run->scope),
-                               DB_P_TEXT(run->request->idempotency_key)};
+    const struct db_param place[] = {DB_P_I64(run->org), DB_P_TEXT(run->scope),
+                                     DB_P_TEXT(run->request->idempotency_key)};
     start_answer(run->response);
     TRY(db_run(db, "find_idempotency", place, 3, &row));
     if (db_row_count(row) > 0) return replay(run, row);
-    status done = run->effect(run->request, run->response, run->context);
-    if (!status_ok(done)) return refused(db, place, done);
+    TRY(run->effect(run->request, run->response, run->context));
     TRY(buffer_finish(&run->response->body));
     return db_run(
         db, "insert_idempotency",

@@ -126,6 +126,8 @@ status organization_change(struct control_request *request, struct control_respo
         return control_fail(response, FAIL(FORBIDDEN),
                             SLICE("Only the operator decides about a credit line."));
     TRY(db_transaction(request->db, organization.org, change_body, &organization));
-    if (line) api_credit_moved(request->service, organization.org);
+    if (!line) return OK;
+    api_credit_moved(request->service, organization.org);
+    api_recall_credit(request->service, organization.org);
     return OK;
 }
