@@ -166,6 +166,12 @@ from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as u (org, m
 join lease l on l.org = u.org and l.meter = u.meter and l.period = u.period and l.cell = $5::smallint and l.epoch = u.epoch
 order by l.org, l.meter, l.period, l.cell, l.epoch for update of l
 
+-- name: leases_lock_count
+select count(*) from (
+    select 1 from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as u (org, meter, period, epoch)
+    join lease l on l.org = u.org and l.meter = u.meter and l.period = u.period and l.cell = $5::smallint and l.epoch = u.epoch
+    order by l.org, l.meter, l.period, l.cell, l.epoch for update of l) locked
+
 -- name: leases_settle
 update lease l set settled = l.settled + u.settled
 from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) as u (org, meter, period, epoch, settled)
@@ -196,6 +202,13 @@ order by p.org, p.meter, p.period for update of p
 select m.org, m.owner_kind, m.owner, m.id, m.cadence
 from (select distinct * from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as u (org, owner_kind, owner)) u
 join meter m on m.org = u.org and m.owner_kind = u.owner_kind and m.owner = u.owner
+
+-- The same lock for who does not decide by the rows: only how many there are.
+-- name: periods_lock_count
+select count(*) from (
+    select 1 from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as u (org, meter, period)
+    join meter_period p on p.org = u.org and p.meter = u.meter and p.period = u.period
+    order by p.org, p.meter, p.period for update of p) locked
 
 -- Only what no lease had covered may take a limit further over.
 -- name: periods_settle

@@ -172,7 +172,7 @@ static status settle_leases(struct db *db, struct posting *posting)
                                       column(&moves, 2), column(&moves, 3),
                                       column(&moves, 4), DB_P_I64(posting->cell)};
     const struct db_param lock[] = {params[0], params[1], params[2], params[3], params[5]};
-    TRY(db_run(db, "leases_lock", lock, COUNT_OF(lock), NULL));
+    TRY(db_run(db, "leases_lock_count", lock, COUNT_OF(lock), NULL));
     SCOPED(db_result_free) struct db_result *result = NULL;
     TRY(db_run(db, "leases_settle", params, COUNT_OF(params), &result));
     /* A lease that is not there cannot be settled from; the escrow would not fit the leases any
@@ -204,6 +204,16 @@ static status count_owner_meters(struct db *db, struct posting *posting)
     return posting_count_meters(posting, meters, count);
 }
 
+/* Mostly all rows are there; those of a period that has just begun are made, and locked by that. */
+static status lock_periods(struct db *db, const struct db_param params[3], size_t count)
+{
+    SCOPED(db_result_free) struct db_result *locked = NULL;
+    TRY(db_run(db, "periods_lock_count", params, 3, &locked));
+    if (db_i64(locked, 0, 0) == (int64_t)count) return OK;
+    TRY(db_run(db, "periods_make", params, 3, NULL));
+    return db_run(db, "periods_lock_count", params, 3, NULL);
+}
+
 static status settle_periods(struct db *db, struct posting *posting)
 {
     TRY(count_owner_meters(db, posting));
@@ -219,8 +229,7 @@ static status settle_periods(struct db *db, struct posting *posting)
     }
     const struct db_param params[] = {column(&moves, 0), column(&moves, 1), column(&moves, 2),
                                       column(&moves, 3), column(&moves, 4), column(&moves, 5)};
-    TRY(db_run(db, "periods_make", params, 3, NULL));
-    TRY(db_run(db, "periods_lock", params, 3, NULL));
+    TRY(lock_periods(db, params, posting->period_count));
     return db_run(db, "periods_settle", params, COUNT_OF(params), NULL);
 }
 
