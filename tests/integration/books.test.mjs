@@ -39,7 +39,8 @@ const bourse = startInstance({ options: { audit_interval: 1 }, setup: fillBooks 
 after(() => owner?.end());
 
 function guard(action) {
-  return GUARDED.map((name) => `alter table ${name} ${action} trigger ${name}_is_final;`).join('');
+  const guards = GUARDED.map((name) => `alter table ${name} ${action} trigger ${name}_is_final;`).join('');
+  return `${guards} alter table transfer ${action} trigger credit_is_a_lot;`;
 }
 
 /** Runs `during` while the rows of `table` are as `change` leaves them; then they are as they were. */
@@ -63,6 +64,12 @@ function command(...words) {
 }
 
 const one = (table) => `(select ctid from ${table} limit 1)`;
+
+/** A refund without transfers. */
+function refund(state) {
+  return `insert into purchase_refund (org, id, purchase, origin, amount_cents, credit_cents, state)
+    select org, 'r', id, 'customer', 1, 1, '${state}' from purchase limit 1`;
+}
 
 // rule of schema/audit.sql: table, change
 const rules = [
@@ -101,6 +108,38 @@ const rules = [
   ['period_is_sum_of_generations', 'meter_period', 'update meter_period set requests = requests + 1'],
   ['purchase_is_credited_once', 'transfer', `update transfer set amount = amount + 1 where code = 'purchase'`],
   ['purchase_is_credited_once', 'purchase', `update purchase set state = 'pending', credited_cents = 0 where state = 'paid'`],
+  ['credit_line_is_kept', 'account', 'insert into account (org, kind, debits, line) select max(org), 4, 5, 1 from account'],
+  [
+    'line_lease_is_owed',
+    'account',
+    `insert into account (org, kind, cell, credits, line)
+     select max(org), 3, 9, 5, null::bigint from account union all select max(org), 4, 0, 0, 100 from account`,
+  ],
+  [
+    'owner_period_is_sum_of_generations',
+    'meter',
+    'insert into meter (org, id, owner_kind, owner, cadence) select distinct org, 1::bigint << 60, 4, org, 0 from generation',
+  ],
+  ['free_requests_are_generations', 'free_requests', 'insert into free_requests select max(org), 1, 5 from account'],
+  ['credit_is_a_lot', 'lot', 'update lot set amount = amount + 1'],
+  ['expiry_is_the_lots', 'lot', 'update lot set expired = expired + 1'],
+  ['credit_is_within_its_lots', 'lot', 'update lot set amount = 1'],
+  [
+    'code_is_redeemed_within_bound',
+    'promo_code',
+    `insert into promo_code (hash, label, amount, uses_max, uses) values (sha256('x'), 'x', 1, 1, 1)`,
+  ],
+  ['redemption_is_credited_once', 'transfer', `update transfer set reference = 'code 1' where code = 'promo'`],
+  ['dispute_is_what_was_withdrawn', 'purchase', 'update purchase set disputed_cents = 1'],
+  ['refund_is_booked_once', 'purchase_refund', refund('succeeded')],
+  ['refunded_is_sum_of_refunds', 'purchase', 'update purchase set refunded_cents = 1'],
+  ['refund_pending_is_its_refunds', 'purchase_refund', refund('pending')],
+  [
+    'payment_is_of_one_purchase',
+    'purchase',
+    `insert into purchase (org, id, method, amount_cents, fee_cents, charged_cents, state, payment_intent)
+     select org, 'p', 'stripe', 1, 0, 1, 'open', 'pi_1' from org`,
+  ],
   ['suspense_is_empty', 'suspense', `insert into suspense (cell, incarnation, seq, sqlstate, record) values (1, 1, 1, '23514', 'x')`],
   ['default_partition_is_empty', 'generation', 'update generation set day = 1'],
   ['lease_epoch_is_known', 'cell', 'update cell set epoch = 0'],
