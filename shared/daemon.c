@@ -148,7 +148,10 @@ static status remove_stale(const struct sockaddr_un *address)
         return errno == ENOENT ? OK : listen_failed("socket_path_unusable", path, errno);
     }
     if (!S_ISSOCK(found.st_mode)) return listen_failed("socket_path_is_a_file", path, EEXIST);
-    if (is_in_use(address)) return listen_failed("socket_in_use", path, EADDRINUSE);
+    if (is_in_use(address)) {
+        (void)listen_failed("socket_in_use", path, EADDRINUSE).code;
+        return FAIL(CONFLICT);
+    }
     if (unlink(path) != 0 && errno != ENOENT) {
         return listen_failed("stale_socket_stays", path, errno);
     }

@@ -20,8 +20,8 @@ int daemon_signal_fd(void);
 int daemon_signal_wait(void); /* returns the signal's number */
 
 /* Binds a Unix stream socket, mode as given whatever the umask, non-blocking, close-on-exec. A
- * socket file that nobody listens on is replaced; a living one, a file of another kind and a path
- * above 107 bytes are errors (IO, logged). */
+ * socket file that nobody listens on is replaced; a living one (CONFLICT), a file of another kind
+ * and a path above 107 bytes (IO) are errors, logged. */
 status daemon_listen_unix(const char *path, unsigned mode, int *fd);
 
 /* Named crash points of builds with -DBOURSE_FAULT_POINTS: kill -9 of oneself when BOURSE_CRASH_AT

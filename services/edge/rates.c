@@ -47,7 +47,7 @@ uint32_t rates_retry_after_s(const struct message_held *held)
 {
     int64_t wait_ns = held->resets_ns - held->created_ns;
     if (wait_ns <= NS_PER_S) return 1;
-    int64_t wait_s = (wait_ns + NS_PER_S - 1) / NS_PER_S;
+    int64_t wait_s = (wait_ns - 1) / NS_PER_S + 1; /* rounded up */
     return wait_s > INT32_MAX ? INT32_MAX : (uint32_t)wait_s;
 }
 

@@ -190,7 +190,7 @@ TEST(a_socket_that_somebody_listens_on_is_left_alone)
     int first = -1;
     int second = -1;
     assert_ok(daemon_listen_unix("ledger.sock", 0600, &first));
-    assert_fails(daemon_listen_unix("ledger.sock", 0600, &second), IO);
+    assert_fails(daemon_listen_unix("ledger.sock", 0600, &second), CONFLICT);
     assert_int_equal(second, -1);
     assert_true(connects("ledger.sock"));
     close(first);
