@@ -175,7 +175,8 @@ export class Instance {
   #grants(first, count, cell) {
     const orgs = `generate_series(${first}, ${first + count - 1}) as org`;
     const nano = 1_000_000_000_000n;
-    return `insert into account (org, kind, credits) select org, 2, ${nano} from ${orgs};
+    return `insert into org (org, name) select org, 'bench' from ${orgs} on conflict do nothing;
+      insert into account (org, kind, credits) select org, 2, ${nano} from ${orgs};
       insert into account (org, kind, cell, debits) values (0, 131, ${cell}, ${nano * BigInt(count)})
         on conflict (org, kind, cell, detail) do update set debits = account.debits + excluded.debits;
       insert into transfer (org, debit_kind, credit_kind, cell, amount, code, reference)

@@ -100,7 +100,7 @@ export async function measureRequestCpu({ instance, nginx, load, rounds: count }
   const results = {
     edge_cpu_ratio: roundTo(rounds.median('edge_us') / rounds.median('nginx_us'), 3),
     system_cpu_ratio: roundTo(rounds.median('system_us') / rounds.median('nginx_us'), 3),
-    ledger_cpu_ratio_16: roundTo(rounds.median('ledger_us') / rounds.median('edge_us'), 3),
+    ledger_cpu_ratio: roundTo(rounds.median('ledger_us') / rounds.median('edge_us'), 3),
   };
   return { results, rounds: prefixed('request_cpu', rounds) };
 }
@@ -119,7 +119,7 @@ export async function measureLedgerCpu({ instance, load, rounds: count }) {
     const used = difference(instance.cpuNs(), before);
     rounds.add({ ledger_us: used.ledger / CPU_REQUESTS / 1000, edge_us: used.edge / CPU_REQUESTS / 1000 });
   }
-  const results = { ledger_cpu_ratio: roundTo(rounds.median('ledger_us') / rounds.median('edge_us'), 3) };
+  const results = { ledger_cpu_ratio_128: roundTo(rounds.median('ledger_us') / rounds.median('edge_us'), 3) };
   return { results, rounds: prefixed('ledger_cpu', rounds) };
 }
 
@@ -153,8 +153,8 @@ export async function measureHolds({ instance, rounds: count }) {
   }
   const results = {
     hot_account_ratio: roundTo(rounds.median('hot_per_s') / rounds.median('spread_per_s'), 3),
-    hold_p99_us: rounds.median('hot_p99_us'),
-    hold_p99_us_spread: rounds.median('p99_us'),
+    hold_p99_us: rounds.median('p99_us'),
+    hold_p99_us_hot: rounds.median('hot_p99_us'),
   };
   return { results, rounds: prefixed('holds', rounds) };
 }
@@ -169,8 +169,8 @@ export async function measurePosting({ instance }) {
   const rounds = new Rounds();
   for (const row of JSON.parse(stdout).rounds) rounds.add(row);
   const results = {
-    settle_ratio: roundTo(rounds.median('hot_post_per_s') / rounds.median('bare_per_s'), 3),
-    settle_ratio_spread: roundTo(rounds.median('post_per_s') / rounds.median('bare_per_s'), 3),
+    settle_ratio_hot: roundTo(rounds.median('hot_post_per_s') / rounds.median('bare_per_s'), 3),
+    settle_ratio: roundTo(rounds.median('post_per_s') / rounds.median('bare_per_s'), 3),
   };
   return { results, rounds: prefixed('posting', rounds) };
 }

@@ -18,10 +18,10 @@ const BOUNDS = [
     says: 'whole answer, beyond nginx and that; ≤ 1.5 fdatasync_us',
   },
   { name: 'core_ratio', at: 'least', limit: () => 0.1, digits: 3, says: "hold + settle in the ledger's core / bare look-ups" },
-  { name: 'ledger_cpu_ratio', at: 'most', limit: () => 0.4, digits: 2, says: 'CPU of a 1 KB request, ledger / edge, 128 at once' },
+  { name: 'ledger_cpu_ratio', at: 'most', limit: () => 0.4, digits: 2, says: 'CPU of a 1 KB request, ledger / edge' },
   { name: 'settle_ratio', at: 'least', limit: () => 0.4, digits: 2, says: 'records of one poster / a bare insert of the same rows' },
   { name: 'hot_account_ratio', at: 'least', limit: () => 0.9, digits: 2, says: 'holds and settles of one account / of a thousand' },
-  { name: 'hold_p99_us', at: 'most', limit: () => 1000, digits: 0, says: 'HOLD over the socket, one account, the journal syncing' },
+  { name: 'hold_p99_us', at: 'most', limit: () => 1000, digits: 0, says: 'HOLD over the socket, a thousand accounts, the journal syncing' },
   { name: 'rss_growth_kib', at: 'most', limit: () => 1024, digits: 0, says: 'growth over 100,000 requests, at most of the four' },
   { name: 'body_1mb_cpu_us', at: 'below', limit: () => 3000, digits: 0, says: 'CPU of the edge for one body of 1 MB' },
 ];
