@@ -61,8 +61,8 @@ async function spent() {
 
 test('README has no snippet that this file does not know', () => {
   const languages = SNIPPETS.map(({ language }) => language);
-  // Two commands; environment, curl; two clients; a provider made live; the tree.
-  assert.deepEqual(languages, ['sh', 'sh', 'sh', 'js', 'js', 'sh', '']);
+  // Two commands; environment, curl; two clients; a provider made live; a limit; the tree.
+  assert.deepEqual(languages, ['sh', 'sh', 'sh', 'js', 'js', 'sh', 'sh', '']);
 });
 
 test('the curl line of README answers text and its cost, and the generation tells the same', async () => {
@@ -73,6 +73,15 @@ test('the curl line of README answers text and its cost, and the generation tell
   assert.equal(await spent(), before + COST_NANO);
   const { data } = (await bourse.api.get(`/generation?id=${answer.id}`, { key: bourse.demo.BOURSE_API_KEY })).exact;
   assert.equal(nanoOf(data.total_cost), COST_NANO);
+});
+
+test('the limit of README is set, and what was spent before counts', async () => {
+  const [, daily] = parseExact(await type(snippet('sh', '/limits'))).data;
+  assert.equal(nanoOf(daily.limit), 100_000_000_000n);
+  assert.equal(nanoOf(daily.limit_remaining), 100_000_000_000n - nanoOf(daily.usage));
+  assert.ok(nanoOf(daily.usage) >= COST_NANO);
+  const away = { key: bourse.demo.BOURSE_MANAGEMENT_KEY, body: { daily: null } };
+  assert.equal((await bourse.api.request('PATCH', '/limits?owner=organization', away)).status, 200);
 });
 
 for (const client of ['openai', '@openrouter/sdk']) {
