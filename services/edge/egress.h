@@ -11,7 +11,8 @@
 struct thread;
 struct egress;
 
-/* On the loop of this thread. NULL when another edge of this cell serves it. IO, after a log line. */
+/* On the loop of this thread. NULL when another edge of this cell serves it. IO, after a line in
+ * the log. */
 status egress_open(struct thread *thread, struct egress **egress);
 /* Takes no more connections; calls in flight end by themselves. NULL is fine. */
 void egress_stop(struct egress *egress);
