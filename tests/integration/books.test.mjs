@@ -65,6 +65,10 @@ function command(...words) {
 
 const one = (table) => `(select ctid from ${table} limit 1)`;
 
+/** What follows `insert into account`: some organizations have the row already. */
+const ALSO_IF_THERE = `on conflict (org, kind, cell, detail)
+     do update set debits = account.credits + excluded.debits, line = excluded.line`;
+
 /** A refund without transfers. */
 function refund(state) {
   return `insert into purchase_refund (org, id, purchase, origin, amount_cents, credit_cents, state)
@@ -81,7 +85,7 @@ const rules = [
   ['transfer_has_two_sides', 'transfer', `update transfer set org = 0 where code = 'promo'`],
   ['transfer_has_two_sides', 'transfer', `update transfer set debit_kind = credit_kind where code = 'lease'`],
   ['customer_balance_not_negative', 'account', 'update account set debits = credits + 1 where kind = 2'],
-  ['receivable_is_zero', 'account', `insert into account (org, kind, debits) select max(org), 4, 5 from account`],
+  ['receivable_is_zero', 'account', `insert into account (org, kind, debits) select max(org), 4, 5 from account ${ALSO_IF_THERE}`],
   ['lease_within_grant', 'lease', 'update lease set returned = granted + 1 where meter = 0'],
   ['leases_are_escrow', 'lease', 'update lease set granted = granted + 1 where meter = 0'],
   ['lease_is_fold_of_transfers', 'lease', 'update lease set granted = granted + 9, settled = settled + 9 where meter = 0'],
@@ -108,12 +112,12 @@ const rules = [
   ['period_is_sum_of_generations', 'meter_period', 'update meter_period set requests = requests + 1'],
   ['purchase_is_credited_once', 'transfer', `update transfer set amount = amount + 1 where code = 'purchase'`],
   ['purchase_is_credited_once', 'purchase', `update purchase set state = 'pending', credited_cents = 0 where state = 'paid'`],
-  ['credit_line_is_kept', 'account', 'insert into account (org, kind, debits, line) select max(org), 4, 5, 1 from account'],
+  ['credit_line_is_kept', 'account', `insert into account (org, kind, debits, line) select max(org), 4, 5, 1 from account ${ALSO_IF_THERE}`],
   [
     'line_lease_is_owed',
     'account',
     `insert into account (org, kind, cell, credits, line)
-     select max(org), 3, 9, 5, null::bigint from account union all select max(org), 4, 0, 0, 100 from account`,
+     select max(org), 3, 9, 5, null::bigint from account union all select max(org), 4, 0, 0, 100 from account ${ALSO_IF_THERE}`,
   ],
   [
     'owner_period_is_sum_of_generations',
