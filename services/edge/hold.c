@@ -8,6 +8,7 @@
 #include "services/edge/rates.h"
 #include "services/edge/settle.h"
 #include "services/edge/thread.h"
+#include "shared/clock.h"
 #include "shared/metrics.h"
 
 #define HOLD_CALL_MAX_MS 3600000u
@@ -102,6 +103,7 @@ static status ask(struct request *request)
     request->held.call = ledger_call(request->thread->ledger, call, &out);
     if (request->held.call == 0) return FAIL(LEDGER_DOWN);
     message_encode_hold(out, request->held.call, &message);
+    request->asked_us = clock_monotonic_us();
     return OK;
 }
 
@@ -260,7 +262,10 @@ static void answered(void *context, status result, const struct frame *frame)
     bool lost = !status_ok(result);
     if (!lost && !status_ok(message_decode_held(frame->body, &held)))
         held.error = ERROR_LEDGER_DOWN;
-    if (!lost) h2o_timeout_unlink(&request->hold_limit);
+    if (!lost) {
+        h2o_timeout_unlink(&request->hold_limit);
+        metric_time(hold_wait, clock_monotonic_us() - request->asked_us);
+    }
     if (lost)
         await_ledger(request);
     else if (held.error != ERROR_NONE)

@@ -132,6 +132,7 @@ struct request {
     slice native_finish, upstream_id;
     uint32_t first_byte_ms;    /* from the request to the answer's first byte */
     uint64_t settle_n;         /* of the terminal record; 0: none */
+    uint64_t asked_us;         /* when the last HOLD, and then the SETTLE, went out */
     uint64_t settle_since_ms;  /* the answer is complete and waits for its SETTLE; 0: it does not */
     struct usage_vector usage; /* billed */
     /* A provider worked for an answer that nobody pays for: with which price row, and how much. */

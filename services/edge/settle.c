@@ -10,6 +10,7 @@
 #include "services/edge/identify.h"
 #include "services/edge/relay.h"
 #include "services/edge/thread.h"
+#include "shared/clock.h"
 #include "shared/log.h"
 #include "shared/metrics.h"
 
@@ -194,6 +195,7 @@ static void write_ahead(struct request *request)
 enum step_result step_settle(struct request *request)
 {
     request->settle_since_ms = thread_now_ms(request->thread);
+    request->asked_us = clock_monotonic_us();
     settle(request, chat_skin_delivered_bytes(request->skin), ATTEMPT_OK);
     if (!request->wish.stream) write_ahead(request);
     return STEP_WAIT;
@@ -205,6 +207,7 @@ static void acknowledged(void *context, money charge)
     if (charge.nano != request->charge.nano)
         log_warning("charge_differs", F(request, request->held.record.generation),
                     FN(amount, edge, request->charge), FN(amount, ledger, charge));
+    metric_time(settle_wait, clock_monotonic_us() - request->asked_us);
     request->charge = charge;
     request->settle_since_ms = 0;
     request_continue(request);

@@ -161,6 +161,19 @@ export class Instance {
     return path.join(this.directory, 'run/ledger-ipc.sock');
   }
 
+  /** The ledger's own syncs of its journal so far: [{bound_us, count}], counts without those of the buckets below. */
+  async journalSyncs() {
+    const socket = path.join(this.directory, 'run/ledger-operator.sock');
+    const { stdout } = await run('curl', ['-sS', '--fail', '--unix-socket', socket, 'http://ledger/metrics']);
+    const lines = stdout.matchAll(/^bourse_journal_sync_seconds_bucket\{.*le="([^"]+)"\} (\d+)$/gm);
+    let below = 0;
+    return Array.from(lines, ([, bound, count]) => {
+      const bucket = { bound_us: bound === '+Inf' ? Infinity : Number(bound) * 1e6, count: Number(count) - below };
+      below = Number(count);
+      return bucket;
+    });
+  }
+
   /** A price, and what 250 prompt and 150 completion tokens cost by it, by hand: one rounding, half up. */
   async cheapPrice() {
     const [id, prompt, completion] = await this.row(

@@ -202,6 +202,15 @@ async function syncUs(instance, pauseUs) {
   return JSON.parse(stdout).median_ns / 1000;
 }
 
+/** The median of the syncs between two readings of the ledger's histogram; evenly spread within the bucket it falls into. */
+function medianSyncUs(before, after) {
+  const counts = after.map(({ count }, i) => count - before[i].count);
+  let left = counts.reduce((sum, count) => sum + count, 0) / 2;
+  const bucket = counts.findIndex((count) => (left -= count) <= 0);
+  const low = bucket === 0 ? 0 : after[bucket - 1].bound_us;
+  return low + (after[bucket].bound_us - low) * (1 + left / counts[bucket]);
+}
+
 /** One connection, nothing else running: what Bourse adds to the first byte, and to the end of an answer beyond that. */
 export async function measureLatency({ instance, nginx, load, rounds: count }) {
   const rounds = new Rounds();
@@ -212,9 +221,11 @@ export async function measureLatency({ instance, nginx, load, rounds: count }) {
     row.first_nginx_us = (await load.run({ ...first, port: nginx.streamPort })).first_us.p50;
     row.first_bourse_us = (await load.run({ ...first, port: instance.port, billed: true })).first_us.p50;
     row.whole_nginx_us = (await load.run({ ...whole, port: nginx.port })).whole_us.p50;
+    const syncsBefore = await instance.journalSyncs();
     row.whole_bourse_us = (await load.run({ ...whole, port: instance.port, billed: true })).whole_us.p50;
+    row.fdatasync_us = medianSyncUs(syncsBefore, await instance.journalSyncs());
     await instance.posted(load.total);
-    row.fdatasync_us = await syncUs(instance, 0);
+    row.fdatasync_bare_us = await syncUs(instance, 0);
     row.fdatasync_paused_us = await syncUs(instance, SYNC_PAUSE_US);
     row.first_added_us = row.first_bourse_us - row.first_nginx_us;
     row.whole_added_us = row.whole_bourse_us - row.whole_nginx_us;
@@ -224,6 +235,7 @@ export async function measureLatency({ instance, nginx, load, rounds: count }) {
     added_p50_us: roundTo(rounds.median('first_added_us'), 1),
     strict_tail_us: roundTo(rounds.median('whole_added_us') - rounds.median('first_added_us'), 1),
     fdatasync_us: roundTo(rounds.median('fdatasync_us'), 1),
+    fdatasync_bare_us: roundTo(rounds.median('fdatasync_bare_us'), 1),
     fdatasync_paused_us: roundTo(rounds.median('fdatasync_paused_us'), 1),
   };
   return { results, rounds: prefixed('latency', rounds) };

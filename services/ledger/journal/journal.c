@@ -336,9 +336,10 @@ static void sync_once(struct journal *journal)
         _exit(1);
     }
     metric_add(journal_syncs_total, 1);
+    uint64_t took_us = clock_monotonic_us() - started_us;
+    metric_time(journal_sync, took_us);
     fault_point("after_sync");
     atomic_store(&journal->synced_seq, target);
-    uint64_t took_us = clock_monotonic_us() - started_us;
     (void)pthread_mutex_lock(&journal->lock);
     close_finished(journal, fds, count);
     journal->started_ms = started_us / 1000;

@@ -92,6 +92,43 @@ TEST(no_count_of_several_threads_is_lost)
     assert_int_equal(metric_read(METRIC_requests_total), 660000);
 }
 
+/* By hand: 16 µs, 16·2^¼ = 19.03, 16·2^½ = 22.6, 16·2^¾ = 26.9, 32, … */
+TEST(bounds_of_a_histogram_are_quarters_of_an_octave_apart)
+{
+    const uint64_t first_us[] = {16, 19, 23, 27, 32, 38, 46, 54, 64};
+    for (size_t i = 0; i < sizeof(first_us) / sizeof(first_us[0]); i++)
+        assert_int_equal(histogram_bound_us(i), first_us[i]);
+    assert_int_equal(histogram_bound_us(HISTOGRAM_BOUNDS - 4), UINT64_C(16) << 19);
+}
+
+static void assert_in_text(const char *text, const char *line)
+{
+    if (strstr(text, line) == NULL) fail_msg("%s is not in %s", line, text);
+}
+
+/* 0 and 16 µs are at most 16, 17 is above; 23 is at a bound, 24 above; a minute is above all. */
+TEST(a_duration_is_counted_in_the_bucket_whose_bound_it_does_not_exceed)
+{
+    const uint64_t took_us[] = {0, 16, 17, 23, 24, 60000000};
+    for (size_t i = 0; i < sizeof(took_us) / sizeof(took_us[0]); i++)
+        metric_time(journal_sync, took_us[i]);
+    SCOPED(buffer_free) struct buffer out;
+    buffer_init(&out, 65536);
+    metrics_append_text(&out, "ledger");
+    buffer_append_char(&out, '\0');
+    assert_ok(buffer_finish(&out));
+    assert_in_text(out.data,
+                   "# TYPE bourse_journal_sync_seconds histogram\n"
+                   "bourse_journal_sync_seconds_bucket{program=\"ledger\",le=\"0.000016\"} 2\n"
+                   "bourse_journal_sync_seconds_bucket{program=\"ledger\",le=\"0.000019\"} 3\n"
+                   "bourse_journal_sync_seconds_bucket{program=\"ledger\",le=\"0.000023\"} 4\n"
+                   "bourse_journal_sync_seconds_bucket{program=\"ledger\",le=\"0.000027\"} 5\n");
+    assert_in_text(out.data, ",le=\"+Inf\"} 6\n"
+                             "bourse_journal_sync_seconds_sum{program=\"ledger\"} 60.000080\n"
+                             "bourse_journal_sync_seconds_count{program=\"ledger\"} 6\n");
+    assert_null(strstr(out.data, "hold_wait")); /* nothing was counted in it */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -101,6 +138,8 @@ int main(void)
         cmocka_unit_test(the_label_is_escaped),
         cmocka_unit_test(a_gauge_that_one_thread_raised_is_lowered_by_another),
         cmocka_unit_test(no_count_of_several_threads_is_lost),
+        cmocka_unit_test(bounds_of_a_histogram_are_quarters_of_an_octave_apart),
+        cmocka_unit_test(a_duration_is_counted_in_the_bucket_whose_bound_it_does_not_exceed),
     };
     return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
 }
