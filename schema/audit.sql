@@ -61,8 +61,8 @@ with counted as (
     select org, cell, sum(granted - returned) as out, sum(settled) as settled from lease where meter = 0 group by org, cell
 ), moved as (
     select org, cell, coalesce(sum(amount) filter (where code = 'lease'), 0) - coalesce(sum(amount) filter (where code = 'lease_return'), 0)
-           as out, coalesce(sum(amount) filter (where code = 'settle' and debit_kind = 3), 0) as settled
-    from transfer where code in ('lease', 'lease_return', 'settle') group by org, cell
+           as out, coalesce(sum(amount) filter (where code in ('settle', 'byok_fee') and debit_kind = 3), 0) as settled
+    from transfer where code in ('lease', 'lease_return', 'settle', 'byok_fee') group by org, cell
 )
 select 'lease_is_fold_of_transfers', format('org %s cell %s: leases %s out %s settled, transfers %s out %s settled', org, cell,
        coalesce(c.out, 0), coalesce(c.settled, 0), coalesce(m.out, 0), coalesce(m.settled, 0))
@@ -87,10 +87,11 @@ select 'leases_are_in_their_period', format('meter %s/%s/%s: leases %s, period %
 from open_lease l full join meter_period p using (org, meter, period)
 where coalesce(l.left_over, 0) <> coalesce(p.leased, 0);
 
--- No limit is exceeded, but by what an operator's lowering or a late charge explains.
-select 'limit_is_kept', format('meter %s/%s/%s: spent %s + leased %s > limit %s + over %s',
-       org, meter, period, spent, leased, limit_nano, over)
-from meter_period where spent + leased > limit_nano + over;
+-- No limit is exceeded, but by what an operator's lowering or a late charge explains; nor is an allowance of free requests with own
+-- keys. Where a limit says so it counts their list price, too.
+select 'limit_is_kept', format('meter %s/%s/%s: spent %s + list price %s + leased %s > limit %s + over %s',
+       org, meter, period, spent, case when include_byok then byok_spent else 0 end, leased, limit_nano, over)
+from meter_period where spent + case when include_byok then byok_spent else 0 end + leased > limit_nano + over;
 
 -- The rows of a batch are its count and its charge, and lie within its records.
 with summed as (
@@ -103,19 +104,23 @@ from batch b full join summed s using (cell, incarnation, lo)
 where b.rows is distinct from coalesce(s.rows, 0) or b.charge is distinct from coalesce(s.charge, 0)
    or s.first <= lo or s.last > b.hi;
 
--- What the rows of a batch charge is what its transfers take from customers; what providers did is what we owe them.
+-- What the rows of a batch charge is what its transfers take from customers, usage and fees on own keys each by itself; what providers
+-- did is what we owe them.
 with moved as (
-    select reference, sum(amount) filter (where code in ('settle', 'settle_late')) as charged,
+    select reference, sum(amount) filter (where code in ('settle', 'settle_late') and credit_kind = 112) as charged,
+           sum(amount) filter (where code = 'byok_fee' and credit_kind = 113) as fees,
            sum(amount) filter (where code in ('provider_cost', 'absorbed')) as owed
     from transfer where reference like 'batch %' group by reference
 ), row_sums as (
-    select format('batch %s/%s/%s', cell, incarnation, batch_lo) as reference, sum(charge) as charged, sum(provider_cost) as owed
+    select format('batch %s/%s/%s', cell, incarnation, batch_lo) as reference, sum(charge) filter (where byok_unit = 0) as charged,
+           sum(charge) filter (where byok_unit <> 0) as fees, sum(provider_cost) as owed
     from generation group by cell, incarnation, batch_lo
 )
-select 'rows_are_transfers', format('%s: rows %s owed %s, transfers %s owed %s', reference, coalesce(r.charged, 0), coalesce(r.owed, 0),
-       coalesce(m.charged, 0), coalesce(m.owed, 0))
+select 'rows_are_transfers', format('%s: rows %s and fees %s owed %s, transfers %s and fees %s owed %s', reference,
+       coalesce(r.charged, 0), coalesce(r.fees, 0), coalesce(r.owed, 0), coalesce(m.charged, 0), coalesce(m.fees, 0), coalesce(m.owed, 0))
 from moved m full join row_sums r using (reference)
-where coalesce(m.charged, 0) <> coalesce(r.charged, 0) or coalesce(m.owed, 0) <> coalesce(r.owed, 0);
+where coalesce(m.charged, 0) <> coalesce(r.charged, 0) or coalesce(m.fees, 0) <> coalesce(r.fees, 0)
+   or coalesce(m.owed, 0) <> coalesce(r.owed, 0);
 
 -- Each provider is owed what its rows cost, and what nobody pays for is the rows that were not settled.
 with owed as (
@@ -179,7 +184,8 @@ where rows > 1
 select 'correction_is_absorbed', format('hold %s/%s/%s part %s', cell, incarnation, hold, part)
 from generation where part > 0 and (charge <> 0 or charge_told <> 0 or state <> 3 or part > 1);
 
--- The charge follows from usage and the frozen price: one rounding, half up. What the provider did costs the same.
+-- The charge follows from usage and the frozen price: one rounding, half up. What the provider did costs the same. With a customer's
+-- own key that is its list price, the charge is the fee on what is not free of it, rounded half up again, and no provider is owed.
 with priced as (
     select g.*, floor((g.prompt::numeric * t.prompt + g.cache_read::numeric * t.cache_read + g.cache_write::numeric * t.cache_write
         + g.cache_write_1h::numeric * t.cache_write_1h + g.audio_in::numeric * t.audio_in + g.image_in::numeric * t.image_in
@@ -194,10 +200,32 @@ with priced as (
 select 'charge_follows_from_price', format('hold %s/%s/%s part %s: charge %s, provider cost %s, computed %s', cell, incarnation, hold,
        part, charge, provider_cost, cost)
 from priced
-where state = 1 and (charge is distinct from coalesce(cost, 0) or provider_cost is distinct from coalesce(cost, 0))
+where byok_unit = 0 and byok_list = 0 and byok_units = 0 and byok_fee_basis_points = 0 and (state = 1 and (charge is distinct from coalesce(cost, 0) or provider_cost is distinct from coalesce(cost, 0))
    or state in (2, 3) and charge <> 0
    or state = 2 and provider_cost <> 0
-   or state = 3 and provider_cost not in (0, coalesce(cost, 0));
+   or state = 3 and provider_cost not in (0, coalesce(cost, 0)))
+union all
+select 'fee_follows_from_list_price', format('hold %s/%s/%s part %s: list price %s, computed %s, %s units free, charge %s', cell, incarnation,
+       hold, part, byok_list, cost, byok_units, charge)
+from priced
+where (byok_unit <> 0 or byok_list <> 0 or byok_units <> 0 or byok_fee_basis_points <> 0)
+  and (byok_unit not in (1, 2) or (byok_unit <> 0) <> (flags & 16 <> 0) or provider_cost <> 0
+    or byok_list is distinct from case when state = 1 then coalesce(cost, 0) else 0 end
+    or byok_units not between 0 and case when state <> 1 then 0 when byok_unit = 1 then 1 else byok_list end
+    or charge <> floor((case when byok_unit = 1 and byok_units > 0 then 0 when byok_unit = 1 then byok_list else byok_list - byok_units end
+        * byok_fee_basis_points::numeric + 5000) / 10000));
+
+-- What an allowance gave in a month is what the requests of that month took of it, and no others.
+with taken as (
+    select org, (1::bigint << 60) + 16 * org + 11 + byok_unit as meter,
+           (extract(year from date '1970-01-01' + day) * 12 + extract(month from date '1970-01-01' + day) - 1)::integer as period,
+           sum(byok_units) as units, count(*) as requests
+    from generation where byok_unit <> 0 and state = 1 group by 1, 2, 3
+)
+select 'allowance_is_what_was_taken', format('meter %s/%s/%s: spent %s in %s requests, generations %s in %s', org, meter, period,
+       p.spent, p.requests, t.units, t.requests)
+from (select * from meter_period where meter >= 1::bigint << 60 and meter & 15 >= 12) p full join taken t using (org, meter, period)
+where coalesce(p.spent, 0) <> coalesce(t.units, 0) or coalesce(p.requests, 0) <> coalesce(t.requests, 0);
 
 -- What the client was told is what stands.
 select 'charge_is_what_was_told', format('hold %s/%s/%s part %s: told %s, charged %s', cell, incarnation, hold, part, charge_told, charge)
@@ -232,23 +260,25 @@ from little_endian where link <> sha256(previous || lo_bytes || hi_bytes || root
 
 -- What a key spent in a period is the sum of its generations in it, for each of the four cadences.
 with periods as (
-    select org, key, charge, state, cadence,
+    select org, key, charge, byok_list, state, cadence,
            case cadence when 0 then 0 when 1 then day when 2 then floor((day + 3) / 7.0)::integer
                 else (extract(year from date '1970-01-01' + day) * 12 + extract(month from date '1970-01-01' + day) - 1)::integer end
            as period
     from generation cross join generate_series(0, 3) as cadence
 ), summed as (
-    select org, 4 * key + cadence as meter, period, sum(charge) as spent, count(*) filter (where state = 1) as requests
+    select org, 4 * key + cadence as meter, period, sum(charge) as spent, sum(byok_list) as byok_spent,
+           count(*) filter (where state = 1) as requests
     from periods group by org, key, cadence, period
 )
-select 'period_is_sum_of_generations', format('meter %s/%s/%s: spent %s in %s requests, generations %s in %s', org, meter, period,
-       p.spent, p.requests, s.spent, s.requests)
+select 'period_is_sum_of_generations', format('meter %s/%s/%s: spent %s and list price %s in %s requests, generations %s and %s in %s',
+       org, meter, period, p.spent, p.byok_spent, p.requests, s.spent, s.byok_spent, s.requests)
 from (select * from meter_period where meter < 1::bigint << 60) p full join summed s using (org, meter, period)
-where coalesce(p.spent, 0) <> coalesce(s.spent, 0) or coalesce(p.requests, 0) <> coalesce(s.requests, 0);
+where coalesce(p.spent, 0) <> coalesce(s.spent, 0) or coalesce(p.byok_spent, 0) <> coalesce(s.byok_spent, 0)
+   or coalesce(p.requests, 0) <> coalesce(s.requests, 0);
 
 -- So is what a member, a workspace or an organization spent, from the period on in which its meter began.
 with counted as (
-    select m.org, m.id as meter, m.since, g.charge, g.state,
+    select m.org, m.id as meter, m.since, g.charge, g.byok_list, g.state,
            case m.cadence when 0 then 0 when 1 then g.day when 2 then floor((g.day + 3) / 7.0)::integer
                 else (extract(year from date '1970-01-01' + g.day) * 12 + extract(month from date '1970-01-01' + g.day) - 1)::integer
            end as period
@@ -256,15 +286,16 @@ with counted as (
         and m.owner = case m.owner_kind when 2 then g.member when 3 then g.workspace when 4 then g.org end
     where m.owner_kind > 1
 ), summed as (
-    select org, meter, period, sum(charge) as spent, count(*) filter (where state = 1) as requests
+    select org, meter, period, sum(charge) as spent, sum(byok_list) as byok_spent, count(*) filter (where state = 1) as requests
     from counted where period >= since group by org, meter, period
 ), kept as (
     select p.* from meter_period p join meter m on m.org = p.org and m.id = p.meter where m.owner_kind > 1 and p.period >= m.since
 )
-select 'owner_period_is_sum_of_generations', format('meter %s/%s/%s: spent %s in %s requests, generations %s in %s', org, meter, period,
-       p.spent, p.requests, s.spent, s.requests)
+select 'owner_period_is_sum_of_generations', format('meter %s/%s/%s: spent %s and list price %s in %s requests, generations %s and %s in %s',
+       org, meter, period, p.spent, p.byok_spent, p.requests, s.spent, s.byok_spent, s.requests)
 from kept p full join summed s using (org, meter, period)
-where coalesce(p.spent, 0) <> coalesce(s.spent, 0) or coalesce(p.requests, 0) <> coalesce(s.requests, 0);
+where coalesce(p.spent, 0) <> coalesce(s.spent, 0) or coalesce(p.byok_spent, 0) <> coalesce(s.byok_spent, 0)
+   or coalesce(p.requests, 0) <> coalesce(s.requests, 0);
 
 -- The requests of free models that were counted for a day are the rows of that day.
 with summed as (

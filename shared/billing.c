@@ -92,6 +92,16 @@ status billing_charge(const struct price_row *row, const struct usage_vector *us
     return money_sum_round(&sum, charge);
 }
 
+status billing_byok_fee(enum byok_unit unit, money list, money units, int64_t basis_points,
+                        money *fee)
+{
+    money covered = money_min(units, list);
+    if (unit == BYOK_REQUESTS) covered = money_is_positive(units) ? list : MONEY_ZERO;
+    money due;
+    TRY(money_subtract(list, covered, &due));
+    return money_fee_basis_points(due, basis_points, fee);
+}
+
 status billing_charge_split(const struct price_row *row, const struct usage_vector *usage,
                             money *input, money *output)
 {

@@ -62,6 +62,19 @@ const struct price_tier *billing_tier(const struct price_row *row, uint64_t inpu
 /* The charge: one rounding. OVERFLOW only on hostile numbers. */
 status billing_charge(const struct price_row *row, const struct usage_vector *usage, money *charge);
 
+/* ---- requests with the customer's own provider key ---- */
+
+/* What a plan's allowance counts, as in the column plan.byok_unit; the numbers stand in records and
+ * rows. NONE: the request was made with the platform's key. */
+enum byok_unit { BYOK_NONE, BYOK_REQUESTS, BYOK_LIST_PRICE };
+
+/* The fee on that part of a request's list price which is not free: all of it is where the request
+ * has a unit of an allowance that counts requests; of one that counts list price, as many
+ * nano-dollars as it has units. The list price is a charge, rounded already: the one place with
+ * two roundings. OVERFLOW only on hostile numbers. */
+status billing_byok_fee(enum byok_unit unit, money list, money units, int64_t basis_points,
+                        money *fee);
+
 /* Split of a charge for display: input classes and output classes, each rounded by itself
  * (their sum may differ from the charge by one nano-dollar; the charge rules). */
 status billing_charge_split(const struct price_row *row, const struct usage_vector *usage,

@@ -9,9 +9,14 @@ void generation_row_encode(const struct generation_row *row, struct buffer *out)
 {
     codec_put_u16(out, &row->cell);
     codec_put_u32(out, &row->incarnation);
-    for (size_t column = 0; column < GENERATION_NUMBER_COUNT; column++)
+    for (size_t column = 0; column < GENERATION_BYOK_FIRST; column++)
         codec_put_i64(out, &row->numbers[column]);
     for (size_t column = 0; column < GENERATION_TEXT_COUNT; column++)
         codec_put_text(out, row->texts[column], UINT16_MAX);
     codec_put_text(out, row->attempts, UINT16_MAX);
+    bool byok = false;
+    for (size_t column = GENERATION_BYOK_FIRST; column < GENERATION_NUMBER_COUNT; column++)
+        byok = byok || row->numbers[column] != 0;
+    for (size_t column = GENERATION_BYOK_FIRST; byok && column < GENERATION_NUMBER_COUNT; column++)
+        codec_put_i64(out, &row->numbers[column]);
 }

@@ -6,8 +6,9 @@
 #include "shared/billing.h"
 #include "shared/buffer.h"
 
-/* The number columns, in the order of the statement generations_add and of the canonical encoding.
- * The units are as many columns, in the order of the billing classes. */
+/* The number columns, in the order of the statement generations_add and of the canonical encoding,
+ * which has those of own keys at its end. The units are as many columns, in the order of the
+ * billing classes. */
 #define GENERATION_NUMBERS(X) \
     X(org)                    \
     X(day)                    \
@@ -33,6 +34,12 @@
     X(provider)               \
     X(first_byte_ms)          \
     X(total_ms)
+/* Of requests with the customer's own key; 0 in all other rows. */
+#define GENERATION_BYOK(X)   \
+    X(byok_unit)             \
+    X(byok_fee_basis_points) \
+    X(byok_list)             \
+    X(byok_units)
 #define GENERATION_TEXTS(X) \
     X(native_finish)        \
     X(upstream_id)          \
@@ -43,9 +50,10 @@
 
 enum generation_number {
 #define X(name) GENERATION_##name,
-    GENERATION_NUMBERS(X)
+    GENERATION_NUMBERS(X) GENERATION_BYOK(X)
 #undef X
-        GENERATION_NUMBER_COUNT
+        GENERATION_NUMBER_COUNT,
+    GENERATION_BYOK_FIRST = GENERATION_byok_unit
 };
 enum generation_text {
 #define X(name) GENERATION_##name,
@@ -63,6 +71,7 @@ struct generation_row {
 };
 
 /* u16 cell, u32 incarnation, the number columns as i64 in their order, then the texts and the
- * attempts, each with a u16 length; all little-endian. Appended; the buffer's owner looks for
- * overflow. */
+ * attempts, each with a u16 length, then the columns of own keys as i64 if any of them is not 0, so
+ * that rows from before there were any are encoded as they were. All little-endian. Appended; the
+ * buffer's owner looks for overflow. */
 void generation_row_encode(const struct generation_row *row, struct buffer *out);

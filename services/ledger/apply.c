@@ -84,6 +84,12 @@ status apply_limits_changed(struct ledger *ledger, int64_t org)
     return hand_over(ledger, &item, NULL);
 }
 
+status apply_plans_changed(struct ledger *ledger)
+{
+    struct inbox_item item = {.kind = INBOX_PLANS_CHANGED};
+    return hand_over(ledger, &item, NULL);
+}
+
 status apply_credit_changed(struct ledger *ledger, int64_t org)
 {
     struct inbox_item item = {.kind = INBOX_CREDIT_CHANGED, .change = {.org = org}};

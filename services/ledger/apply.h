@@ -15,6 +15,8 @@ status apply_key_changed(struct ledger *ledger, int64_t org, int64_t key, struct
 /* A limit of a member, a workspace or the organization was set or taken away: as above, for all its
  * keys. */
 status apply_limits_changed(struct ledger *ledger, int64_t org);
+/* A plan was changed, or assigned: requests with own keys follow it from now on. */
+status apply_plans_changed(struct ledger *ledger);
 /* Credit was added or the account frozen: waiting and refused holds are tried against the new
  * balance. */
 status apply_credit_changed(struct ledger *ledger, int64_t org);

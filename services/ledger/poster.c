@@ -243,6 +243,7 @@ static status post_alone(struct poster *poster, const struct posting *all, size_
     log_warning("posted_late", FN(number, seq, part.seqs[0]),
                 FN(name, sqlstate, slice_of(sqlstate)));
     part.endings[0].leased = MONEY_ZERO;
+    part.endings[0].epoch = 0;
     part.endings[0].meter = 0;
     part.endings[0].meters.bytes = SLICE_NONE;
     status done = post_once(poster, &part, POST_LATE, NULL);

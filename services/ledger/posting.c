@@ -72,12 +72,13 @@ static slice encode_attempts(struct arena *arena, const struct generation_facts 
     return buffer_slice(&out);
 }
 
-/* The class is the ledger's own knowledge, whatever the edge says. */
+/* The class, and whose key it was, are the ledger's own knowledge, whatever the edge says. */
 static int64_t flags_of(const struct record_ending *ending)
 {
-    uint32_t said = ending->facts.flags & ~(uint32_t)FACT_FREE_MODEL;
+    uint32_t said = ending->facts.flags & ~(uint32_t)(FACT_FREE_MODEL | FACT_BYOK);
     uint32_t free_model = ending->model_class == MODEL_FREE ? FACT_FREE_MODEL : 0;
-    return at_most(said | free_model, INT32_MAX);
+    uint32_t byok = ending->byok_unit != BYOK_NONE ? FACT_BYOK : 0;
+    return at_most(said | free_model | byok, INT32_MAX);
 }
 
 /* Ids and durations are 32 bits on the wire and signed in the table: a larger one can only be
@@ -110,6 +111,10 @@ static void fill_numbers(struct posting *posting, size_t row)
         [GENERATION_provider] = at_most(facts->provider, INT32_MAX),
         [GENERATION_first_byte_ms] = at_most(facts->first_byte_ms, INT32_MAX),
         [GENERATION_total_ms] = at_most(facts->total_ms, INT32_MAX),
+        [GENERATION_byok_unit] = ending->byok_unit,
+        [GENERATION_byok_fee_basis_points] = ending->byok_fee_basis_points,
+        [GENERATION_byok_list] = ending->byok_list.nano,
+        [GENERATION_byok_units] = ending->byok_units.nano,
     };
 #define X(name) values[GENERATION_##name] = at_most(ending->usage.units[BILLING_##name], INT32_MAX);
     BILLING_CLASSES(X)
@@ -212,20 +217,48 @@ static void add_meters(struct posting *posting, const struct record_ending *endi
     }
 }
 
+/* What the allowance gave is spent of it, and no longer leased; without an epoch no lease covers
+ * it. */
+static void add_allowance(struct posting *posting, const struct record_ending *ending)
+{
+    if (ending->byok_unit == BYOK_NONE || ending->state != ENDING_SETTLED) return;
+    money leased = ending->epoch == 0 ? MONEY_ZERO : ending->byok_units;
+    struct period_move move = {
+        .org = ending->org,
+        .meter = meter_of_allowance(ending->org, (enum byok_unit)ending->byok_unit),
+        .period = clock_period(CADENCE_MONTH, (wall_time){ending->created_ns}),
+        .spent = ending->byok_units,
+        .leased = leased,
+        .requests = 1,
+    };
+    posting->periods[posting->period_count++] = move;
+    add_lease(posting, (struct lease_move){ending->org, move.meter, move.period,
+                                           (int64_t)ending->epoch, leased});
+}
+
+/* With an own key the charge is a fee. */
+static enum account_kind income_of(const struct record_ending *ending)
+{
+    return ending->byok_unit == BYOK_NONE ? ACCOUNT_USAGE_INCOME : ACCOUNT_BYOK_FEE_INCOME;
+}
+
 static void add_customer(struct posting *posting, const struct record_ending *ending)
 {
     money leased = ending->leased;
+    enum account_kind income = income_of(ending);
     add_account(posting, (struct account_move){ending->org, ACCOUNT_ESCROW, posting->cell, 0,
                                                leased, MONEY_ZERO});
-    add_account(posting, (struct account_move){0, ACCOUNT_USAGE_INCOME, posting->cell, 0,
-                                               MONEY_ZERO, leased});
-    add_transfer(posting, (struct transfer_row){ending->org, ACCOUNT_ESCROW, 0,
-                                                ACCOUNT_USAGE_INCOME, 0, leased, SLICE("settle")});
+    add_account(posting, (struct account_move){0, income, posting->cell, 0, MONEY_ZERO, leased});
+    add_transfer(posting,
+                 (struct transfer_row){ending->org, ACCOUNT_ESCROW, 0, income, 0, leased,
+                                       income == ACCOUNT_USAGE_INCOME ? SLICE("settle")
+                                                                      : SLICE("byok_fee")});
     add_lease(posting, (struct lease_move){ending->org, 0, 0, (int64_t)ending->epoch, leased});
     add_meters(posting, ending);
+    add_allowance(posting, ending);
     money late = money_minus(ending->charge, leased);
     if (!money_is_zero(late))
-        posting->late[posting->late_count++] = (struct late_charge){ending->org, late};
+        posting->late[posting->late_count++] = (struct late_charge){ending->org, income, late};
 }
 
 /* Every key has a meter per cadence, in the period of the hold. */
@@ -238,6 +271,7 @@ static void add_periods(struct posting *posting, const struct record_ending *end
             .meter = meter_of_key(ending->key, (enum cadence)cadence),
             .period = clock_period((enum cadence)cadence, (wall_time){ending->created_ns}),
             .spent = ending->charge,
+            .byok_spent = ending->byok_list,
             .requests = 1,
         };
         posting->periods[posting->period_count++] = move;
@@ -280,7 +314,7 @@ static int compare_transfers(const void *a, const void *b)
 
 static int compare_late(const void *a, const void *b)
 {
-    return compare_numbers(a, b, 1);
+    return compare_numbers(a, b, 2);
 }
 
 static status merge_accounts(struct posting *posting)
@@ -328,6 +362,7 @@ static status merge_periods(struct posting *posting)
         }
         TRY(add_to(&moves[kept - 1].spent, moves[i].spent));
         TRY(add_to(&moves[kept - 1].leased, moves[i].leased));
+        TRY(add_to(&moves[kept - 1].byok_spent, moves[i].byok_spent));
         moves[kept - 1].requests += moves[i].requests;
     }
     posting->period_count = kept;
@@ -357,7 +392,7 @@ static status merge_late(struct posting *posting)
     struct late_charge *late = posting->late;
     qsort(late, posting->late_count, sizeof(*late), compare_late);
     for (size_t i = 0; i < posting->late_count; i++) {
-        if (kept == 0 || late[kept - 1].org != late[i].org) {
+        if (kept == 0 || compare_late(&late[kept - 1], &late[i]) != 0) {
             late[kept++] = late[i];
             continue;
         }
@@ -383,9 +418,9 @@ static status allocate_sums(struct posting *posting)
     size_t meters = count_meters(posting);
     struct arena *arena = posting->arena;
     posting->accounts = arena_alloc_array(arena, count * 10, sizeof(*posting->accounts));
-    posting->leases = arena_alloc_array(arena, count + meters, sizeof(*posting->leases));
+    posting->leases = arena_alloc_array(arena, 2 * count + meters, sizeof(*posting->leases));
     posting->periods =
-        arena_alloc_array(arena, count * CADENCE_COUNT + meters, sizeof(*posting->periods));
+        arena_alloc_array(arena, count * (CADENCE_COUNT + 1) + meters, sizeof(*posting->periods));
     posting->transfers = arena_alloc_array(arena, count * 5, sizeof(*posting->transfers));
     posting->late = arena_alloc_array(arena, count, sizeof(*posting->late));
     bool enough = posting->accounts != NULL && posting->leases != NULL &&
@@ -467,6 +502,7 @@ static size_t count_in(const struct record_ending *ending, int64_t kind, int64_t
             .meter = meter->meter,
             .period = clock_period(meter->cadence, (wall_time){ending->created_ns}),
             .spent = ending->charge,
+            .byok_spent = ending->byok_list,
             .requests = 1,
         };
     }
@@ -501,36 +537,44 @@ status posting_count_meters(struct posting *posting, struct owner_meter *meters,
 
 /* ---- what no lease covered ------------------------------------------------------------------ */
 
-static void pay_from(struct posting *posting, int64_t org, enum account_kind kind, money amount)
+static void pay_from(struct posting *posting, const struct late_charge *late,
+                     enum account_kind kind, money amount)
 {
-    add_account(posting, (struct account_move){org, kind, 0, 0, amount, MONEY_ZERO});
-    add_account(posting, (struct account_move){0, ACCOUNT_USAGE_INCOME, posting->cell, 0,
-                                               MONEY_ZERO, amount});
-    add_transfer(posting, (struct transfer_row){org, kind, 0, ACCOUNT_USAGE_INCOME, 0, amount,
-                                                SLICE("settle_late")});
+    slice code = late->income == ACCOUNT_USAGE_INCOME ? SLICE("settle_late") : SLICE("byok_fee");
+    add_account(posting, (struct account_move){late->org, kind, 0, 0, amount, MONEY_ZERO});
+    add_account(posting,
+                (struct account_move){0, late->income, posting->cell, 0, MONEY_ZERO, amount});
+    add_transfer(posting, (struct transfer_row){late->org, kind, 0, late->income, 0, amount, code});
 }
 
-static const struct late_balance *find_balance(const struct late_balance *balances, size_t count,
-                                               int64_t org)
+/* What a balance can pay of an amount is gone from both. */
+static money pay(money *balance, money *amount)
 {
-    static const struct late_balance none;
+    money paid = money_min(*amount, *balance);
+    *balance = money_minus(*balance, paid);
+    *amount = money_minus(*amount, paid);
+    return paid;
+}
+
+static struct late_balance *find_balance(struct late_balance *balances, size_t count, int64_t org)
+{
     for (size_t i = 0; i < count; i++) {
         if (balances[i].org == org) return &balances[i];
     }
-    return &none;
+    return NULL;
 }
 
-status posting_pay_late(struct posting *posting, const struct late_balance *balances, size_t count)
+status posting_pay_late(struct posting *posting, struct late_balance *balances, size_t count)
 {
     for (size_t i = 0; i < posting->late_count; i++) {
         const struct late_charge *late = &posting->late[i];
-        const struct late_balance *balance = find_balance(balances, count, late->org);
-        money promo = money_min(late->amount, balance->promo);
-        money paid = money_min(money_minus(late->amount, promo), balance->paid);
-        money rest = money_minus(money_minus(late->amount, promo), paid);
-        pay_from(posting, late->org, ACCOUNT_CREDIT_PROMO, promo);
-        pay_from(posting, late->org, ACCOUNT_CREDIT_PAID, paid);
-        pay_from(posting, late->org, ACCOUNT_RECEIVABLE, rest);
+        struct late_balance none = {.org = late->org};
+        struct late_balance *balance = find_balance(balances, count, late->org);
+        if (balance == NULL) balance = &none;
+        money rest = late->amount;
+        pay_from(posting, late, ACCOUNT_CREDIT_PROMO, pay(&balance->promo, &rest));
+        pay_from(posting, late, ACCOUNT_CREDIT_PAID, pay(&balance->paid, &rest));
+        pay_from(posting, late, ACCOUNT_RECEIVABLE, rest);
     }
     return merge_accounts(posting);
 }

@@ -22,7 +22,7 @@ struct lease_move {
 };
 struct period_move {
     int64_t org, meter, period;
-    money spent, leased;
+    money spent, leased, byok_spent;
     int64_t requests;
 };
 struct transfer_row {
@@ -35,8 +35,9 @@ struct owner_meter {
     int64_t org, owner_kind, owner, meter; /* enum meter_owner */
     enum cadence cadence;
 };
-struct late_charge { /* what no lease covered, per organization */
+struct late_charge { /* what no lease covered, per organization and kind of income */
     int64_t org;
+    int64_t income;
     money amount;
 };
 
@@ -85,10 +86,10 @@ size_t posting_owners(const struct posting *posting, int64_t *orgs, int64_t *kin
  * posting_finish(). */
 status posting_count_meters(struct posting *posting, struct owner_meter *meters, size_t count);
 /* Splits what no lease covered over what the customer still has and the receivable, given the
- * locked balances. Adds the account moves and transfers of it. */
+ * locked balances, which are used up here. Adds the account moves and transfers of it. */
 struct late_balance {
     int64_t org;
     money promo;
     money paid;
 };
-status posting_pay_late(struct posting *posting, const struct late_balance *balances, size_t count);
+status posting_pay_late(struct posting *posting, struct late_balance *balances, size_t count);

@@ -89,17 +89,18 @@ from key_place p join api_key k on k.org = p.org and k.id = p.key where p.hash =
 -- The meters that have a limit: of the key, its member, its workspace and its organization. The widest first, so that a refusal
 -- names it.
 -- name: caller_meters
-select id, owner_kind, cadence, version from meter
+select id, owner_kind, cadence, version, include_byok from meter
 where org = $1 and limit_nano is not null
   and (owner_kind, owner) in ((1, $2::bigint), (2, $3::bigint), (3, $4::bigint), (4, $1::bigint))
 order by owner_kind desc, cadence
 
--- Columns in the order of struct caller_rates; 0: no limit.
+-- Columns in the order of struct caller_rates, 0: no limit; then what the plan says of own keys.
 -- name: caller_rates
 select coalesce(k.requests_per_minute, 0), coalesce(k.tokens_per_minute, 0), coalesce(k.concurrent_requests, 0), 0,
        coalesce(p.paid_requests_per_minute, 0), coalesce(p.paid_tokens_per_minute, 0), coalesce(p.paid_concurrent_requests, 0), 0,
        coalesce(p.free_requests_per_minute, 0), coalesce(p.free_tokens_per_minute, 0), coalesce(p.free_concurrent_requests, 0),
-       coalesce(free_requests_per_day(o.org), 0)
+       coalesce(free_requests_per_day(o.org), 0),
+       case p.byok_unit when 'requests' then 1 else 2 end, p.byok_fee_basis_points, p.version
 from api_key k join org o on o.org = k.org join plan p on p.id = o.plan where k.org = $1 and k.id = $2
 
 -- name: free_requests_load
@@ -183,15 +184,18 @@ from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]
     as u (org, meter, period, granted, granted_promo, returned)
 where l.org = u.org and l.meter = u.meter and l.period = u.period and l.cell = $7::smallint and l.epoch = $8::bigint
 
--- A period's row begins with the meter's limit.
+-- A period's row begins with the meter's limit; an allowance's is the plan's.
 -- name: periods_make
-insert into meter_period (org, meter, period, limit_nano)
-select u.org, u.meter, u.period, m.limit_nano from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as u (org, meter, period)
+insert into meter_period (org, meter, period, limit_nano, include_byok)
+select u.org, u.meter, u.period, case when meter_is_allowance(u.meter) then allowance_limit(u.org, u.meter) else m.limit_nano end,
+       coalesce(m.include_byok, false)
+from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as u (org, meter, period)
 left join meter m on m.org = u.org and m.id = u.meter order by 1, 2, 3
 on conflict do nothing
 
 -- name: periods_lock
-select p.org, p.meter, p.period, m.limit_nano, p.spent, p.leased
+select p.org, p.meter, p.period, case when meter_is_allowance(p.meter) then allowance_limit(p.org, p.meter) else m.limit_nano end,
+       p.spent + case when m.include_byok then p.byok_spent else 0 end, p.leased
 from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as u (org, meter, period)
 join meter_period p on p.org = u.org and p.meter = u.meter and p.period = u.period
 left join meter m on m.org = p.org and m.id = p.meter
@@ -213,18 +217,24 @@ select count(*) from (
 -- Only what no lease had covered may take a limit further over.
 -- name: periods_settle
 update meter_period p set spent = p.spent + u.spent, leased = p.leased - u.leased, requests = p.requests + u.requests,
+    byok_spent = p.byok_spent + u.byok_spent,
     over = p.over + case when p.limit_nano is null then 0 else
-        greatest(0, least(u.spent - u.leased, p.spent + u.spent + p.leased - u.leased - p.limit_nano - p.over)) end
-from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
-    as u (org, meter, period, spent, leased, requests)
+        greatest(0, least(u.spent + case when p.include_byok then u.byok_spent else 0 end - u.leased,
+                          p.spent + u.spent + case when p.include_byok then p.byok_spent + u.byok_spent else 0 end
+                          + p.leased - u.leased - p.limit_nano - p.over)) end
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+    as u (org, meter, period, spent, leased, requests, byok_spent)
 where p.org = u.org and p.meter = u.meter and p.period = u.period
 
 -- The limit is copied again, because an operator may have changed it since.
 -- name: periods_lease
-update meter_period p set leased = u.leased, limit_nano = m.limit_nano,
-    over = case when m.limit_nano is null then p.over else greatest(0, p.spent + u.leased - m.limit_nano) end
-from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as u (org, meter, period, leased)
-join meter m on m.org = u.org and m.id = u.meter
+update meter_period p set leased = u.leased, limit_nano = u.limit_nano, include_byok = u.include_byok,
+    over = case when u.limit_nano is null then p.over
+                else greatest(0, p.spent + case when u.include_byok then p.byok_spent else 0 end + u.leased - u.limit_nano) end
+from (select u.*, case when meter_is_allowance(u.meter) then allowance_limit(u.org, u.meter) else m.limit_nano end as limit_nano,
+             coalesce(m.include_byok, false) as include_byok
+      from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as u (org, meter, period, leased)
+      left join meter m on m.org = u.org and m.id = u.meter) u
 where p.org = u.org and p.meter = u.meter and p.period = u.period
 
 -- ---- leases
@@ -250,25 +260,29 @@ select lots_expire($1, $2)
 update stream set last_seq = $4, link = $5 where cell = $1 and incarnation = $2 and last_seq = $3
 
 -- name: generations_add
-insert into generation (cell, incarnation, batch_lo, org, day, hold, part, seq, workspace, member, key, created_ns, state, reason,
-    price, prompt, cache_read, cache_write, cache_write_1h, audio_in, image_in, completion, reasoning, audio_out, image_out,
-    request, web_search, held, charge, charge_told, provider_cost, flags, finish, model, endpoint, provider, first_byte_ms,
-    total_ms, native_finish, upstream_id, referer, title, user_agent, session, attempts)
-select $1::smallint, $2::integer, $3::bigint, u.org, u.day, u.hold, u.part, u.seq, u.workspace, nullif(u.member, 0), u.key,
+insert into generation (
+    cell, incarnation, batch_lo, org, day, hold, part, seq, workspace, member, key, created_ns, state, reason, price, prompt,
+    cache_read, cache_write, cache_write_1h, audio_in, image_in, completion, reasoning, audio_out, image_out, request, web_search,
+    held, charge, charge_told, provider_cost, flags, finish, model, endpoint, provider, first_byte_ms, total_ms, byok_unit,
+    byok_fee_basis_points, byok_list, byok_units, native_finish, upstream_id, referer, title, user_agent, session, attempts)
+select
+    $1::smallint, $2::integer, $3::bigint, u.org, u.day, u.hold, u.part, u.seq, u.workspace, nullif(u.member, 0), u.key,
     u.created_ns, u.state, u.reason, u.price, u.prompt, u.cache_read, u.cache_write, u.cache_write_1h, u.audio_in, u.image_in,
-    u.completion, u.reasoning, u.audio_out, u.image_out, u.request, u.web_search, u.held, u.charge, u.charge_told,
-    u.provider_cost, u.flags, u.finish, u.model, u.endpoint, u.provider, u.first_byte_ms, u.total_ms, u.native_finish,
-    u.upstream_id, u.referer, u.title, u.user_agent, u.session, u.attempts
-from unnest($4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],
-    $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[],
-    $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[],
-    $28::bigint[], $29::bigint[], $30::bigint[], $31::bigint[], $32::bigint[], $33::bigint[], $34::bigint[], $35::bigint[],
-    $36::bigint[], $37::bigint[], $38::bigint[], $39::text[], $40::text[], $41::text[], $42::text[], $43::text[], $44::text[],
-    $45::bytea[])
-    as u (org, day, hold, part, seq, workspace, member, key, created_ns, state, reason, price, prompt, cache_read, cache_write,
-    cache_write_1h, audio_in, image_in, completion, reasoning, audio_out, image_out, request, web_search, held, charge,
-    charge_told, provider_cost, flags, finish, model, endpoint, provider, first_byte_ms, total_ms, native_finish, upstream_id,
-    referer, title, user_agent, session, attempts)
+    u.completion, u.reasoning, u.audio_out, u.image_out, u.request, u.web_search, u.held, u.charge, u.charge_told, u.provider_cost,
+    u.flags, u.finish, u.model, u.endpoint, u.provider, u.first_byte_ms, u.total_ms, u.byok_unit, u.byok_fee_basis_points,
+    u.byok_list, u.byok_units, u.native_finish, u.upstream_id, u.referer, u.title, u.user_agent, u.session, u.attempts
+from unnest(
+    $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
+    $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[],
+    $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[], $28::bigint[],
+    $29::bigint[], $30::bigint[], $31::bigint[], $32::bigint[], $33::bigint[], $34::bigint[], $35::bigint[], $36::bigint[],
+    $37::bigint[], $38::bigint[], $39::bigint[], $40::bigint[], $41::bigint[], $42::bigint[], $43::text[], $44::text[], $45::text[],
+    $46::text[], $47::text[], $48::text[], $49::bytea[])
+    as u (
+        org, day, hold, part, seq, workspace, member, key, created_ns, state, reason, price, prompt, cache_read, cache_write,
+        cache_write_1h, audio_in, image_in, completion, reasoning, audio_out, image_out, request, web_search, held, charge,
+        charge_told, provider_cost, flags, finish, model, endpoint, provider, first_byte_ms, total_ms, byok_unit,
+        byok_fee_basis_points, byok_list, byok_units, native_finish, upstream_id, referer, title, user_agent, session, attempts)
 
 -- name: batch_add
 insert into batch (cell, incarnation, lo, hi, rows, charge, hold_first, hold_floor, root, link)

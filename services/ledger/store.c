@@ -83,6 +83,7 @@ static status load_meters(struct db *db, struct caller_answer *answer)
             (struct caller_meter){.meter = db_i64(result, row, 0),
                                   .owner = (uint8_t)db_i64(result, row, 1),
                                   .cadence = (uint8_t)db_i64(result, row, 2),
+                                  .include_byok = db_bool(result, row, 4),
                                   .version = (uint64_t)db_i64(result, row, 3)};
     }
     return OK;
@@ -109,7 +110,7 @@ status store_load_caller(struct db *db, const struct key_hash *stored, struct ca
         .kind = (uint8_t)db_i64(result, 0, 6),
     };
     TRY(load_meters(db, answer));
-    return store_load_rates(db, &answer->caller, &answer->rates);
+    return store_load_plan(db, answer);
 }
 
 #define PRICE_COLUMN 2 /* of the first class in prices_load */

@@ -55,8 +55,9 @@ struct store_cell {
 status store_lease(struct db *db, const struct store_cell *cell,
                    const struct lease_request *request, struct lease_answer *answer);
 
-/* store_rates.c: what the plan and the key say of rates, by the credits that were bought. */
-status store_load_rates(struct db *db, const struct caller *caller, struct caller_rates *rates);
+/* store_rates.c: what the plan and the key say of rates, by the credits that were bought, and the
+ * plan of own keys. */
+status store_load_plan(struct db *db, struct caller_answer *answer);
 /* At start: `counted` is called for each organization that used free models on this day. */
 struct store_free_requests {
     int64_t day;

@@ -7,7 +7,7 @@
 #include "shared/daemon.h"
 
 #define REFERENCE_SIZE 80
-#define LATE_ACCOUNTS  3 /* paid, promotional, receivable */
+#define LATE_ACCOUNTS  4 /* paid, promotional, receivable; the platform's income */
 
 /* Rows of numbers turned into the arrays of a statement. */
 struct columns {
@@ -100,12 +100,24 @@ static status insert_batch(struct db *db, const struct posting *posting, size_t 
 
 /* ---- sums ----------------------------------------------------------------------------------- */
 
+static void add_late_keys(const struct posting *posting, size_t i, struct columns *keys)
+{
+    const struct late_charge *late = &posting->late[i];
+    const int64_t all[LATE_ACCOUNTS][3] = {{late->org, ACCOUNT_CREDIT_PAID, 0},
+                                           {late->org, ACCOUNT_CREDIT_PROMO, 0},
+                                           {late->org, ACCOUNT_RECEIVABLE, 0},
+                                           {0, late->income, posting->cell}};
+    size_t at = posting->account_count + i * LATE_ACCOUNTS;
+    for (size_t j = 0; j < LATE_ACCOUNTS; j++) {
+        for (size_t k = 0; k < COUNT_OF(all[j]); k++)
+            keys->numbers[k][at + j] = all[j][k];
+    }
+}
+
 /* Late charges are paid from accounts whose balance has to be known first: they are locked with the
  * rest. */
 static status lock_accounts(struct db *db, struct posting *posting)
 {
-    static const int64_t late_kinds[LATE_ACCOUNTS] = {ACCOUNT_CREDIT_PAID, ACCOUNT_CREDIT_PROMO,
-                                                      ACCOUNT_RECEIVABLE};
     struct columns keys;
     size_t count = posting->account_count + LATE_ACCOUNTS * posting->late_count;
     TRY(columns_new(&keys, posting->arena, count, 4));
@@ -115,10 +127,8 @@ static status lock_accounts(struct db *db, struct posting *posting)
         for (size_t j = 0; j < COUNT_OF(key); j++)
             keys.numbers[j][i] = key[j];
     }
-    for (size_t i = 0; i < LATE_ACCOUNTS * posting->late_count; i++) {
-        keys.numbers[0][posting->account_count + i] = posting->late[i / LATE_ACCOUNTS].org;
-        keys.numbers[1][posting->account_count + i] = late_kinds[i % LATE_ACCOUNTS];
-    }
+    for (size_t i = 0; i < posting->late_count; i++)
+        add_late_keys(posting, i, &keys);
     const struct db_param params[] = {column(&keys, 0), column(&keys, 1), column(&keys, 2),
                                       column(&keys, 3)};
     TRY(db_run(db, "accounts_make", params, COUNT_OF(params), NULL));
@@ -219,16 +229,18 @@ static status settle_periods(struct db *db, struct posting *posting)
     TRY(count_owner_meters(db, posting));
     if (posting->period_count == 0) return OK;
     struct columns moves;
-    TRY(columns_new(&moves, posting->arena, posting->period_count, 6));
+    TRY(columns_new(&moves, posting->arena, posting->period_count, 7));
     for (size_t i = 0; i < posting->period_count; i++) {
         const struct period_move *move = &posting->periods[i];
-        const int64_t values[6] = {move->org,        move->meter,       move->period,
-                                   move->spent.nano, move->leased.nano, move->requests};
+        const int64_t values[7] = {
+            move->org,         move->meter,    move->period,         move->spent.nano,
+            move->leased.nano, move->requests, move->byok_spent.nano};
         for (size_t j = 0; j < COUNT_OF(values); j++)
             moves.numbers[j][i] = values[j];
     }
     const struct db_param params[] = {column(&moves, 0), column(&moves, 1), column(&moves, 2),
-                                      column(&moves, 3), column(&moves, 4), column(&moves, 5)};
+                                      column(&moves, 3), column(&moves, 4), column(&moves, 5),
+                                      column(&moves, 6)};
     TRY(lock_periods(db, params, posting->period_count));
     return db_run(db, "periods_settle", params, COUNT_OF(params), NULL);
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rate limits in SQL: what limits a caller has, and how many requests of free models each
- * organization made on a day. The count is a row per organization and day, moved by the poster in
- * the transaction of the rows it counts; nothing resets it. */
+/* Rate limits in SQL: what limits a caller has, and what else his plan says; and how many requests
+ * of free models each organization made on a day. The count is a row per organization and day,
+ * moved by the poster in the transaction of the rows it counts; nothing resets it. */
 #include "services/ledger/store.h"
 
 #include "shared/array.h"
 
 #define LIMIT_COLUMNS 4
+#define BYOK_COLUMN   (3 * LIMIT_COLUMNS) /* unit, fee, version */
 
 static uint32_t limit_in(const struct db_result *result, size_t column)
 {
@@ -23,9 +24,10 @@ static struct rate_limits limits_in(const struct db_result *result, size_t group
                                 .day = limit_in(result, column + 3)};
 }
 
-status store_load_rates(struct db *db, const struct caller *caller, struct caller_rates *rates)
+status store_load_plan(struct db *db, struct caller_answer *answer)
 {
-    *rates = (struct caller_rates){0};
+    const struct caller *caller = &answer->caller;
+    struct caller_rates *rates = &answer->rates;
     SCOPED(db_result_free) struct db_result *result = NULL;
     const struct db_param params[] = {DB_P_I64(caller->org), DB_P_I64(caller->key)};
     TRY(db_run(db, "caller_rates", params, COUNT_OF(params), &result));
@@ -33,6 +35,10 @@ status store_load_rates(struct db *db, const struct caller *caller, struct calle
     rates->key = limits_in(result, 0);
     rates->classes[MODEL_PAID] = limits_in(result, 1);
     rates->classes[MODEL_FREE] = limits_in(result, 2);
+    answer->byok =
+        (struct byok_terms){.unit = (uint8_t)db_i64(result, 0, BYOK_COLUMN),
+                            .fee_basis_points = (uint16_t)db_i64(result, 0, BYOK_COLUMN + 1),
+                            .version = (uint64_t)db_i64(result, 0, BYOK_COLUMN + 2)};
     return OK;
 }
 

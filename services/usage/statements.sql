@@ -7,7 +7,7 @@ select g.part, g.created_ns, g.state, g.reason, g.charge_told, g.charge, g.held,
        g.prompt, g.cache_read, g.cache_write, g.cache_write_1h, g.audio_in, g.image_in,
        g.completion, g.reasoning, g.audio_out, g.image_out, g.request, g.web_search,
        g.first_byte_ms, g.total_ms, g.native_finish, g.upstream_id, g.referer, g.title, g.user_agent, g.session,
-       g.attempts, g.workspace, g.price, m.slug, p.name
+       g.attempts, g.workspace, g.price, m.slug, p.name, g.byok_unit <> 0, g.byok_list
 from generation g left join model m on m.id = g.model left join provider p on p.id = g.provider
 where g.org = $1 and g.day = $2 and g.cell = $3 and g.incarnation = $4 and g.hold = $5
 order by g.part

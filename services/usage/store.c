@@ -29,6 +29,8 @@ enum {
     COLUMN_PRICE,
     COLUMN_MODEL,
     COLUMN_PROVIDER,
+    COLUMN_BYOK,
+    COLUMN_BYOK_LIST,
 };
 
 struct query {
@@ -76,6 +78,8 @@ static void read_numbers(const struct db_result *result, struct generation_row *
     row->price_id = db_i64(result, 0, COLUMN_PRICE);
     row->charge_told = db_money(result, 0, COLUMN_CHARGE_TOLD);
     row->held = db_money(result, 0, COLUMN_HELD);
+    row->byok = db_bool(result, 0, COLUMN_BYOK);
+    row->byok_list = db_money(result, 0, COLUMN_BYOK_LIST);
     row->facts.flags = (uint32_t)db_i64(result, 0, COLUMN_FLAGS);
     row->facts.finish = (uint8_t)db_i64(result, 0, COLUMN_FINISH);
     row->facts.first_byte_ms = (uint32_t)db_i64(result, 0, COLUMN_FIRST_BYTE);

@@ -20,6 +20,8 @@ struct generation_row {
     money charge;
     money charge_told;
     money held;
+    bool byok;       /* with the customer's own provider key: the charge is a fee */
+    money byok_list; /* then: what it cost by list price */
     struct usage_vector usage;
     slice model;    /* slug; empty when the catalog does not know it */
     slice provider; /* name; empty when none answered */

@@ -9,10 +9,28 @@ import test, { after } from 'node:test';
 import pg from 'pg';
 
 import { MODEL, user } from './api.mjs';
+import { FakeEdge } from './fake_edge.mjs';
 import { BUILD, ROOT, eventually, startInstance } from './harness.mjs';
 
 let owner;
 const GUARDED = ['transfer', 'generation', 'batch'];
+
+/** Two requests with an own key, of which the plan gives one for nothing. */
+async function requestWithOwnKey(bourse) {
+  const { org, key } = await bourse.makeCustomer({ credit: '1' });
+  await bourse.bourse('plan', 'create', '--name', 'one free', '--like', 'pay-as-you-go');
+  await bourse.bourse('plan', 'set', 'one free', '--byok-unit', 'requests', '--byok-allowance', '1');
+  await bourse.bourse('plan', 'assign', 'one free', '--org', org);
+  const [{ price, provider }] = await bourse.sql('select price, provider from generation where charge > 0 limit 1');
+  const edge = await FakeEdge.connect(bourse);
+  for (const fee of [0n, 1_050n]) {
+    const held = await edge.hold(key, { fixed: 30_000n, byok: 1, price_ids: [price] });
+    // 100 · 150 + 10 · 600 = 21,000 nano-dollars of list price, of which 5 % are 1,050.
+    const told = await edge.settle(held, { price_id: price, usage: { prompt: 100, completion: 10 }, charge: 21_000n, facts: { provider } });
+    assert.equal(told, fee);
+  }
+  edge.close();
+}
 
 /** Purchases and grants, keys with and without a limit, settled and released and repeated requests: something in every table. */
 async function fillBooks(bourse) {
@@ -28,6 +46,8 @@ async function fillBooks(bourse) {
   await bourse.simulator.fault('openai', { kind: 'status', status: 500 });
   await bourse.api.chat(key, { model: MODEL, messages: user('sim:tokens=10') }); // released
   await bourse.simulator.clearFaults();
+  await bourse.quiet();
+  await requestWithOwnKey(bourse);
   await bourse.quiet();
   // CHECK constraints refuse most of what follows; the audit must not rely on them.
   const checks = await owner.query(`select conrelid::regclass::text as place, conname as name from pg_constraint
@@ -91,10 +111,14 @@ const rules = [
   ['lease_is_fold_of_transfers', 'lease', 'update lease set granted = granted + 9, settled = settled + 9 where meter = 0'],
   ['leases_are_in_their_period', 'lease', 'update lease set granted = granted + 1 where meter <> 0'],
   ['limit_is_kept', 'meter_period', 'update meter_period set spent = limit_nano + 1 where limit_nano is not null'],
+  ['limit_is_kept', 'meter_period', 'update meter_period set include_byok = true, byok_spent = limit_nano + 1 where limit_nano is not null'],
   ['batch_is_its_rows', 'batch', `update batch set rows = rows + 1 where ctid = ${one('batch')}`],
   ['batch_is_its_rows', 'generation', 'update generation set batch_lo = batch_lo + 1'],
   ['rows_are_transfers', 'transfer', `update transfer set amount = amount + 1 where code = 'settle'`],
   ['rows_are_transfers', 'transfer', `update transfer set amount = amount + 1 where code = 'provider_cost'`],
+  ['rows_are_transfers', 'transfer', `update transfer set amount = amount + 1 where code = 'byok_fee'`],
+  ['rows_are_transfers', 'transfer', `update transfer set credit_kind = 112 where code = 'byok_fee'`],
+  ['lease_is_fold_of_transfers', 'transfer', `update transfer set code = 'settle_late' where code = 'byok_fee'`],
   ['providers_are_owed_for_rows', 'generation', 'update generation set provider = provider + 1 where provider_cost > 0'],
   ['absorbed_is_its_rows', 'generation', 'update generation set state = 3, charge = 0 where charge > 0'],
   ['credits_minus_usage_is_balance', 'generation', 'update generation set charge = charge + 1 where charge > 0'],
@@ -105,11 +129,23 @@ const rules = [
   ['correction_is_absorbed', 'generation', 'update generation set part = 1 where charge > 0'],
   ['charge_follows_from_price', 'generation', 'update generation set charge = charge + 1, charge_told = charge_told + 1 where state = 1'],
   ['charge_follows_from_price', 'generation', 'update generation set completion = completion + 1000 where state = 1'],
+  ['fee_follows_from_list_price', 'generation', 'update generation set charge = charge + 1 where byok_unit = 1 and charge > 0'],
+  ['fee_follows_from_list_price', 'generation', 'update generation set byok_fee_basis_points = 400 where byok_unit = 1 and charge > 0'],
+  ['fee_follows_from_list_price', 'generation', 'update generation set byok_list = byok_list + 1 where byok_units = 1'],
+  ['fee_follows_from_list_price', 'generation', 'update generation set byok_units = 0 where byok_units = 1'],
+  ['fee_follows_from_list_price', 'generation', 'update generation set byok_units = 2 where byok_units = 1'],
+  ['fee_follows_from_list_price', 'generation', 'update generation set provider_cost = 1 where byok_units = 1'],
+  ['fee_follows_from_list_price', 'generation', 'update generation set byok_unit = 0 where byok_units = 1'],
+  ['fee_follows_from_list_price', 'generation', 'update generation set byok_list = 1 where byok_unit = 0'],
+  ['allowance_is_what_was_taken', 'meter_period', 'update meter_period set spent = spent + 1 where meter_is_allowance(meter)'],
+  ['allowance_is_what_was_taken', 'meter_period', 'delete from meter_period where meter_is_allowance(meter)'],
+  ['allowance_is_what_was_taken', 'generation', 'update generation set state = 2 where byok_units = 1'],
   ['charge_is_what_was_told', 'generation', 'update generation set charge_told = charge_told + 1 where state = 1'],
   ['batches_are_gapless', 'batch', 'update batch set lo = lo + 1 where lo > 0'],
   ['cursor_is_last_batch', 'stream', 'update stream set last_seq = last_seq + 1'],
   ['batch_chain', 'batch', `update batch set root = sha256('x') where lo = 0`],
   ['period_is_sum_of_generations', 'meter_period', 'update meter_period set requests = requests + 1'],
+  ['period_is_sum_of_generations', 'meter_period', 'update meter_period set byok_spent = byok_spent + 1'],
   ['purchase_is_credited_once', 'transfer', `update transfer set amount = amount + 1 where code = 'purchase'`],
   ['purchase_is_credited_once', 'purchase', `update purchase set state = 'pending', credited_cents = 0 where state = 'paid'`],
   ['credit_line_is_kept', 'account', `insert into account (org, kind, debits, line) select max(org), 4, 5, 1 from account ${ALSO_IF_THERE}`],
@@ -182,11 +218,11 @@ for (const table of GUARDED) {
 test('verify finds nothing in books that are right, and says what it looked at', async () => {
   const { code, stdout, stderr } = await command('ledger', 'verify');
   assert.equal(stderr, '');
-  assert.match(stdout, /^verify: 4 generations, \d+ batches, \d+ transfers, \d+ accounts, 0 differences$/m);
+  assert.match(stdout, /^verify: 6 generations, \d+ batches, \d+ transfers, \d+ accounts, 0 differences$/m);
   assert.equal(code, 0);
   const counts = JSON.parse((await command('ledger', 'verify', '--json')).stdout);
   assert.deepEqual(counts.found, []);
-  assert.equal(counts.generations, 4);
+  assert.equal(counts.generations, 6);
   assert.equal(counts.differences, 0);
   for (const [table, name] of [['transfer', 'transfers'], ['account', 'accounts'], ['batch', 'batches']])
     assert.equal(BigInt(counts[name]), await bourse.sqlValue(`select count(*) from ${table}`), table);
@@ -202,6 +238,14 @@ const differences = [
   ['generation', 'update generation set price = 999999 where hold = 1', /^hold 1\/\d+\/1 part 0: there is no price 999999$/m],
   ['generation', 'update generation set provider_cost = 7 where hold = 1', /^hold 1\/\d+\/1 part 0: owes the provider 7 nano-dollars/m],
   ['generation', 'update generation set charge_told = 0 where hold = 1', /^hold 1\/\d+\/1 part 0: the client was told 0/m],
+  ['generation', 'update generation set charge = charge + 1 where byok_unit = 1 and charge > 0', /^hold 1\/\d+\/\d+ part 0: charges 1051 nano-dollars, the fee on its list price is 1050$/m],
+  ['generation', 'update generation set byok_units = 0 where byok_units = 1', /^hold 1\/\d+\/\d+ part 0: charges 0 nano-dollars, the fee on its list price is 1050$/m],
+  ['generation', 'update generation set byok_list = 20000 where byok_unit = 1', /^hold 1\/\d+\/\d+ part 0: has a list price of 20000 nano-dollars, its usage and price make 21000$/m],
+  ['generation', 'update generation set byok_units = 2 where byok_units = 1', /^hold 1\/\d+\/\d+ part 0: took 2 units of an allowance of kind 1$/m],
+  ['generation', 'update generation set byok_list = 5 where hold = 1', /^hold 1\/\d+\/1 part 0: took 0 units of an allowance of kind 0$/m],
+  ['generation', 'update generation set byok_fee_basis_points = 600 where byok_units = 1', /^batch 1\/\d+\/\d+: its rows are not those that were posted/m],
+  ['generation', 'update generation set provider_cost = 7 where byok_units = 1', /^hold 1\/\d+\/\d+ part 0: owes the provider 7 nano-dollars for the customer's own key$/m],
+  ['transfer', `update transfer set amount = amount + 1 where code = 'byok_fee'`, /^batch 1\/\d+\/\d+: its rows charge \d+ nano-dollars, its transfers moved \d+$/m],
   ['generation', 'delete from generation where hold = 1', /^batch 1\/\d+\/0: says 1 rows of \d+ nano-dollars, has 0 of 0$/m],
   ['generation', 'update generation set seq = seq + 1000 where hold = 1', /^generation: 1 rows lie outside of every batch$/m],
   ['generation', 'update generation set batch_lo = 77 where hold = 1', /^hold 1\/\d+\/1 part 0: names batch 77/m],

@@ -20,12 +20,12 @@ where (cell, incarnation, lo) > ($1, $2, $3) order by cell, incarnation, lo limi
 -- name: verify_streams
 select cell, incarnation, last_seq, link from stream order by cell, incarnation
 
--- The columns of a row's canonical encoding in their order, then the batch it names.
+-- The columns of struct generation_row in their order, then the batch it names.
 -- name: verify_generations
 select org, day, hold, part, seq, workspace, member, key, created_ns, state, reason, price, prompt, cache_read, cache_write,
        cache_write_1h, audio_in, image_in, completion, reasoning, audio_out, image_out, request, web_search, held, charge,
-       charge_told, provider_cost, flags, finish, model, endpoint, provider, first_byte_ms, total_ms, native_finish, upstream_id,
-       referer, title, user_agent, session, attempts, batch_lo
+       charge_told, provider_cost, flags, finish, model, endpoint, provider, first_byte_ms, total_ms, byok_unit,
+       byok_fee_basis_points, byok_list, byok_units, native_finish, upstream_id, referer, title, user_agent, session, attempts, batch_lo
 from generation where cell = $1 and incarnation = $2 and seq > $3 and seq <= $4 order by seq, part
 
 -- name: verify_generation_count

@@ -147,15 +147,46 @@ static bool compute_cost(const struct verify *verify, const struct generation_ro
     return price_row != NULL && status_ok(billing_charge(price_row, &usage, cost));
 }
 
-static void check_charge(struct verify *verify, const struct generation_row *row, const char *place)
+/* With the customer's own key: what it says it cost by list price, and took of its allowance; the
+ * charge is the fee on the rest, and no provider is owed. */
+static void check_byok(struct verify *verify, const struct generation_row *row, const char *place,
+                       money cost)
+{
+    const int64_t *numbers = row->numbers;
+    int64_t unit = numbers[GENERATION_byok_unit], charge = numbers[GENERATION_charge];
+    money list = {numbers[GENERATION_byok_list]}, units = {numbers[GENERATION_byok_units]};
+    int64_t due = numbers[GENERATION_state] == STATE_SETTLED ? cost.nano : 0;
+    if (list.nano != due)
+        verify_found(verify, place,
+                     "has a list price of %" PRId64
+                     " nano-dollars, its usage and price make %" PRId64,
+                     list.nano, due);
+    bool settled = numbers[GENERATION_state] == STATE_SETTLED;
+    int64_t units_max = !settled ? 0 : unit == BYOK_REQUESTS ? 1 : list.nano;
+    bool known = unit == BYOK_REQUESTS || unit == BYOK_LIST_PRICE;
+    if (!known || units.nano < 0 || units.nano > units_max)
+        verify_found(verify, place, "took %" PRId64 " units of an allowance of kind %" PRId64,
+                     units.nano, unit);
+    money fee = MONEY_ZERO;
+    status made = billing_byok_fee((enum byok_unit)unit, list, units,
+                                   numbers[GENERATION_byok_fee_basis_points], &fee);
+    if (!status_ok(made) || charge != fee.nano)
+        verify_found(verify, place,
+                     "charges %" PRId64 " nano-dollars, the fee on its list price is %" PRId64,
+                     charge, fee.nano);
+    if (numbers[GENERATION_provider_cost] != 0)
+        verify_found(verify, place,
+                     "owes the provider %" PRId64 " nano-dollars for the customer's own key",
+                     numbers[GENERATION_provider_cost]);
+}
+
+/* With the platform's: the charge is the price, and the provider is owed as much. */
+static void check_platform(struct verify *verify, const struct generation_row *row,
+                           const char *place, money cost)
 {
     const int64_t *numbers = row->numbers;
     int64_t charge = numbers[GENERATION_charge], owed = numbers[GENERATION_provider_cost];
     int64_t state = numbers[GENERATION_state];
-    money cost;
-    bool priced = compute_cost(verify, row, &cost);
-    if (!priced && numbers[GENERATION_price] != 0 && (charge != 0 || owed != 0))
-        verify_found(verify, place, "there is no price %" PRId64, numbers[GENERATION_price]);
     int64_t charge_due = state == STATE_SETTLED ? cost.nano : 0;
     if (charge != charge_due)
         verify_found(verify, place,
@@ -169,6 +200,29 @@ static void check_charge(struct verify *verify, const struct generation_row *row
                      "owes the provider %" PRId64
                      " nano-dollars, its usage and price make %" PRId64,
                      owed, cost.nano);
+}
+
+static bool is_byok(const struct generation_row *row)
+{
+    for (size_t column = GENERATION_BYOK_FIRST; column < GENERATION_NUMBER_COUNT; column++) {
+        if (row->numbers[column] != 0) return true;
+    }
+    return false;
+}
+
+static void check_charge(struct verify *verify, const struct generation_row *row, const char *place)
+{
+    const int64_t *numbers = row->numbers;
+    int64_t charge = numbers[GENERATION_charge];
+    money cost;
+    bool priced = compute_cost(verify, row, &cost);
+    bool has_figures = charge != 0 || numbers[GENERATION_provider_cost] != 0;
+    if (!priced && numbers[GENERATION_price] != 0 && has_figures)
+        verify_found(verify, place, "there is no price %" PRId64, numbers[GENERATION_price]);
+    if (is_byok(row))
+        check_byok(verify, row, place, cost);
+    else
+        check_platform(verify, row, place, cost);
     if (numbers[GENERATION_charge_told] != charge)
         verify_found(verify, place,
                      "the client was told %" PRId64 " nano-dollars, it charges %" PRId64,

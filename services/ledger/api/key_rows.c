@@ -186,6 +186,8 @@ static void write_limit(const struct db_result *rows, size_t row, struct json_wr
     }
     money limit = db_money(rows, row, COLUMN_LIMIT);
     money spent = db_money(rows, row, COLUMN_SPENT + (size_t)cadence);
+    if (db_bool(rows, row, COLUMN_INCLUDE_BYOK))
+        spent = money_plus(spent, db_money(rows, row, COLUMN_BYOK_SPENT + (size_t)cadence));
     json_key_money(w, SLICE("limit"), limit);
     json_key_money(w, SLICE("limit_remaining"),
                    money_less(spent, limit) ? money_minus(limit, spent) : MONEY_ZERO);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plans: everything about money that an operator may want to change, as rows. Shown, changed and
  * assigned here; whoever needs a figure reads it from the organization's row when he needs it, so
- * a change holds from the next purchase on. */
+ * a change holds from the next purchase on, or from the next request with an own key. */
 #include "services/ledger/api/api.h"
 
 #include "services/ledger/api/fields.h"
+#include "services/ledger/apply.h"
 
 #define NAME_MAX    60
 #define CENTS_MAX   INT64_C(100000000) /* a million dollars at once: beyond that it is a typo */
@@ -165,6 +166,7 @@ static status check_allowance(struct control_response *response, struct field_va
 
 status plans_change(struct control_request *request, struct control_response *response)
 {
+    struct api *api = request->service;
     struct field_value values[PLAN_FIELDS];
     struct db_param params[PLAN_FIELDS + 2];
     SCOPED(db_result_free) struct db_result *changed = NULL;
@@ -184,6 +186,7 @@ status plans_change(struct control_request *request, struct control_response *re
                                   "purchase_min, output_default at least output_min. Nothing was "
                                   "changed."));
     TRY(result);
+    TRY(apply_plans_changed(api->ledger));
     return write_one(request->db, response, request->params[0]);
 }
 
@@ -211,9 +214,11 @@ static status assign(struct db *db, void *context)
 
 status plans_assign(struct control_request *request, struct control_response *response)
 {
+    struct api *api = request->service;
     struct assignment assignment = {.response = response, .plan = request->params[0]};
     TRY(api_org(request, response, &assignment.org));
     TRY(db_transaction(request->db, assignment.org, assign, &assignment));
+    TRY(apply_plans_changed(api->ledger));
     struct json_writer *w = &response->json;
     json_object_begin(w);
     json_key(w, SLICE("data"));

@@ -72,7 +72,8 @@ where org = $1 and owner_kind = 1 and owner = $2
 
 -- A lowered limit never breaks a running request: what is already beyond it is remembered in `over`.
 -- name: update_key_periods
-update meter_period p set limit_nano = m.limit_nano, over = coalesce(greatest(0, p.spent + p.leased - m.limit_nano), p.over)
+update meter_period p set limit_nano = m.limit_nano, include_byok = m.include_byok,
+    over = coalesce(greatest(0, p.spent + case when m.include_byok then p.byok_spent else 0 end + p.leased - m.limit_nano), p.over)
 from meter m where m.org = $1 and m.owner_kind = 1 and m.owner = $2 and p.org = m.org and p.meter = m.id
   and p.period = (array[0, $3::integer, $4::integer, $5::integer])[m.cadence + 1]
 
@@ -164,8 +165,8 @@ select posting_pause()
 
 -- A cadence without a meter has no limit; what was spent in its period is the sum of the owner's keys.
 -- name: owner_limits
-select c, m.limit_nano, case when m.id is not null then coalesce(p.spent, 0) else
-       (select coalesce(sum(s.spent), 0)::bigint from api_key k join meter_period s on s.org = k.org and s.meter = 4 * k.id + c
+select c, m.limit_nano, case when m.id is not null then coalesce(p.spent + case when m.include_byok then p.byok_spent else 0 end, 0)
+       else (select coalesce(sum(s.spent), 0)::bigint from api_key k join meter_period s on s.org = k.org and s.meter = 4 * k.id + c
             and s.period = (array[0, $4::integer, $5::integer, $6::integer])[c + 1]
         where k.org = $1 and case $2::smallint when 2 then k.member = $3 when 3 then k.workspace = $3 else true end) end
 from generate_series(0, 3) c
@@ -192,7 +193,8 @@ where org = $1 and owner_kind = $2::smallint and owner = $3 and cadence = $4::sm
 
 -- A lowered limit never breaks a running request: what is already beyond it is remembered in `over`.
 -- name: set_period_limit
-update meter_period p set limit_nano = $6::bigint, over = coalesce(greatest(0, p.spent + p.leased - $6::bigint), p.over)
+update meter_period p set limit_nano = $6::bigint, over = coalesce(greatest(0, p.spent
+    + case when m.include_byok then p.byok_spent else 0 end + p.leased - $6::bigint), p.over)
 from meter m where m.org = $1 and m.owner_kind = $2::smallint and m.owner = $3 and m.cadence = $4::smallint
   and p.org = m.org and p.meter = m.id and p.period = $5::integer
 
@@ -232,7 +234,7 @@ update plan set purchase_fee_permille = coalesce($2, purchase_fee_permille),
     refund_window = coalesce(make_interval(hours => $6::integer), refund_window), output_default = coalesce($7, output_default),
     output_min = coalesce($8, output_min), byok_unit = coalesce($9, byok_unit), byok_allowance = coalesce($10, byok_allowance),
     byok_fee_basis_points = coalesce($11, byok_fee_basis_points),
-    credit_expiry_days = case when $13::boolean then $12 else credit_expiry_days end
+    credit_expiry_days = case when $13::boolean then $12 else credit_expiry_days end, version = nextval('caller_version_seq')
 where name = $1
 
 -- name: plan_rates

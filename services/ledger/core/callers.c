@@ -52,6 +52,7 @@ static void ask_for(struct step *step, uint32_t slot)
     struct core_action action = {.type = ACTION_LOAD_CALLER,
                                  .stored = step->core->callers[slot].stored};
     rates_note_asked(step, slot);
+    byok_note_asked(step->core, slot);
     core_deliver(step, &action);
 }
 
@@ -202,7 +203,7 @@ static void key_limits_changed(struct step *step, const struct caller *caller)
 }
 
 /* Another key may have brought it before. */
-static void owner_limit_read(struct step *step, int64_t org, const struct caller_meter *meter)
+void caller_limit_read(struct step *step, int64_t org, const struct caller_meter *meter)
 {
     struct lease_key key = {.org = org,
                             .meter = meter->meter,
@@ -221,7 +222,7 @@ static void limits_changed(struct step *step, const struct caller_answer *answer
     key_limits_changed(step, &answer->caller);
     for (uint8_t i = 0; i < answer->meter_count; i++) {
         const struct caller_meter *meter = &answer->meters[i];
-        if (meter->owner != OWNER_KEY) owner_limit_read(step, answer->caller.org, meter);
+        if (meter->owner != OWNER_KEY) caller_limit_read(step, answer->caller.org, meter);
     }
 }
 
@@ -235,7 +236,8 @@ static void take_meters(struct core *core, struct caller_slot *caller,
                                          .version = answer->meters[i].version,
                                          .hint = SLOT_NONE,
                                          .owner = answer->meters[i].owner,
-                                         .cadence = answer->meters[i].cadence};
+                                         .cadence = answer->meters[i].cadence,
+                                         .include_byok = answer->meters[i].include_byok};
     }
 }
 
@@ -265,6 +267,7 @@ void core_caller_answered(struct step *step, const struct core_event *event)
         take_meters(core, caller, answer);
         caller->loaded_boot_ns = step->now.boot_ns;
         rates_learn(step, slot, &answer->rates);
+        byok_learn(step, slot, &answer->byok);
     } else {
         /* Not again with every question, but a little later. */
         caller->loaded_boot_ns = step->now.boot_ns - CALLER_REFRESH_NS + CALLER_RETRY_NS;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The core as a whole: its tables, the dispatch of events, the clock tick, replay at start. What
- * each event means stands in callers.c, leases.c, holds.c, endings.c and
+ * each event means stands in callers.c, leases.c, holds.c, byok.c, endings.c and
  * streams.c. */
 #include "services/ledger/core/state.h"
 
@@ -48,6 +48,7 @@ static void new_callers_and_leases(struct core *core)
     core->account_hints = new_array(settings->callers_max, sizeof(*core->account_hints));
     core->caller_meters =
         new_rare_array((size_t)settings->callers_max * METERS_MAX, sizeof(*core->caller_meters));
+    core->byok_callers = new_rare_array(settings->callers_max, sizeof(*core->byok_callers));
     core->caller_links = new_array(settings->callers_max, sizeof(struct slot_link));
     slot_index_init(&core->caller_index, settings->callers_max);
     core->callers_by_age = SLOT_LIST_EMPTY;
@@ -66,6 +67,7 @@ static void new_holds_and_streams(struct core *core)
     core->holds = new_array(settings->holds_max, sizeof(*core->holds));
     core->hold_meters =
         new_rare_array((size_t)settings->holds_max * METERS_MAX, sizeof(*core->hold_meters));
+    core->hold_byok = new_rare_array(settings->holds_max, sizeof(*core->hold_byok));
     core->hold_links = new_array(settings->holds_max, sizeof(struct slot_link));
     slot_index_init(&core->hold_index, settings->holds_max);
     core->holds_open = SLOT_LIST_EMPTY;
@@ -108,25 +110,13 @@ void core_free(struct core **pointer)
     struct core *core = *pointer;
     if (core == NULL) return;
     void *const memory[] = {
-        core->callers,
-        core->account_hints,
-        core->caller_meters,
-        core->caller_links,
-        core->caller_index.cells,
-        core->leases,
-        core->lease_links,
-        core->lease_index.cells,
-        core->holds,
-        core->hold_meters,
-        core->hold_links,
-        core->hold_index.cells,
-        core->streams,
-        core->stream_links,
-        core->stream_index.cells,
-        core->acks,
-        core->waiting,
-        core->waiting_links,
-        core->link_index.cells,
+        core->callers,      core->account_hints,      core->caller_meters,
+        core->byok_callers, core->caller_links,       core->caller_index.cells,
+        core->leases,       core->lease_links,        core->lease_index.cells,
+        core->holds,        core->hold_meters,        core->hold_byok,
+        core->hold_links,   core->hold_index.cells,   core->streams,
+        core->stream_links, core->stream_index.cells, core->acks,
+        core->waiting,      core->waiting_links,      core->link_index.cells,
     };
     for (size_t i = 0; i < sizeof(memory) / sizeof(memory[0]); i++)
         free(memory[i]);
@@ -157,6 +147,7 @@ static const event_handler handlers[EVENT_COUNT] = {
     [EVENT_TICK] = core_tick,
     [EVENT_KEY_CHANGED] = core_key_changed,
     [EVENT_LIMITS_CHANGED] = core_limits_changed,
+    [EVENT_PLANS_CHANGED] = core_plans_changed,
     [EVENT_CREDIT_CHANGED] = core_credit_changed,
     [EVENT_CREDIT_RECALLED] = core_credit_recalled,
     [EVENT_STOP] = core_stop,

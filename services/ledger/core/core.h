@@ -38,10 +38,10 @@ struct core_now {
 
 /* ---- questions to PostgreSQL and their answers ---- */
 
-/* One grant or return for an account and some of its meters, in one transaction. Item 0 is the
- * account's credit (meter 0). `returned` is the total this lease has given back, not a difference,
- * so that a repeat changes nothing. */
-#define LEASE_ITEMS_MAX (1 + METERS_MAX)
+/* One grant or return for an account and some of its meters, the allowance of requests with own
+ * keys among them, in one transaction. Item 0 is the account's credit (meter 0). `returned` is the
+ * total this lease has given back, not a difference, so that a repeat changes nothing. */
+#define LEASE_ITEMS_MAX (2 + METERS_MAX)
 struct lease_item {
     int64_t meter;
     int32_t period;
@@ -88,9 +88,16 @@ struct caller_rates {
 enum meter_owner { OWNER_KEY = 1, OWNER_MEMBER, OWNER_WORKSPACE, OWNER_ORG };
 struct caller_meter {
     int64_t meter;
-    uint8_t owner;    /* enum meter_owner */
-    uint8_t cadence;  /* enum cadence */
-    uint64_t version; /* raised by any change of its limit */
+    uint8_t owner;     /* enum meter_owner */
+    uint8_t cadence;   /* enum cadence */
+    bool include_byok; /* its limit counts the list price of requests with own keys, too */
+    uint64_t version;  /* raised by any change of its limit */
+};
+/* What the organization's plan says of requests with own keys. */
+struct byok_terms {
+    uint64_t version; /* another one after any change of the plan, or of which plan it is */
+    uint16_t fee_basis_points;
+    uint8_t unit; /* enum byok_unit, that the month's allowance counts */
 };
 struct caller_answer {
     struct key_hash stored;
@@ -99,6 +106,7 @@ struct caller_answer {
     uint8_t meter_count; /* that have a limit */
     struct caller_meter meters[METERS_MAX];
     struct caller_rates rates;
+    struct byok_terms byok;
 };
 
 /* Meters of a key are numbered 4·key + cadence; an id is below 2⁵³. Those of other owners begin far
@@ -106,6 +114,12 @@ struct caller_answer {
 static inline int64_t meter_of_key(int64_t key, enum cadence cadence)
 {
     return (int64_t)((uint64_t)key * CADENCE_COUNT + (uint64_t)cadence);
+}
+/* The allowance of an organization is a meter of the month, one for each unit that a plan can count
+ * in; numbered as in schema/0017_byok.sql. */
+static inline int64_t meter_of_allowance(int64_t org, enum byok_unit unit)
+{
+    return ((int64_t)1 << 60) + 16 * org + 11 + (int64_t)unit;
 }
 
 /* ---- events ---- */
@@ -125,6 +139,7 @@ enum core_event_type {
     EVENT_TICK,
     EVENT_KEY_CHANGED,
     EVENT_LIMITS_CHANGED,
+    EVENT_PLANS_CHANGED, /* a plan was changed or assigned: terms of own keys are read again */
     EVENT_CREDIT_CHANGED,
     EVENT_CREDIT_RECALLED, /* what no hold needs of the lease goes back at once */
     EVENT_STOP,

@@ -8,6 +8,8 @@
 #include "shared/log.h"
 #include "shared/metrics.h"
 
+#define CHARGE_UNKNOWN ((money){-1}) /* of SETTLED */
+
 /* What an ending says, whichever way it came. */
 struct ending {
     uint8_t state; /* enum ending_state */
@@ -17,6 +19,7 @@ struct ending {
     const struct generation_facts *facts;
     money charge;
     money provider_cost;
+    money byok_list;                 /* of a request with an own key, whose charge is the fee */
     const struct numbered *numbered; /* NULL: the ledger's own */
 };
 
@@ -25,10 +28,11 @@ struct payment {
     uint8_t part; /* 1: a correction */
     money held;
     money leased;
-    slice meters; /* shares, encoded */
+    money byok_units; /* of the allowance */
+    slice meters;     /* shares, encoded */
 };
 
-static void end_hold(struct step *step, uint32_t slot, const struct ending *ending);
+static void end_hold(struct step *step, uint32_t slot, struct ending *ending);
 static void end_unknown(struct step *step, const struct numbered *numbered,
                         const struct ending *ending, uint64_t number);
 static uint32_t find_own_hold(const struct step *step, uint32_t stream, uint64_t number,
@@ -74,7 +78,10 @@ void core_settle(struct step *step, const struct core_event *event)
                             .numbered = &numbered};
     bool priced = compute_charge(core, message->price_id, &message->usage, &ending.charge);
     ending.provider_cost = ending.charge;
-    if (stream_check_number(step, numbered, ending.charge) != NUMBER_NEW) return;
+    /* Of a repeat so late that its answer is gone. With an own key prices do not tell the fee. */
+    bool byok = (message->facts.flags & FACT_BYOK) != 0;
+    money charge_if_lost = byok ? CHARGE_UNKNOWN : ending.charge;
+    if (stream_check_number(step, numbered, charge_if_lost) != NUMBER_NEW) return;
     metric_add(settles_total, 1);
     uint32_t slot = find_own_hold(step, numbered.stream, message->hold, event->settle.place);
     if (slot == SLOT_NONE) {
@@ -137,6 +144,17 @@ static uint32_t find_own_hold(const struct step *step, uint32_t stream, uint64_t
 
 /* ---- records -------------------------------------------------------------------------------- */
 
+/* What rows say of a request with the customer's own key besides: its terms, what it cost by list
+ * price, and what of the allowance it took. */
+static void describe_byok(const struct byok_hold *byok, const struct ending *ending,
+                          const struct payment *payment, struct record_ending *record)
+{
+    record->byok_unit = byok->unit;
+    record->byok_fee_basis_points = byok->fee_basis_points;
+    record->byok_list = ending->byok_list;
+    record->byok_units = payment->byok_units;
+}
+
 /* The hold's slot is free by now, and nothing else was put there yet: hold_floor() must not see it.
  * Every field is named, so that what is about to be filled is not cleared first. */
 static void append_ending(struct step *step, const struct hold *hold, const struct ending *ending,
@@ -171,6 +189,7 @@ static void append_ending(struct step *step, const struct hold *hold, const stru
         .meters = {payment->meters},
         .model_class = hold->model_class,
     };
+    if (hold->byok) describe_byok(&core->hold_byok[hold - core->holds], ending, payment, &record);
     struct record_place place = core_place_next(core);
     core->seq_ending_last = place.seq;
     record_append_ending(step->out->journal, place, &record);
@@ -185,26 +204,46 @@ static void append_correction(struct step *step, uint32_t slot, const struct end
     struct ending absorbed = *ending;
     absorbed.state = ENDING_ABSORBED;
     absorbed.charge = MONEY_ZERO;
+    if (core->holds[slot].byok) absorbed.provider_cost = MONEY_ZERO;
     hold_forget_ghost(core, slot);
     metric_add(late_settles_total, 1);
     append_ending(step, &core->holds[slot], &absorbed, &(struct payment){.part = 1});
 }
 
-static slice settle_meters(struct step *step, const struct hold *hold, money charge,
+static slice settle_meters(struct step *step, const struct hold *hold, const struct ending *ending,
                            uint8_t shares[METERS_MAX * METER_SHARE_SIZE])
 {
     const uint32_t *meters = hold_meters(step->core, hold);
+    const struct byok_hold *byok =
+        hold->byok ? &step->core->hold_byok[hold - step->core->holds] : NULL;
     uint8_t *at = shares;
     for (uint8_t i = 0; i < hold->meter_count; i++) {
         const struct lease *lease = &step->core->leases[meters[i]];
         struct meter_share share = {.meter = lease->meter, .period = lease->period};
-        share.leased = lease_settle(step, meters[i], hold, charge);
+        money held = hold->amount, charge = ending->charge;
+        if (byok != NULL) {
+            held = byok_part(byok, i, held, byok->list);
+            charge = byok_part(byok, i, charge, ending->byok_list);
+        }
+        share.leased = lease_settle(step, meters[i], held, charge, hold->number);
         at = meter_share_write(at, &share);
     }
     return (slice){(const char *)shares, (size_t)(at - shares)};
 }
 
-static void end_hold(struct step *step, uint32_t slot, const struct ending *ending)
+/* The provider is the customer's own, so nobody is owed for its work; what it is worth decides the
+ * fee. A request that failed costs nothing and takes nothing. */
+static void end_byok(struct step *step, uint32_t slot, struct ending *ending,
+                     struct payment *payment)
+{
+    bool settled = ending->state == ENDING_SETTLED;
+    ending->byok_list = ending->charge;
+    payment->byok_units =
+        byok_end(step, slot, settled ? &ending->byok_list : NULL, &ending->charge);
+    ending->provider_cost = MONEY_ZERO;
+}
+
+static void end_hold(struct step *step, uint32_t slot, struct ending *ending)
 {
     struct core *core = step->core;
     struct hold *hold = &core->holds[slot];
@@ -213,9 +252,11 @@ static void end_hold(struct step *step, uint32_t slot, const struct ending *endi
         return;
     }
     struct payment payment = {.held = hold->amount};
-    payment.leased = lease_settle(step, hold->account_lease, hold, ending->charge);
+    if (hold->byok) end_byok(step, slot, ending, &payment);
+    payment.leased =
+        lease_settle(step, hold->account_lease, hold->amount, ending->charge, hold->number);
     uint8_t shares[METERS_MAX * METER_SHARE_SIZE];
-    payment.meters = settle_meters(step, hold, ending->charge, shares);
+    payment.meters = settle_meters(step, hold, ending, shares);
     if (money_less(hold->amount, ending->charge)) {
         metric_add(overshoot_total, 1);
         log_warning("overshoot", FN(number, hold, hold->number), FN(amount, held, hold->amount),

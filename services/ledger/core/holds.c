@@ -21,6 +21,7 @@ struct attempt {
     money amount;
     uint32_t output_max;
     struct rate_check rates;
+    struct byok_hold byok; /* unit NONE: not with an own key */
 };
 
 typedef enum admission (*admission_step)(struct attempt *attempt);
@@ -30,9 +31,11 @@ static enum admission check_rates(struct attempt *attempt);
 static enum admission check_prices(struct attempt *attempt);
 static enum admission check_amount(struct attempt *attempt);
 static enum admission find_leases(struct attempt *attempt);
+static enum admission check_allowance(struct attempt *attempt);
 static enum admission check_room(struct attempt *attempt);
 static const admission_step admission_steps[] = {
-    check_capacity, check_caller, check_rates, check_prices, check_amount, find_leases, check_room,
+    check_capacity, check_caller, check_rates,     check_prices,
+    check_amount,   find_leases,  check_allowance, check_room,
 };
 static void admit(struct attempt *attempt);
 
@@ -224,7 +227,78 @@ static enum admission find_leases(struct attempt *attempt)
     return ADMISSION_PASS;
 }
 
+/* ---- own keys ------------------------------------------------------------------------------- */
+
+static enum admission wait_for_lease(struct attempt *attempt)
+{
+    enum admission admission = wait_for(attempt, WAITING_LEASE, attempt->account);
+    if (admission == ADMISSION_WAITS) lease_ask(attempt->step, attempt->account);
+    return admission;
+}
+
+static bool was_asked(const struct attempt *attempt)
+{
+    const struct lease *account = &attempt->step->core->leases[attempt->account];
+    uint32_t round = attempt->waiting->round;
+    return round != 0 && round <= account->rounds_answered;
+}
+
+/* What is held of money is the fee from here on. false: above what money can count. */
+static bool hold_fee(struct attempt *attempt)
+{
+    return status_ok(byok_fee(&attempt->byok, &attempt->amount));
+}
+
+/* A hold that finds enough of the allowance free takes it at once. One that does not pays only when
+ * PostgreSQL has none, either. */
+static enum admission check_allowance(struct attempt *attempt)
+{
+    if (!attempt->waiting->hold.byok) return ADMISSION_PASS;
+    struct core *core = attempt->step->core;
+    uint32_t caller = (uint32_t)(attempt->caller - core->callers);
+    if (byok_is_outdated(core, caller)) {
+        attempt->waiting->round = 0; /* it asked for another allowance, perhaps */
+        caller_reload(attempt->step, caller);
+        return wait_for(attempt, WAITING_CALLER, caller);
+    }
+    attempt->byok.list = attempt->amount;
+    if (!byok_find(attempt->step, caller, &attempt->byok))
+        return refuse(attempt, ERROR_LEDGER_FULL);
+    enum byok_fill fill = byok_fill(attempt->step, &attempt->byok);
+    if (!hold_fee(attempt)) return refuse(attempt, ERROR_NO_CREDIT);
+    const struct lease *account = &core->leases[attempt->account];
+    if (fill != BYOK_ASK) return ADMISSION_PASS;
+    if (!was_asked(attempt)) return wait_for_lease(attempt);
+    if (account->answer_failed) return refuse(attempt, ERROR_LEDGER_DOWN);
+    /* A frozen account is lent nothing, whatever there is. */
+    return account->frozen ? refuse(attempt, ERROR_ACCOUNT_FROZEN) : wait_for_lease(attempt);
+}
+
 /* ---- room ----------------------------------------------------------------------------------- */
+
+/* What the caller's meter at this place has to cover. */
+static money part_of(const struct attempt *attempt, uint8_t place)
+{
+    if (attempt->byok.list_meters == 0) return attempt->amount;
+    return byok_part(&attempt->byok, place, attempt->amount, attempt->byok.list);
+}
+
+static bool covers(const struct lease *lease, money part, bool by_half)
+{
+    money room = lease_free_room(lease);
+    return !money_less(by_half ? money_half(room) : room, part);
+}
+
+/* Whether all that is free covers it, or the half of that. */
+static bool fits(const struct attempt *attempt, bool by_half)
+{
+    const struct lease *leases = attempt->step->core->leases;
+    if (!covers(&leases[attempt->account], attempt->amount, by_half)) return false;
+    for (uint8_t i = 0; i < attempt->meter_count; i++) {
+        if (!covers(&leases[attempt->meters[i]], part_of(attempt, i), by_half)) return false;
+    }
+    return true;
+}
 
 static money free_room_of(const struct attempt *attempt)
 {
@@ -235,18 +309,21 @@ static money free_room_of(const struct attempt *attempt)
     return room;
 }
 
-/* The lease that has the least left, and so the one to name in a refusal: the account's, or that of
- * the meter whose place among the caller's is answered, too. */
+/* The lease that has the least left beside what it has to cover, and so the one to name in a
+ * refusal: the account's, or that of the meter whose place among the caller's is answered, too. */
 #define NO_METER METERS_MAX
 static const struct lease *narrowest_of(const struct attempt *attempt, uint8_t *meter)
 {
     const struct lease *leases = attempt->step->core->leases;
     const struct lease *narrowest = &leases[attempt->account];
+    money least = money_minus(lease_free_room(narrowest), attempt->amount);
     *meter = NO_METER;
     for (uint8_t i = 0; i < attempt->meter_count; i++) {
         const struct lease *lease = &leases[attempt->meters[i]];
-        if (!money_less(lease_free_room(lease), lease_free_room(narrowest))) continue;
+        money left = money_minus(lease_free_room(lease), part_of(attempt, i));
+        if (!money_less(left, least)) continue;
         narrowest = lease;
+        least = left;
         *meter = i;
     }
     return narrowest;
@@ -262,8 +339,7 @@ static bool is_final(const struct attempt *attempt)
     for (uint8_t i = 0; i < attempt->meter_count; i++) {
         if (leases[attempt->meters[i]].fresh) return false;
     }
-    uint32_t round = attempt->waiting->round;
-    if (round != 0 && round <= account->rounds_answered) return true;
+    if (was_asked(attempt)) return true;
     if (account->must_ask) return false;
     uint8_t meter;
     const struct lease *narrowest = narrowest_of(attempt, &meter);
@@ -296,9 +372,41 @@ static void name_the_limit(const struct attempt *attempt, struct message_held *h
     held->resets_ns = clock_period_end(cadence, attempt->step->now.wall).ns;
 }
 
-static void say_what_is_left(const struct attempt *attempt, struct message_held *held)
+/* With an own key, what is free and what is not makes steps, so the tokens are searched; the cost
+ * never falls with their number. */
+static bool fits_with(struct attempt *attempt, uint32_t tokens, bool by_half)
+{
+    if (!status_ok(hold_amount(&attempt->waiting->hold, tokens, &attempt->byok.list))) return false;
+    (void)byok_fill(attempt->step, &attempt->byok);
+    return hold_fee(attempt) && fits(attempt, by_half);
+}
+
+/* 0 where not even the prompt fits. */
+static uint32_t most_tokens(struct attempt *attempt, bool by_half)
+{
+    uint32_t fitting = 0, too_many = attempt->waiting->hold.output_want;
+    if (fits_with(attempt, too_many, by_half)) return too_many;
+    while (too_many - fitting > 1) {
+        uint32_t middle = fitting + (too_many - fitting) / 2;
+        if (fits_with(attempt, middle, by_half))
+            fitting = middle;
+        else
+            too_many = middle;
+    }
+    return fitting;
+}
+
+static void say_what_is_left(struct attempt *attempt, struct message_held *held)
 {
     const struct message_hold *hold = &attempt->waiting->hold;
+    uint8_t place;
+    if (hold->byok) {
+        held->output_affordable = most_tokens(attempt, false);
+        (void)fits_with(attempt, hold->output_want, false); /* what was asked for is refused */
+        held->available = lease_free_room(narrowest_of(attempt, &place));
+        name_the_limit(attempt, held);
+        return;
+    }
     money room = free_room_of(attempt);
     held->available = room;
     if (money_less(hold->fixed, room) || money_compare(hold->fixed, room) == 0) {
@@ -319,42 +427,54 @@ static enum admission refuse_for_money(struct attempt *attempt)
     return ADMISSION_ANSWERED;
 }
 
-/* A shrunk hold takes at most half of what is available, unless that is below output_min tokens. */
-static enum admission shrink_or_refuse(struct attempt *attempt)
+/* Makes the hold smaller, at most to half of what is available, unless that is below output_min
+ * tokens. */
+static bool shrink_byok(struct attempt *attempt)
+{
+    const struct message_hold *hold = &attempt->waiting->hold;
+    if (!fits_with(attempt, hold->output_min, false)) return false;
+    uint32_t tokens = most_tokens(attempt, true);
+    attempt->output_max = tokens < hold->output_min ? hold->output_min : tokens;
+    return fits_with(attempt, attempt->output_max, false);
+}
+
+static bool shrink(struct attempt *attempt)
 {
     const struct message_hold *hold = &attempt->waiting->hold;
     money room = free_room_of(attempt);
     money least;
-    bool payable =
-        status_ok(hold_amount(hold, hold->output_min, &least)) && !money_less(room, least);
-    if (!hold->may_shrink || hold->output_min > hold->output_want || !payable) {
-        return refuse_for_money(attempt);
-    }
+    if (!status_ok(hold_amount(hold, hold->output_min, &least)) || money_less(room, least))
+        return false;
     money budget = money_max(money_half(room), least);
     uint64_t tokens = money_units_affordable(money_minus(budget, hold->fixed), hold->output_price);
     attempt->output_max = tokens < hold->output_want ? (uint32_t)tokens : hold->output_want;
-    status done = hold_amount(hold, attempt->output_max, &attempt->amount);
-    if (!status_ok(done)) return refuse_for_money(attempt);
-    return ADMISSION_PASS;
+    return status_ok(hold_amount(hold, attempt->output_max, &attempt->amount));
+}
+
+static enum admission shrink_or_refuse(struct attempt *attempt)
+{
+    const struct message_hold *hold = &attempt->waiting->hold;
+    bool may = hold->may_shrink && hold->output_min <= hold->output_want;
+    bool shrunk = may && (hold->byok ? shrink_byok(attempt) : shrink(attempt));
+    return shrunk ? ADMISSION_PASS : refuse_for_money(attempt);
 }
 
 static enum admission check_room(struct attempt *attempt)
 {
     struct core *core = attempt->step->core;
     struct lease *account = &core->leases[attempt->account];
-    if (money_is_zero(attempt->amount)) return ADMISSION_PASS;
+    bool of_limits = attempt->byok.list_meters != 0; /* that count what is free, too */
+    if (money_is_zero(attempt->amount) && !of_limits) return ADMISSION_PASS;
     bool is_asked = attempt->waiting->round != 0;
     bool queued = !is_asked && account->waiting.count > 0; /* others came first */
-    bool fits = !money_less(free_room_of(attempt), attempt->amount);
-    if (!queued && !account->must_ask && !account->frozen && fits) return ADMISSION_PASS;
+    bool enough = fits(attempt, false);
+    if (!queued && !account->must_ask && !account->frozen && enough) return ADMISSION_PASS;
     if (is_asked && account->answer_failed) return refuse(attempt, ERROR_LEDGER_DOWN);
     if (!queued && is_final(attempt)) {
         if (account->frozen) return refuse(attempt, ERROR_ACCOUNT_FROZEN);
-        return fits ? ADMISSION_PASS : shrink_or_refuse(attempt);
+        return enough ? ADMISSION_PASS : shrink_or_refuse(attempt);
     }
-    enum admission admission = wait_for(attempt, WAITING_LEASE, attempt->account);
-    if (admission == ADMISSION_WAITS) lease_ask(attempt->step, attempt->account);
-    return admission;
+    return wait_for_lease(attempt);
 }
 
 /* ---- the hold itself ------------------------------------------------------------------------ */
@@ -430,6 +550,15 @@ static slice encode_meters(const struct core *core, const struct hold *hold,
     return (slice){(const char *)shares, (size_t)(at - shares)};
 }
 
+static void describe_byok(const struct byok_hold *byok, struct record_hold *record)
+{
+    record->byok_unit = byok->unit;
+    record->byok_fee_basis_points = byok->fee_basis_points;
+    record->byok_list = byok->list;
+    record->byok_units = byok->units;
+    record->byok_meters = byok->list_meters;
+}
+
 static void append_hold_record(struct step *step, struct hold *hold)
 {
     struct core *core = step->core;
@@ -449,6 +578,7 @@ static void append_hold_record(struct step *step, struct hold *hold)
         .meters = {encode_meters(core, hold, shares)},
         .model_class = hold->model_class,
     };
+    if (hold->byok) describe_byok(&core->hold_byok[hold - core->holds], &record);
     struct record_place place = core_place_next(core);
     hold->seq = place.seq;
     record_append_hold(step->out->journal, place, &record);
@@ -457,11 +587,12 @@ static void append_hold_record(struct step *step, struct hold *hold)
 static void take_leases(struct attempt *attempt, struct hold *hold)
 {
     struct step *step = attempt->step;
+    if (hold->byok) byok_take(step, (uint32_t)(hold - step->core->holds), &attempt->byok);
     lease_take(step, attempt->account, attempt->amount);
     hold->account_lease = attempt->account;
     hold->meter_count = attempt->meter_count;
     for (uint8_t i = 0; i < attempt->meter_count; i++) {
-        lease_take(step, attempt->meters[i], attempt->amount);
+        lease_take(step, attempt->meters[i], part_of(attempt, i));
         hold_meters(step->core, hold)[i] = attempt->meters[i];
     }
 }
@@ -496,6 +627,7 @@ static void admit(struct attempt *attempt)
         .price_ids = waiting->hold.price_ids,
         .model_class = (uint8_t)rates_class_of_hold(&waiting->hold),
         .rated = attempt->rates.rated != 0,
+        .byok = attempt->byok.unit != BYOK_NONE,
     };
     if (hold->rated)
         rates_take(step, &attempt->rates, slot,
@@ -511,4 +643,5 @@ static void admit(struct attempt *attempt)
     lease_prefetch(step, attempt->account);
     for (uint8_t i = 0; i < attempt->meter_count; i++)
         lease_prefetch(step, attempt->meters[i]);
+    if (money_is_positive(attempt->byok.units)) lease_prefetch(step, attempt->byok.allowance);
 }

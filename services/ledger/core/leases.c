@@ -202,24 +202,23 @@ static void give_back_leftover(struct step *step, uint32_t slot, uint64_t number
     if (none) lease->limit_changed = false;
 }
 
-money lease_settle(struct step *step, uint32_t slot, const struct hold *hold, money charge)
+money lease_settle(struct step *step, uint32_t slot, money held, money charge, uint64_t hold)
 {
     struct lease *lease = &step->core->leases[slot];
-    money amount = hold->amount;
-    money covered = money_min(charge, amount);
-    if (money_less(amount, charge)) {
-        money above = money_min(money_minus(charge, amount), lease_free_room(lease));
+    money covered = money_min(charge, held);
+    if (money_less(held, charge)) {
+        money above = money_min(money_minus(charge, held), lease_free_room(lease));
         covered = money_plus(covered, above);
     }
     /* Never more than the lease has, even if a move at start could not keep all that was held. */
     money has = money_minus(lease->granted, money_plus(lease->returned, lease->settled));
     covered = money_min(covered, money_max(has, MONEY_ZERO));
-    lease->held = money_minus(lease->held, amount);
+    lease->held = money_minus(lease->held, held);
     lease->holds--;
     lease->settled = money_plus(lease->settled, covered);
     lease->settled_seq = step->core->seq_last + 1; /* the record that follows */
     lease->used_boot_ns = step->now.boot_ns;
-    if (lease->limit_changed) give_back_leftover(step, slot, hold->number);
+    if (lease->limit_changed) give_back_leftover(step, slot, hold);
     return covered;
 }
 
@@ -255,33 +254,54 @@ static struct lease_item *item_of(struct lease_request *request, const struct le
     return item;
 }
 
-/* The leases of the meters a waiting hold needs. They were touched when the hold was tried. */
-static uint8_t meter_leases_of(struct step *step, const struct waiting *waiting,
-                               uint32_t leases[METERS_MAX])
+/* What a waiting hold needs of each lease. */
+struct needs {
+    uint8_t count; /* of leases besides the account's */
+    uint32_t leases[LEASE_ITEMS_MAX - 1];
+    money amounts[LEASE_ITEMS_MAX - 1];
+    money account;
+};
+
+static void add_lease(struct needs *needs, uint32_t lease, money amount)
+{
+    if (lease == SLOT_NONE) return;
+    needs->leases[needs->count] = lease;
+    needs->amounts[needs->count++] = amount;
+}
+
+/* The leases were touched when the hold was tried. */
+static bool find_needs(struct step *step, const struct waiting *waiting, struct needs *needs)
 {
     const struct core *core = step->core;
+    money list;
+    if (!status_ok(hold_amount(&waiting->hold, waiting->hold.output_want, &list))) return false;
+    *needs = (struct needs){.account = list};
     uint32_t slot = caller_find(core, &waiting->stored);
-    if (slot == SLOT_NONE) return 0;
+    if (slot == SLOT_NONE) return true;
+    struct byok_need byok = {.fee = list};
+    if (waiting->hold.byok) {
+        byok = byok_need_of(step, slot, list);
+        add_lease(needs, byok.allowance, byok.units);
+        needs->account = byok.fee;
+    }
     const struct caller_slot *caller = &core->callers[slot];
     const struct limit_meter *meters = caller_meters(core, caller);
-    uint8_t count = 0;
     for (uint8_t i = 0; i < caller->meter_count; i++) {
         enum cadence cadence = (enum cadence)meters[i].cadence;
         struct lease_key key = {.org = caller->caller.org,
                                 .meter = meters[i].meter,
                                 .period = clock_period(cadence, step->now.wall)};
-        leases[count] = lease_find(core, key);
-        if (leases[count] != SLOT_NONE) count++;
+        bool with_list = waiting->hold.byok && meters[i].include_byok;
+        add_lease(needs, lease_find(core, key), with_list ? byok.with_list : byok.fee);
     }
-    return count;
+    return true;
 }
 
-static bool fits_into(struct core *core, struct lease_request *request, const uint32_t *leases,
-                      uint8_t count)
+static bool fits_into(struct core *core, struct lease_request *request, const struct needs *needs)
 {
     uint8_t missing = 0;
-    for (uint8_t i = 0; i < count; i++)
-        if (find_item(request, &core->leases[leases[i]]) == NULL) missing++;
+    for (uint8_t i = 0; i < needs->count; i++)
+        if (find_item(request, &core->leases[needs->leases[i]]) == NULL) missing++;
     return request->count + missing <= LEASE_ITEMS_MAX;
 }
 
@@ -297,14 +317,11 @@ static void add_waiting(struct step *step, struct lease *account, struct lease_r
     struct core *core = step->core;
     for (uint32_t i = account->waiting.first; i != SLOT_NONE; i = core->waiting_links[i].after) {
         struct waiting *waiting = &core->waiting[i];
-        money amount;
-        if (!status_ok(hold_amount(&waiting->hold, waiting->hold.output_want, &amount))) continue;
-        uint32_t meters[METERS_MAX];
-        uint8_t count = meter_leases_of(step, waiting, meters);
-        if (!fits_into(core, request, meters, count)) continue;
-        for (uint8_t m = 0; m < count; m++)
-            add_need(item_of(request, &core->leases[meters[m]]), amount);
-        add_need(&request->items[0], amount);
+        struct needs needs;
+        if (!find_needs(step, waiting, &needs) || !fits_into(core, request, &needs)) continue;
+        for (uint8_t m = 0; m < needs.count; m++)
+            add_need(item_of(request, &core->leases[needs.leases[m]]), needs.amounts[m]);
+        add_need(&request->items[0], needs.account);
         waiting->round = account->rounds_asked + 1;
     }
 }
@@ -374,9 +391,10 @@ void lease_give_back(struct step *step, uint32_t slot)
 {
     struct core *core = step->core;
     struct lease *lease = &core->leases[slot];
-    money free_room = lease_free_room(lease);
+    money free_room = lease->lacking > 0 ? MONEY_ZERO : lease_free_room(lease);
     if (money_is_zero(free_room) && !lease->unconfirmed) return;
     lease->returned = money_plus(lease->returned, free_room);
+    if (money_is_positive(free_room)) lease->short_until_boot_ns = 0; /* it can be lent again */
     set_unconfirmed(core, lease, true);
     struct lease *account = &core->leases[lease->account];
     if (account->asking || core->asking >= ASKING_AHEAD_MAX) return; /* the tick sends it later */
@@ -411,6 +429,12 @@ void leases_limits_changed(struct step *step, int64_t org)
 
 /* ---- answers -------------------------------------------------------------------------------- */
 
+static bool is_allowance(const struct lease *lease)
+{
+    return lease->meter == meter_of_allowance(lease->org, BYOK_REQUESTS) ||
+           lease->meter == meter_of_allowance(lease->org, BYOK_LIST_PRICE);
+}
+
 static void take_totals(struct step *step, const struct lease_answer *answer, bool changed)
 {
     struct core *core = step->core;
@@ -430,10 +454,12 @@ static void take_totals(struct step *step, const struct lease_answer *answer, bo
         /* While the question was in flight a limit was changed: this may be lent under the old one,
          * and that nothing is left says nothing. */
         bool outdated = changed && lease->meter != 0;
-        if (outdated) lease->returned = money_plus(lease->returned, lease_free_room(lease));
+        if (outdated && lease->lacking == 0)
+            lease->returned = money_plus(lease->returned, lease_free_room(lease));
         set_unconfirmed(core, lease, total->returned.nano != lease->returned.nano);
         bool short_of_it = money_is_zero(total->available) && !outdated;
-        lease->short_until_boot_ns = short_of_it ? step->now.boot_ns + LEASE_SHORT_NS : 0;
+        uint64_t short_ns = is_allowance(lease) ? ALLOWANCE_SHORT_NS : LEASE_SHORT_NS;
+        lease->short_until_boot_ns = short_of_it ? step->now.boot_ns + short_ns : 0;
     }
 }
 

@@ -66,16 +66,45 @@ static status replay_lease(struct core *core, struct lease_key key, money amount
     return OK;
 }
 
+/* What a meter holds of the hold. */
+static money part_of(const struct core *core, const struct hold *hold, uint8_t place)
+{
+    if (!hold->byok) return hold->amount;
+    const struct byok_hold *byok = &core->hold_byok[hold - core->holds];
+    return byok_part(byok, place, hold->amount, byok->list);
+}
+
 static status replay_meters(struct core *core, struct hold *hold, const struct record_hold *held)
 {
     uint8_t room[METER_SHARE_SIZE];
     slice shares = record_hold_meters(held, room);
     struct meter_share share;
     while (meter_share_next(&shares, &share)) {
+        uint8_t place = hold->meter_count++;
         TRY(replay_lease(core, (struct lease_key){held->org, share.meter, share.period},
-                         held->amount, &hold_meters(core, hold)[hold->meter_count]));
-        hold->meter_count++;
+                         part_of(core, hold, place), &hold_meters(core, hold)[place]));
     }
+    return OK;
+}
+
+static status replay_byok(struct core *core, struct hold *hold, const struct record_hold *held)
+{
+    if (held->byok_unit == BYOK_NONE) return OK;
+    if (held->byok_unit > BYOK_LIST_PRICE) return FAIL(MALFORMED);
+    struct byok_hold *byok = &core->hold_byok[hold - core->holds];
+    *byok = (struct byok_hold){.list = held->byok_list,
+                               .units = held->byok_units,
+                               .list_meters = held->byok_meters,
+                               .fee_basis_points = held->byok_fee_basis_points,
+                               .unit = held->byok_unit};
+    hold->byok = true;
+    struct lease_key key = {
+        .org = held->org,
+        .meter = meter_of_allowance(held->org, (enum byok_unit)held->byok_unit),
+        .period = clock_period(CADENCE_MONTH, (wall_time){held->created_ns}),
+    };
+    TRY(replay_lease(core, key, byok->units, &byok->allowance));
+    core->leases[byok->allowance].lacking += byok_lacks(byok) ? 1 : 0;
     return OK;
 }
 
@@ -104,6 +133,7 @@ static status replay_hold(struct core *core, const struct record *record)
         .model_class = held.model_class,
     };
     TRY(replay_lease(core, (struct lease_key){.org = held.org}, held.amount, &hold->account_lease));
+    TRY(replay_byok(core, hold, &held));
     TRY(replay_meters(core, hold, &held));
     hold->stream = stream_touch(core, held.edge, held.thread);
     if (hold->stream == SLOT_NONE) return FAIL(LEDGER_FULL);
@@ -127,7 +157,12 @@ static void replay_close(struct core *core, uint32_t slot, bool ghost)
     struct hold *hold = &core->holds[slot];
     replay_end_use(core, hold->account_lease, hold->amount);
     for (uint8_t i = 0; i < hold->meter_count; i++)
-        replay_end_use(core, hold_meters(core, hold)[i], hold->amount);
+        replay_end_use(core, hold_meters(core, hold)[i], part_of(core, hold, i));
+    if (hold->byok) {
+        const struct byok_hold *byok = &core->hold_byok[slot];
+        core->leases[byok->allowance].lacking -= byok_lacks(byok) ? 1 : 0;
+        replay_end_use(core, byok->allowance, byok->units);
+    }
     core->streams[hold->stream].holds--;
     hold_close(core, slot, ghost);
 }
@@ -178,12 +213,12 @@ uint32_t core_list_held(const struct core *core, struct lease_held *items, uint3
     uint32_t count = 0;
     for (uint32_t i = core->leases_by_age.first; i != SLOT_NONE; i = core->lease_links[i].after) {
         const struct lease *lease = &core->leases[i];
-        if (money_is_zero(lease->held)) continue;
+        /* What is free of an allowance is kept, too, for those that could use it. */
+        money held = lease->lacking > 0 ? MONEY_MAX : lease->held;
+        if (money_is_zero(held)) continue;
         if (count < items_max) {
-            items[count] = (struct lease_held){.org = lease->org,
-                                               .meter = lease->meter,
-                                               .period = lease->period,
-                                               .held = lease->held};
+            items[count] = (struct lease_held){
+                .org = lease->org, .meter = lease->meter, .period = lease->period, .held = held};
         }
         count++;
     }

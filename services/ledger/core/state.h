@@ -22,15 +22,18 @@
 #define CALLER_RETRY_NS ((uint64_t)1000000000)
 #define LEASE_SHORT_NS \
     (100 * (uint64_t)1000000) /* PostgreSQL had nothing: not asked again for this long */
-#define LEASE_RETRY_NS    (500 * (uint64_t)1000000)
+#define LEASE_RETRY_NS     (500 * (uint64_t)1000000)
+/* An allowance that is used up stays so for the rest of its month, but for what other cells give
+ * back: most requests with own keys of a large customer come then, and shall not wait for it. */
+#define ALLOWANCE_SHORT_NS (60 * (uint64_t)1000000000)
 /* Lease questions in flight that no hold waits for; and background reads of callers. A hold that
  * comes then may stand behind all of them, a commit each, and has two seconds: with a thousand of
  * them, as when a thousand accounts begin at once, holds were refused for nothing. */
-#define ASKING_AHEAD_MAX  64
-#define LEASE_PREFETCH_NS (20 * (uint64_t)1000000)
+#define ASKING_AHEAD_MAX   64
+#define LEASE_PREFETCH_NS  (20 * (uint64_t)1000000)
 /* Moving a slot in its list costs as much memory traffic as all else that is done with it, so the
  * lists by age are exact to this: half of the minute after which a lease goes back, by default. */
-#define AGE_GRAIN_NS      (30 * (uint64_t)1000000000)
+#define AGE_GRAIN_NS       (30 * (uint64_t)1000000000)
 static inline uint32_t age_grain(uint64_t boot_ns)
 {
     return (uint32_t)(boot_ns / AGE_GRAIN_NS);
@@ -66,6 +69,15 @@ struct limit_meter {
     uint32_t hint;   /* slot of its lease when it was last used */
     uint8_t owner;   /* enum meter_owner */
     uint8_t cadence; /* enum cadence */
+    bool include_byok;
+};
+
+/* Beside them, because most make no request with an own key. */
+struct byok_caller {
+    struct byok_terms terms;
+    uint32_t hint;     /* slot of its allowance's lease when it was last used */
+    uint32_t asked_at; /* core->plans_changed when it was last asked for; when it was read */
+    uint32_t known_at;
 };
 
 /* ---- leases: an account's credit (meter 0) or the room under a limit ---- */
@@ -111,6 +123,9 @@ struct lease {
     /* of other meters, where limit_changed: number of the first hold after the change */
     uint64_t changed_before;
     uint64_t limit_version; /* of the limit it was lent under; not of a key's */
+    /* of allowances: open holds that have less of it than they could use. None of it goes back as
+     * long as there are any, for what becomes free is theirs. */
+    uint32_t lacking;
 } __attribute__((aligned(CACHE_LINE)));
 _Static_assert(offsetof(struct lease, available) == 2 * CACHE_LINE,
                "what is seldom used stands apart");
@@ -133,7 +148,19 @@ struct hold {
     uint32_t account_lease;
     uint32_t stream;
     uint8_t meter_count; /* of its row in core->hold_meters */
+    bool byok;           /* it has a row in core->hold_byok, and amount is the fee */
     struct u32_list price_ids;
+};
+
+/* Of a hold with an own key. Amounts of an allowance are requests or nano-dollars of list price;
+ * leases count them as they count money. */
+struct byok_hold {
+    money list;           /* the most it can cost by list price */
+    money units;          /* of the allowance that it has */
+    uint32_t allowance;   /* slot of its lease */
+    uint16_t list_meters; /* bit i: the limit of the i-th of its meters counts the list price */
+    uint16_t fee_basis_points;
+    uint8_t unit; /* enum byok_unit; NONE: not with an own key */
 };
 
 /* ---- streams of numbered frames, and the answers they wait for ---- */
@@ -193,6 +220,7 @@ struct core {
     uint64_t replay_marks_seq;
     uint64_t journal_room;
     uint64_t next_hold;
+    uint32_t plans_changed; /* how often */
     uint32_t asking;
     uint32_t refreshing; /* callers */
 
@@ -201,6 +229,7 @@ struct core {
      * and dense, so that the lease is on its way from memory before its caller has arrived. */
     uint32_t *account_hints;
     struct limit_meter *caller_meters; /* METERS_MAX by slot of a caller */
+    struct byok_caller *byok_callers;  /* by slot of a caller */
     struct slot_link *caller_links;
     struct slot_index caller_index;
     struct slot_list callers_by_age;
@@ -215,6 +244,7 @@ struct core {
 
     struct hold *holds;
     uint32_t *hold_meters; /* METERS_MAX by slot of a hold: slots of leases */
+    struct byok_hold *hold_byok;
     struct slot_link *hold_links;
     struct slot_index hold_index;
     struct slot_list holds_open;  /* by number */
@@ -250,7 +280,7 @@ struct step {
     struct core_actions *out;
     /* Slots of the leases touched for the hold at hand: not to be given to another. */
     uint8_t at_hand_count;
-    uint32_t at_hand[1 + METERS_MAX];
+    uint32_t at_hand[LEASE_ITEMS_MAX];
 };
 void core_deliver(struct step *step, const struct core_action *action);
 struct record_place core_place_next(struct core *core);
@@ -280,6 +310,8 @@ void core_caller_answered(struct step *step, const struct core_event *event);
 void core_key_changed(struct step *step, const struct core_event *event);
 void core_limits_changed(struct step *step, const struct core_event *event);
 struct limit_meter *caller_meters(const struct core *core, const struct caller_slot *caller);
+/* A limit as it was just read: what was lent under another one goes back. */
+void caller_limit_read(struct step *step, int64_t org, const struct caller_meter *meter);
 
 /* leases.c */
 struct lease_key {
@@ -289,12 +321,12 @@ struct lease_key {
 };
 uint32_t lease_find(const struct core *core, struct lease_key key);
 /* SLOT_NONE: none is free. *hint is where it was last time, or anything; it is kept up. The slot is
- * at hand until the next hold is tried; at most 1 + METERS_MAX are. */
+ * at hand until the next hold is tried; at most LEASE_ITEMS_MAX are. */
 uint32_t lease_touch(struct step *step, struct lease_key key, uint32_t *hint);
 money lease_free_room(const struct lease *lease);
 void lease_take(struct step *step, uint32_t slot, money amount);
 /* Ends a hold that cost `charge`; answers the part of the charge that the lease covered. */
-money lease_settle(struct step *step, uint32_t slot, const struct hold *hold, money charge);
+money lease_settle(struct step *step, uint32_t slot, money held, money charge, uint64_t hold);
 /* The limit of a meter may be another one than it was lent under: what is free goes back, and what
  * open holds leave over as soon as they end. Also what a question in flight may bring. */
 void lease_limit_changed(struct step *step, uint32_t slot);
@@ -306,6 +338,36 @@ void leases_tick(struct step *step);
 void core_lease_answered(struct step *step, const struct core_event *event);
 void core_credit_changed(struct step *step, const struct core_event *event);
 void core_credit_recalled(struct step *step, const struct core_event *event);
+
+/* byok.c */
+void byok_note_asked(struct core *core, uint32_t caller); /* the caller in this slot */
+void byok_learn(struct step *step, uint32_t caller, const struct byok_terms *terms);
+void core_plans_changed(struct step *step, const struct core_event *event);
+/* The terms were read before a plan was changed last. */
+bool byok_is_outdated(const struct core *core, uint32_t caller);
+/* The terms and the lease of the allowance of now for a hold of this caller; false: no slot is
+ * free. */
+bool byok_find(struct step *step, uint32_t caller, struct byok_hold *byok);
+/* As much of the allowance as is free and the hold can use. FULL: that is all it can use; SHORT: it
+ * is not, and PostgreSQL has no more; ASK: it may have more. */
+enum byok_fill { BYOK_FULL, BYOK_SHORT, BYOK_ASK };
+enum byok_fill byok_fill(const struct step *step, struct byok_hold *byok);
+/* The fee on the rest; OVERFLOW when a meter could not count fee and list price together. */
+status byok_fee(const struct byok_hold *byok, money *fee);
+/* For a question to PostgreSQL: the most that a hold which waits needs, and of which lease. */
+struct byok_need {
+    uint32_t allowance; /* SLOT_NONE: it is not known */
+    money units, fee, with_list;
+};
+struct byok_need byok_need_of(const struct step *step, uint32_t caller, money list);
+void byok_take(struct step *step, uint32_t hold, const struct byok_hold *byok);
+/* Ends the use of the allowance: of a request that cost `list`, whatever is free of it is taken,
+ * and *fee is due on the rest. Of one that failed (NULL) nothing is. Answers the units taken. */
+money byok_end(struct step *step, uint32_t hold, const money *list, money *fee);
+/* What the meter at this place has to cover of a hold or its end. */
+money byok_part(const struct byok_hold *byok, uint8_t place, money fee, money list);
+/* It could use more of the allowance than it has. */
+bool byok_lacks(const struct byok_hold *byok);
 
 /* holds.c */
 void core_hold(struct step *step, const struct core_event *event);

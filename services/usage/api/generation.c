@@ -120,11 +120,13 @@ static void write_tokens(const struct generation_row *row, struct json_writer *w
 
 static void write_money(const struct generation_row *row, struct json_writer *w)
 {
-    bool byok = (row->facts.flags & FACT_BYOK) != 0;
     json_key_money(w, SLICE("total_cost"), row->charge);
     json_key_money(w, SLICE("usage"), row->charge);
-    json_key_bool(w, SLICE("is_byok"), byok);
-    json_key_null(w, SLICE("upstream_inference_cost"));
+    json_key_bool(w, SLICE("is_byok"), row->byok);
+    if (row->byok)
+        json_key_money(w, SLICE("upstream_inference_cost"), row->byok_list);
+    else
+        json_key_null(w, SLICE("upstream_inference_cost"));
     json_key_money(w, SLICE("held"), row->held);
     json_key_i64(w, SLICE("price_id"), row->price_id);
     json_key_bool(w, SLICE("estimated"), (row->facts.flags & FACT_ESTIMATED) != 0);
@@ -150,7 +152,7 @@ static void write_attempts(const struct generation_row *row, struct json_writer 
             json_i64(w, attempt->http_status);
         }
         json_key_i64(w, SLICE("latency"), attempt->latency_ms);
-        json_key_bool(w, SLICE("is_byok"), (row->facts.flags & FACT_BYOK) != 0);
+        json_key_bool(w, SLICE("is_byok"), row->byok);
         json_object_end(w);
     }
     json_array_end(w);

@@ -66,6 +66,11 @@ static void limit(struct world *world, const struct model_limit *changed)
     model_set_limit(&world->model, changed, world->now.wall);
 }
 
+static void plan(struct world *world, int64_t org, const struct model_plan *changed)
+{
+    model_set_plan(&world->model, org, changed);
+}
+
 static void load_free(struct world *world, int64_t day)
 {
     for (size_t i = 0; i < world->model.free_count; i++) {
@@ -86,6 +91,7 @@ static int64_t figure(struct world *world, int64_t org, enum book_figure figure)
     case BOOK_PAID: return account->paid;
     case BOOK_PROMO: return account->promo;
     case BOOK_ESCROW: return account->escrow;
+    case BOOK_BYOK_FEES: return account->fees;
     case BOOK_OWED: break;
     }
     return account->receivable;
@@ -94,6 +100,11 @@ static int64_t figure(struct world *world, int64_t org, enum book_figure figure)
 static int64_t spent(struct world *world, int64_t org, int64_t meter, int64_t period)
 {
     return model_period(&world->model, org, meter, period)->spent;
+}
+
+static int64_t byok_spent(struct world *world, int64_t org, int64_t meter, int64_t period)
+{
+    return model_period(&world->model, org, meter, period)->byok_spent;
 }
 
 const struct book model_book = {
@@ -108,8 +119,10 @@ const struct book model_book = {
     .freeze = freeze,
     .key = key,
     .limit = limit,
+    .plan = plan,
     .figure = figure,
     .spent = spent,
+    .byok_spent = byok_spent,
     .load_free = load_free,
     .free_requests = free_requests,
 };

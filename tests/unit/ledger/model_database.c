@@ -48,7 +48,8 @@ struct model_org *model_org(struct model_database *model, int64_t org)
         if (model->orgs[i].org == org) return &model->orgs[i];
     }
     assert(model->org_count < MODEL_ORGS_MAX);
-    model->orgs[model->org_count] = (struct model_org){.org = org};
+    model->orgs[model->org_count] = (struct model_org){
+        .org = org, .plan = {BYOK_REQUESTS, MODEL_BYOK_REQUESTS, MODEL_BYOK_FEE, 1}};
     return &model->orgs[model->org_count++];
 }
 
@@ -93,6 +94,20 @@ int64_t model_meter(const struct model_limit *limit)
            (int64_t)limit->cadence;
 }
 
+/* Numbered as schema/0017_byok.sql says. */
+int64_t model_allowance_meter(int64_t org, enum byok_unit unit)
+{
+    return ((int64_t)1 << 60) + 16 * org + (unit == BYOK_REQUESTS ? 12 : 13);
+}
+
+void model_set_plan(struct model_database *model, int64_t org, const struct model_plan *plan)
+{
+    struct model_plan *known = &model_org(model, org)->plan;
+    uint64_t version = known->version + 1;
+    *known = *plan;
+    known->version = version;
+}
+
 static bool owns(const struct model_limit *limit, const struct caller *caller)
 {
     const int64_t owners[] = {[OWNER_KEY] = caller->key,
@@ -124,7 +139,7 @@ void model_set_limit(struct model_database *model, const struct model_limit *lim
     model->limits[model->limit_count++] = *limit;
     if (limit->owner_kind == OWNER_KEY) return; /* a key's four meters count from its beginning */
     int32_t number = clock_period(limit->cadence, now);
-    int64_t spent = 0, requests = 0;
+    int64_t spent = 0, requests = 0, byok_spent = 0;
     for (size_t i = 0; i < model->key_count; i++) {
         const struct caller *key = &model->keys[i].caller;
         if (!owns(limit, key)) continue;
@@ -132,15 +147,35 @@ void model_set_limit(struct model_database *model, const struct model_limit *lim
             model_period(model, key->org, meter_of_key(key->key, limit->cadence), number);
         spent += of_key->spent;
         requests += of_key->requests;
+        byok_spent += of_key->byok_spent;
     }
     struct model_period *begun = model_period(model, limit->org, model_meter(limit), number);
     begun->spent = spent;
     begun->requests = requests;
+    begun->byok_spent = byok_spent;
+}
+
+/* An allowance of the unit that the plan does not count in is none. */
+static bool allowance_of(struct model_database *model, int64_t org, int64_t meter, int64_t *limit)
+{
+    const struct model_plan *plan = &model_org(model, org)->plan;
+    bool requests = meter == model_allowance_meter(org, BYOK_REQUESTS);
+    bool list_price = meter == model_allowance_meter(org, BYOK_LIST_PRICE);
+    *limit = meter == model_allowance_meter(org, plan->unit) ? plan->allowance : 0;
+    return requests || list_price;
+}
+
+/* What of a period counts in its meter's limit. */
+static int64_t counted(struct model_database *model, const struct model_period *period)
+{
+    const struct model_key *key = model_key(model, period->meter / CADENCE_COUNT);
+    return period->spent + (key != NULL && key->include_byok ? period->byok_spent : 0);
 }
 
 /* Whether the meter has a limit now, and which. */
 static bool limit_of(struct model_database *model, int64_t org, int64_t meter, int64_t *limit)
 {
+    if (allowance_of(model, org, meter, limit)) return true;
     const struct model_limit *found = find_limit(model, org, meter);
     const struct model_key *key = model_key(model, meter / CADENCE_COUNT);
     if (found != NULL && found->limited) {
@@ -166,24 +201,40 @@ static struct model_lease *find_lease(struct model_database *model, const struct
     return &model->leases[model->lease_count++];
 }
 
-static void add_meter(struct caller_answer *answer, int64_t meter, enum meter_owner owner,
-                      enum cadence cadence, uint64_t version)
+static void add_meter(struct caller_answer *answer, const struct caller_meter *meter)
 {
-    answer->meters[answer->meter_count++] =
-        (struct caller_meter){meter, (uint8_t)owner, (uint8_t)cadence, version};
+    answer->meters[answer->meter_count++] = *meter;
 }
 
 /* The widest owner first. */
-static void add_limits(const struct model_database *model, struct caller_answer *answer)
+static void add_limits(const struct model_database *model, const struct model_key *key,
+                       struct caller_answer *answer)
 {
     for (int kind = OWNER_ORG; kind >= OWNER_KEY; kind--) {
         for (size_t i = 0; i < model->limit_count; i++) {
             const struct model_limit *limit = &model->limits[i];
             if ((int)limit->owner_kind == kind && limit->limited && owns(limit, &answer->caller))
-                add_meter(answer, model_meter(limit), limit->owner_kind, limit->cadence,
-                          limit->version);
+                add_meter(answer, &(struct caller_meter){.meter = model_meter(limit),
+                                                         .owner = (uint8_t)limit->owner_kind,
+                                                         .cadence = (uint8_t)limit->cadence,
+                                                         .include_byok =
+                                                             kind == OWNER_KEY && key->include_byok,
+                                                         .version = limit->version});
         }
     }
+}
+
+static struct byok_terms terms_of(const struct model_database *model, int64_t org)
+{
+    for (size_t i = 0; i < model->org_count; i++) {
+        const struct model_plan *plan = &model->orgs[i].plan;
+        if (model->orgs[i].org == org)
+            return (struct byok_terms){.unit = (uint8_t)plan->unit,
+                                       .fee_basis_points = (uint16_t)plan->fee_basis_points,
+                                       .version = plan->version};
+    }
+    return (struct byok_terms){
+        .unit = BYOK_REQUESTS, .fee_basis_points = MODEL_BYOK_FEE, .version = 1};
 }
 
 static struct rate_limits free_limits(const struct model_database *model, int64_t org)
@@ -216,10 +267,14 @@ void model_answer_caller(const struct model_database *model, const struct key_ha
         if (memcmp(key->stored.bytes, stored->bytes, sizeof(stored->bytes)) != 0) continue;
         answer->error = key->disabled ? ERROR_KEY_DISABLED : ERROR_NONE;
         answer->caller = key->caller;
-        add_limits(model, answer);
+        add_limits(model, key, answer);
         if (key->has_limit)
-            add_meter(answer, meter_of_key(key->caller.key, key->cadence), OWNER_KEY, key->cadence,
-                      0);
+            add_meter(answer,
+                      &(struct caller_meter){.meter = meter_of_key(key->caller.key, key->cadence),
+                                             .owner = OWNER_KEY,
+                                             .cadence = (uint8_t)key->cadence,
+                                             .include_byok = key->include_byok});
+        answer->byok = terms_of(model, key->caller.org);
         answer->rates.key = key->rates;
         answer->rates.classes[MODEL_FREE] = free_limits(model, key->caller.org);
     }
@@ -281,7 +336,8 @@ static void lease_room(struct model_database *model, struct model_lease *lease,
     lease->returned += back;
     period->leased -= back;
     bool limited = limit_of(model, lease->org, lease->meter, &limit);
-    int64_t available = limited ? larger(0, limit - period->spent - period->leased) : INT64_MAX;
+    int64_t available =
+        limited ? larger(0, limit - counted(model, period) - period->leased) : INT64_MAX;
     int64_t chunk =
         smaller(available, larger(item->need.nano, smaller(item->want.nano, available / 2)));
     if (frozen) chunk = 0;
@@ -370,7 +426,10 @@ static void post_charge(struct model_database *model, const struct record_ending
     org->promo -= promo;
     org->paid -= paid;
     org->receivable += late - promo - paid;
-    org->income += ending->charge.nano;
+    if (ending->byok_unit == BYOK_NONE)
+        org->income += ending->charge.nano;
+    else
+        org->fees += ending->charge.nano;
     model->late += late;
     assert(org->escrow >= 0);
 }
@@ -381,7 +440,25 @@ static void count(struct model_database *model, const struct record_ending *endi
     int64_t number = clock_period(cadence, (wall_time){ending->created_ns});
     struct model_period *period = model_period(model, ending->org, meter, number);
     period->spent += ending->charge.nano;
+    period->byok_spent += ending->byok_list.nano;
     period->requests += ending->state == ENDING_SETTLED;
+}
+
+static void post_allowance(struct model_database *model, const struct record_ending *ending)
+{
+    if (ending->byok_unit == BYOK_NONE || ending->state != ENDING_SETTLED) return;
+    int64_t number = clock_period(CADENCE_MONTH, (wall_time){ending->created_ns});
+    int64_t meter = model_allowance_meter(ending->org, (enum byok_unit)ending->byok_unit);
+    struct model_period *period = model_period(model, ending->org, meter, number);
+    period->spent += ending->byok_units.nano;
+    period->leased -= ending->byok_units.nano;
+    period->requests++;
+    if (ending->byok_units.nano == 0) return;
+    struct model_lease key = {
+        .org = ending->org, .meter = meter, .period = number, .epoch = (int64_t)ending->epoch};
+    struct model_lease *lease = find_lease(model, &key);
+    lease->settled += ending->byok_units.nano;
+    assert(lease->settled + lease->returned <= lease->granted && period->leased >= 0);
 }
 
 static void post_periods(struct model_database *model, const struct record_ending *ending)
@@ -423,6 +500,14 @@ static void make_room_for_row(struct model_database *model)
     assert(model->rows != NULL);
 }
 
+static void note_byok(struct model_row *row, const struct record_ending *ending)
+{
+    row->byok_unit = ending->byok_unit;
+    row->byok_list = ending->byok_list.nano;
+    row->byok_units = ending->byok_units.nano;
+    row->byok_fee_basis_points = ending->byok_fee_basis_points;
+}
+
 void model_post(struct model_database *model, const struct record *record)
 {
     assert(record->seq == model->cursor + 1);
@@ -443,7 +528,9 @@ void model_post(struct model_database *model, const struct record *record)
                                                          .charge = ending.charge.nano,
                                                          .told = ending.charge_told.nano,
                                                          .created_ns = ending.created_ns};
+    note_byok(&model->rows[model->row_count - 1], &ending);
     post_charge(model, &ending);
+    post_allowance(model, &ending);
     post_periods(model, &ending);
     int64_t day = clock_period(CADENCE_DAY, (wall_time){ending.created_ns});
     if (ending.model_class == MODEL_FREE && ending.part == 0)

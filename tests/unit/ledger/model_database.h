@@ -14,17 +14,29 @@
 #define MODEL_LIMITS_MAX          64
 #define MODEL_FREE_MAX            128
 
-/* The plan's limits of free models, as the schema has them. */
+/* The plan's limits of free models, and what it says of own keys, as the schema has them. */
 #define MODEL_FREE_PER_MINUTE     20
 #define MODEL_FREE_PER_DAY        50
 #define MODEL_FREE_PER_DAY_BOUGHT 1000
 #define MODEL_FREE_BOUGHT         ((int64_t)10000000000) /* $10 */
+#define MODEL_BYOK_REQUESTS       1000000
+#define MODEL_BYOK_FEE            500
+
+/* What a plan says of own keys; every organization has its own plan here. */
+struct model_plan {
+    enum byok_unit unit;
+    int64_t allowance; /* of a month, in the unit */
+    int64_t fee_basis_points;
+    uint64_t version; /* set by the model */
+};
 
 struct model_org {
     int64_t org;
     int64_t paid, promo, escrow, receivable, income; /* nano-dollars */
     int64_t bought;                                  /* all that was ever credited */
     int64_t purchased;                               /* for money, not granted */
+    int64_t fees; /* on requests with own keys; income is of all others */
+    struct model_plan plan;
     bool frozen;
 };
 struct model_key {
@@ -34,6 +46,7 @@ struct model_key {
     bool has_limit;
     enum cadence cadence;
     int64_t limit;
+    bool include_byok; /* its limits count the list price of requests with own keys, too */
     struct rate_limits rates;
 };
 struct model_free { /* requests of free models, posted */
@@ -57,6 +70,7 @@ struct model_lease {
 struct model_period {
     int64_t org, meter, period;
     int64_t spent, leased;
+    int64_t byok_spent; /* list price of requests with own keys */
     int64_t requests;
 };
 struct model_row {
@@ -66,6 +80,8 @@ struct model_row {
     int64_t org, key;
     int64_t held, charge, told;
     int64_t created_ns;
+    int64_t byok_list, byok_units, byok_fee_basis_points;
+    uint8_t byok_unit;
 };
 
 struct model_database {
@@ -95,6 +111,8 @@ struct model_key *model_add_key(struct model_database *model, int64_t org, int64
 /* A first limit, begun with what the owner's keys have spent by `now`, or the change of one. */
 void model_set_limit(struct model_database *model, const struct model_limit *limit, wall_time now);
 int64_t model_meter(const struct model_limit *limit);
+void model_set_plan(struct model_database *model, int64_t org, const struct model_plan *plan);
+int64_t model_allowance_meter(int64_t org, enum byok_unit unit);
 struct model_period *model_period(struct model_database *model, int64_t org, int64_t meter,
                                   int64_t period);
 

@@ -164,7 +164,7 @@ TEST(what_no_lease_covered_is_paid_from_promotion_then_credit_then_owed)
     assert_ok(posting_finish(&batch.posting));
     assert_int_equal(batch.posting.late_count, 1);
     assert_int_equal(batch.posting.late[0].amount.nano, 60);
-    const struct late_balance balance = {.org = 7, .promo = {10}, .paid = {20}};
+    struct late_balance balance = {.org = 7, .promo = {10}, .paid = {20}};
     assert_ok(posting_pay_late(&batch.posting, &balance, 1));
     assert_int_equal(account(&batch, 7, ACCOUNT_CREDIT_PROMO, 0)->debits.nano, 10);
     assert_int_equal(account(&batch, 7, ACCOUNT_CREDIT_PAID, 0)->debits.nano, 20);
@@ -172,6 +172,112 @@ TEST(what_no_lease_covered_is_paid_from_promotion_then_credit_then_owed)
     assert_int_equal(account(&batch, 0, ACCOUNT_USAGE_INCOME, 0)->credits.nano, 100);
     assert_int_equal(transferred(&batch, 7, "settle_late"), 60);
     arena_free(&batch.arena);
+}
+
+/* Of `list` nano-dollars, `units` requests of which were free. */
+static struct record_ending with_own_key(int64_t org, int64_t list, int64_t units, int64_t fee)
+{
+    struct record_ending ending = settled(org, 70, fee);
+    ending.provider_cost = MONEY_ZERO;
+    ending.byok_unit = BYOK_REQUESTS;
+    ending.byok_fee_basis_points = 500;
+    ending.byok_list = (money){list};
+    ending.byok_units = (money){units};
+    return ending;
+}
+
+static const struct period_move *period(const struct batch *batch, int64_t meter, int64_t number)
+{
+    for (size_t i = 0; i < batch->posting.period_count; i++) {
+        const struct period_move *move = &batch->posting.periods[i];
+        if (move->meter == meter && move->period == number) return move;
+    }
+    fail_msg("no move of meter %ld", (long)meter);
+    return NULL;
+}
+
+TEST(with_an_own_key_the_fee_is_income_of_its_own_and_no_provider_is_owed)
+{
+    struct batch batch;
+    begin(&batch);
+    const struct record_ending endings[] = {with_own_key(7, 1000, 1, 0),
+                                            with_own_key(7, 1000, 0, 50), settled(7, 70, 100)};
+    for (size_t i = 0; i < 3; i++)
+        add(&batch, &endings[i]);
+    assert_ok(posting_finish(&batch.posting));
+    assert_int_equal(batch.posting.charge.nano, 150);
+    assert_int_equal(account(&batch, 7, ACCOUNT_ESCROW, 0)->debits.nano, 150);
+    assert_int_equal(account(&batch, 0, ACCOUNT_BYOK_FEE_INCOME, 0)->credits.nano, 50);
+    assert_int_equal(account(&batch, 0, ACCOUNT_USAGE_INCOME, 0)->credits.nano, 100);
+    assert_int_equal(account(&batch, 0, ACCOUNT_PROVIDER_PAYABLE, 5)->credits.nano, 100);
+    assert_int_equal(transferred(&batch, 7, "byok_fee"), 50);
+    assert_int_equal(transferred(&batch, 7, "settle"), 100);
+    /* Month 24322: two requests with own keys, one of which was free. */
+    const struct period_move *allowance =
+        period(&batch, meter_of_allowance(7, BYOK_REQUESTS), 24322);
+    assert_int_equal(allowance->requests, 2);
+    assert_int_equal(allowance->spent.nano, 1);
+    assert_int_equal(allowance->leased.nano, 1);
+    const struct period_move *key = period(&batch, meter_of_key(70, CADENCE_MONTH), 24322);
+    assert_int_equal(key->spent.nano, 150);
+    assert_int_equal(key->byok_spent.nano, 2000);
+    assert_int_equal(key->requests, 3);
+    assert_int_equal(batch.posting.numbers[GENERATION_flags][0], FACT_BYOK);
+    assert_int_equal(batch.posting.numbers[GENERATION_flags][2], 0);
+    arena_free(&batch.arena);
+}
+
+/* 40 of usage and 30 of fees, with 10 of promotion and 35 of credit left: whoever is paid first
+ * leaves less to the other, and nothing is paid twice. */
+TEST(late_usage_and_late_fees_are_paid_from_the_same_balance)
+{
+    struct batch batch;
+    begin(&batch);
+    struct record_ending usage = settled(7, 70, 40), fee = with_own_key(7, 600, 0, 30);
+    usage.leased = fee.leased = MONEY_ZERO;
+    add(&batch, &usage);
+    add(&batch, &fee);
+    assert_ok(posting_finish(&batch.posting));
+    assert_int_equal(batch.posting.late_count, 2);
+    struct late_balance balances[2] = {{.org = 7, .promo = {10}, .paid = {35}},
+                                       {.org = 7, .promo = {10}, .paid = {35}}};
+    assert_ok(posting_pay_late(&batch.posting, balances, 2));
+    assert_int_equal(account(&batch, 7, ACCOUNT_CREDIT_PROMO, 0)->debits.nano, 10);
+    assert_int_equal(account(&batch, 7, ACCOUNT_CREDIT_PAID, 0)->debits.nano, 35);
+    assert_int_equal(account(&batch, 7, ACCOUNT_RECEIVABLE, 0)->debits.nano, 25);
+    assert_int_equal(account(&batch, 0, ACCOUNT_USAGE_INCOME, 0)->credits.nano, 40);
+    assert_int_equal(account(&batch, 0, ACCOUNT_BYOK_FEE_INCOME, 0)->credits.nano, 30);
+    assert_int_equal(transferred(&batch, 7, "settle_late"), 40);
+    assert_int_equal(transferred(&batch, 7, "byok_fee"), 30);
+    arena_free(&batch.arena);
+}
+
+static size_t encode(struct generation_row *row, char *bytes, size_t size)
+{
+    struct buffer out;
+    buffer_init_fixed(&out, bytes, size);
+    row->texts[GENERATION_title] = SLICE("t");
+    row->attempts = SLICE("a");
+    generation_row_encode(row, &out);
+    assert_ok(buffer_finish(&out));
+    return out.len;
+}
+
+/* Cell and incarnation, 35 numbers (23 and 12 classes of units), six texts and the attempts with a
+ * length each, two of them of a byte. */
+TEST(a_row_without_own_key_is_encoded_as_it_always_was)
+{
+    static char before[1024], after[1024];
+    struct generation_row row = {.cell = 1, .incarnation = 2, .numbers = {[GENERATION_org] = 7}};
+    size_t len = encode(&row, before, sizeof(before));
+    assert_int_equal(len, 2 + 4 + 35 * 8 + 7 * 2 + 2);
+    for (size_t column = GENERATION_BYOK_FIRST; column < GENERATION_NUMBER_COUNT; column++) {
+        struct generation_row changed = row;
+        changed.numbers[column] = 1;
+        assert_int_equal(encode(&changed, after, sizeof(after)), len + 4 * 8);
+        assert_memory_equal(after, before, len);
+        assert_int_equal(after[len + 8 * (column - GENERATION_BYOK_FIRST)], 1);
+    }
 }
 
 TEST(sums_beyond_int64_are_refused_not_wrapped)
@@ -271,6 +377,9 @@ int main(void)
         cmocka_unit_test(a_key_spends_in_four_periods_of_the_time_of_its_hold),
         cmocka_unit_test(what_nobody_pays_for_is_an_expense_of_ours),
         cmocka_unit_test(what_no_lease_covered_is_paid_from_promotion_then_credit_then_owed),
+        cmocka_unit_test(with_an_own_key_the_fee_is_income_of_its_own_and_no_provider_is_owed),
+        cmocka_unit_test(late_usage_and_late_fees_are_paid_from_the_same_balance),
+        cmocka_unit_test(a_row_without_own_key_is_encoded_as_it_always_was),
         cmocka_unit_test(sums_beyond_int64_are_refused_not_wrapped),
         cmocka_unit_test(a_record_out_of_order_is_refused),
         cmocka_unit_test(merkle_roots_are_those_of_the_published_vectors),

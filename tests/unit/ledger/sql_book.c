@@ -301,6 +301,29 @@ static void make_org(struct sql_book *sql, int64_t org)
              org, org, 0);
 }
 
+/* A plan of the organization's own, like the first one but for own keys. */
+static void plan(struct world *world, int64_t org, const struct model_plan *plan)
+{
+    struct sql_book *sql = world->book_context;
+    const char *unit = plan->unit == BYOK_REQUESTS ? "requests" : "list_price";
+    char text[1024];
+    make_org(sql, org);
+    (void)snprintf(
+        text, sizeof(text),
+        "insert into plan (id, name, purchase_fee_permille, purchase_fee_min_cents, "
+        "purchase_min_cents, purchase_max_cents, refund_window, output_default, output_min, "
+        "byok_unit, byok_allowance, byok_fee_basis_points) select 100 + %lld, 'of org %lld', "
+        "purchase_fee_permille, purchase_fee_min_cents, purchase_min_cents, purchase_max_cents, "
+        "refund_window, output_default, output_min, byok_unit, 0, 0 from plan where id = 1 on "
+        "conflict do nothing;"
+        "update plan set byok_unit = '%s', byok_allowance = %lld, byok_fee_basis_points = %lld, "
+        "version = nextval('caller_version_seq') where id = 100 + %lld;"
+        "update org set plan = 100 + %lld where org = %lld",
+        (long long)org, (long long)org, unit, (long long)plan->allowance,
+        (long long)plan->fee_basis_points, (long long)org, (long long)org, (long long)org);
+    sql_book_run(sql, text);
+}
+
 /* Bought: whole cents, no fee. A purchase per call. */
 static void buy(struct sql_book *sql, int64_t org, int64_t nano)
 {
@@ -352,6 +375,7 @@ static void key(struct world *world, const struct model_key *model)
     char text[2048], hash[2 * sizeof(model->stored.bytes) + 1], limit[32] = "null";
     struct buffer hex;
     long long org = model->caller.org, id = model->caller.key;
+    const char *with_byok = model->include_byok ? "true" : "false";
     buffer_init_fixed(&hex, hash, sizeof(hash) - 1);
     buffer_append_hex(&hex, model->stored.bytes, sizeof(model->stored.bytes));
     hash[hex.len] = '\0';
@@ -373,17 +397,18 @@ static void key(struct world *world, const struct model_key *model)
     sql_book_run(sql, text);
     (void)snprintf(
         text, sizeof(text),
-        "update api_key set limit_nano = %s, limit_cadence = %d, disabled = %s, version = "
-        "nextval('caller_version_seq'), member = nullif(%lld, 0), workspace = %lld where org = "
-        "%lld and id = %lld;"
-        "update meter set limit_nano = case when cadence = %d then %s::bigint end where org = %lld "
-        "and owner = %lld;"
-        "update meter_period p set limit_nano = m.limit_nano, over = case when m.limit_nano is "
-        "null then over else greatest(0, spent + leased - m.limit_nano) end from meter m where "
+        "update api_key set limit_nano = %s, limit_cadence = %d, disabled = %s, "
+        "include_byok_in_limit = %s, version = nextval('caller_version_seq'), member = "
+        "nullif(%lld, 0), workspace = %lld where org = %lld and id = %lld;"
+        "update meter set limit_nano = case when cadence = %d then %s::bigint end, include_byok = "
+        "%s where org = %lld and owner = %lld;"
+        "update meter_period p set limit_nano = m.limit_nano, include_byok = m.include_byok, over "
+        "= case when m.limit_nano is null then over else greatest(0, spent + case when "
+        "m.include_byok then byok_spent else 0 end + leased - m.limit_nano) end from meter m where "
         "m.org = p.org and m.id = p.meter and m.org = %lld and m.owner = %lld",
-        limit, (int)model->cadence, model->disabled ? "true" : "false",
+        limit, (int)model->cadence, model->disabled ? "true" : "false", with_byok,
         (long long)model->caller.member, (long long)model->caller.workspace, org, id,
-        (int)model->cadence, limit, org, id, org, id);
+        (int)model->cadence, limit, with_byok, org, id, org, id);
     sql_book_run(sql, text);
     (void)snprintf(text, sizeof(text),
                    "update api_key set requests_per_minute = nullif(%u, 0), tokens_per_minute = "
@@ -410,8 +435,9 @@ static void limit(struct world *world, const struct model_limit *limit)
         "begin; select posting_pause();"
         "insert into meter (org, id, owner_kind, owner, cadence, since) values (%lld, %lld, %d, "
         "%lld, %d, %d) on conflict do nothing;"
-        "insert into meter_period (org, meter, period, spent, requests) select %lld, %lld, %d, "
-        "coalesce(sum(p.spent), 0), coalesce(sum(p.requests), 0) from api_key k join meter_period "
+        "insert into meter_period (org, meter, period, spent, requests, byok_spent) select %lld, "
+        "%lld, %d, coalesce(sum(p.spent), 0), coalesce(sum(p.requests), 0), "
+        "coalesce(sum(p.byok_spent), 0) from api_key k join meter_period "
         "p on p.org = k.org and p.meter = 4 * k.id + %d and p.period = %d where k.org = %lld and "
         "k.%s = %lld on conflict do nothing;"
         "update meter set limit_nano = %s, version = "
@@ -435,6 +461,7 @@ static int64_t figure(struct world *world, int64_t org, enum book_figure figure)
         [BOOK_PROMO] = "credits - debits) from account where kind = 2",
         [BOOK_ESCROW] = "credits - debits) from account where kind = 3",
         [BOOK_OWED] = "debits - credits) from account where kind = 4",
+        [BOOK_BYOK_FEES] = "amount) from transfer where code = 'byok_fee' and credit_kind = 113",
     };
     char text[160];
     (void)snprintf(text, sizeof(text), "select sum(%s and org = %lld", sums[figure],
@@ -442,15 +469,25 @@ static int64_t figure(struct world *world, int64_t org, enum book_figure figure)
     return sql_book_number(world->book_context, text);
 }
 
-static int64_t spent(struct world *world, int64_t org, int64_t meter, int64_t period)
+static int64_t in_period(struct world *world, const char *column, struct lease_held place)
 {
     char text[200];
-    (void)snprintf(
-        text, sizeof(text),
-        "select sum(spent) from meter_period where org = %lld and meter = %lld and period "
-        "= %lld",
-        (long long)org, (long long)meter, (long long)period);
+    (void)snprintf(text, sizeof(text),
+                   "select sum(%s) from meter_period where org = %lld and meter = %lld and period "
+                   "= %d",
+                   column, (long long)place.org, (long long)place.meter, place.period);
     return sql_book_number(world->book_context, text);
+}
+
+static int64_t spent(struct world *world, int64_t org, int64_t meter, int64_t period)
+{
+    return in_period(world, "spent", (struct lease_held){org, meter, (int32_t)period, MONEY_ZERO});
+}
+
+static int64_t byok_spent(struct world *world, int64_t org, int64_t meter, int64_t period)
+{
+    return in_period(world, "byok_spent",
+                     (struct lease_held){org, meter, (int32_t)period, MONEY_ZERO});
 }
 
 int sql_book_audit(struct sql_book *sql, const char *expected)
@@ -485,8 +522,10 @@ const struct book sql_book = {
     .freeze = freeze,
     .key = key,
     .limit = limit,
+    .plan = plan,
     .figure = figure,
     .spent = spent,
+    .byok_spent = byok_spent,
     .load_free = load_free,
     .free_requests = free_requests,
 };

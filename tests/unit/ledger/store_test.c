@@ -285,6 +285,50 @@ TEST(a_record_whose_lease_is_gone_is_paid_late_and_its_neighbours_as_usual)
     world_free(&world);
 }
 
+/* As above for requests with own keys: a free one whose place in the allowance was taken back, and
+ * a fee that nothing covers. What the client was told stands, and the books say so. */
+TEST(a_fee_and_a_free_request_whose_leases_are_gone_are_booked_as_they_were_told)
+{
+    struct world world;
+    const struct model_plan plan = {BYOK_REQUESTS, 1, 500, 0};
+    sql_book_clear(sql);
+    world_init_with(&world, &sql_book, sql);
+    sql_book.credit(&world, 1, DOLLAR, false);
+    sql_book.key(&world, model_add_key(&world.model, 1, 1));
+    sql_book.plan(&world, 1, &plan);
+    struct message_hold message = hold_of(DOLLAR);
+    message.byok = 1;
+    for (int64_t fee = 0; fee <= 5 * CENT; fee += 5 * CENT) {
+        struct message_held held = world_hold(&world, 1, &message);
+        assert_int_equal(world_settle(&world, 0, held.hold, DOLLAR), fee);
+    }
+    int64_t left = sql_book_number(sql, "select granted from lease where meter = 0");
+    char text[1024];
+    (void)snprintf(
+        text, sizeof(text),
+        "update lease set returned = granted;"
+        "update meter_period set leased = 0;"
+        "update account set debits = debits + %lld where kind = 3;"
+        "update account set credits = credits + %lld where kind = 1;"
+        "insert into transfer (org, debit_kind, credit_kind, cell, amount, code, reference) "
+        "values (1, 3, 1, 1, %lld, 'lease_return', 'test')",
+        (long long)left, (long long)left, (long long)left);
+    sql_book_run(sql, text);
+    post_from_disk(&world);
+    assert_int_equal(sql_book_number(sql, "select count(*) from generation"), 2);
+    assert_int_equal(
+        sql_book_number(sql, "select amount from transfer where code = 'byok_fee' and debit_kind = "
+                             "1 and credit_kind = 113"),
+        5 * CENT);
+    assert_int_equal(
+        sql_book_number(sql, "select credits from account where org = 0 and kind = 113"), 5 * CENT);
+    assert_int_equal(
+        sql_book_number(sql, "select spent from meter_period where meter_is_allowance(meter)"), 1);
+    assert_int_equal(sql_book.figure(&world, 1, BOOK_PAID), 95 * CENT);
+    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
+    world_free(&world);
+}
+
 TEST(a_record_that_no_path_can_post_waits_in_suspense_and_its_neighbours_do_not)
 {
     struct world world;
@@ -318,6 +362,8 @@ int main(void)
         cmocka_unit_test(a_batch_that_is_posted_twice_is_booked_once),
         cmocka_unit_test(the_link_of_a_batch_is_what_anybody_can_compute_from_its_rows),
         cmocka_unit_test(a_record_whose_lease_is_gone_is_paid_late_and_its_neighbours_as_usual),
+        cmocka_unit_test(
+            a_fee_and_a_free_request_whose_leases_are_gone_are_booked_as_they_were_told),
         cmocka_unit_test(
             a_record_that_no_path_can_post_waits_in_suspense_and_its_neighbours_do_not),
     };

@@ -170,7 +170,7 @@ static uint32_t count_after(struct run *run, const char *keyword)
     return (uint32_t)count;
 }
 
-/* key key1 of org1 [limit 5.00 daily] [requests 3] [tokens 100] [concurrent 2] */
+/* key key1 of org1 [limit 5.00 daily [include_byok]] [requests 3] [tokens 100] [concurrent 2] */
 static void run_key(struct run *run)
 {
     int64_t key = number_in(run, word(run, 1));
@@ -183,6 +183,7 @@ static void run_key(struct run *run)
     if (model->has_limit) model->limit = dollars(run, limit);
     model->cadence = cadence_in(run);
     model->disabled = has(run, "disabled");
+    model->include_byok = has(run, "include_byok");
     if (after(run, "member").len > 0) model->caller.member = number_in(run, after(run, "member"));
     if (after(run, "workspace").len > 0)
         model->caller.workspace = number_in(run, after(run, "workspace"));
@@ -229,6 +230,20 @@ static void run_limit(struct run *run)
     world_step(&run->world, &(struct core_event){.type = EVENT_LIMITS_CHANGED, .org = limit.org});
 }
 
+/* plan org1 3 requests free fee 5% | plan org1 10.00 free fee 2.5%: of a month, with own keys */
+static void run_plan(struct run *run)
+{
+    int64_t org = number_in(run, word(run, 1));
+    bool requests = has(run, "requests");
+    struct model_plan plan = {.unit = requests ? BYOK_REQUESTS : BYOK_LIST_PRICE};
+    slice fee = after(run, "fee");
+    plan.allowance = requests ? number_in(run, word(run, 2)) : dollars(run, word(run, 2));
+    plan.fee_basis_points = dollars(run, slice_first(fee, fee.len - 1)) / (NANO_PER_DOLLAR / 100);
+    settle_down(run);
+    run->world.book->plan(&run->world, org, &plan);
+    world_step(&run->world, &(struct core_event){.type = EVENT_PLANS_CHANGED});
+}
+
 static void run_freeze(struct run *run)
 {
     int64_t org = number_in(run, word(run, 1));
@@ -248,7 +263,7 @@ static void say_rate(struct run *run, const struct message_held *held)
     say_time(run, held->resets_ns);
 }
 
-/* hold h1 key1 0.40 [+ 1000 tokens at 0.60 [least 256]] [free] [prompt 20] → … */
+/* hold h1 key1 0.40 [+ 1000 tokens at 0.60 [least 256]] [free] [byok] [prompt 20] → … */
 static void run_hold(struct run *run)
 {
     size_t hold = hold_named(run, word(run, 1));
@@ -271,6 +286,7 @@ static void run_hold(struct run *run)
     }
     message.model_class = has(run, "free") ? MODEL_FREE : MODEL_PAID;
     message.input_tokens = count_after(run, "prompt");
+    message.byok = has(run, "byok");
     struct message_held held = world_hold(&run->world, key, &message);
     run->holds.hold[hold] = held.hold;
     say_error(run, held.error);
@@ -389,6 +405,8 @@ static void run_balance(struct run *run)
         say_amount(run, book->figure(&run->world, org, BOOK_OWED));
     else if (is(word(run, 0), "promo_left"))
         say_amount(run, promo);
+    else if (is(word(run, 0), "byok_fees"))
+        say_amount(run, book->figure(&run->world, org, BOOK_BYOK_FEES));
     else
         say_amount(run, book->figure(&run->world, org, BOOK_PAID) + promo + escrow);
 }
@@ -409,8 +427,31 @@ static void run_spent(struct run *run)
     if (time.len > 0 && !status_ok(clock_parse_iso(time, &at))) complain(run, "not a time", time);
     if (owner.owner_kind == OWNER_KEY)
         owner.org = model_key(&run->world.model, owner.owner)->caller.org;
-    say_amount(run, run->world.book->spent(&run->world, owner.org, model_meter(&owner),
-                                           clock_period(owner.cadence, at)));
+    const struct book *book = run->world.book;
+    bool byok = is(word(run, 0), "byok_spent");
+    say_amount(run,
+               (byok ? book->byok_spent : book->spent)(&run->world, owner.org, model_meter(&owner),
+                                                       clock_period(owner.cadence, at)));
+}
+
+/* used_requests org1 [at TIME] 3 | used_list_price org1 [at TIME] 1.50: of the month's allowance */
+static void run_allowance(struct run *run)
+{
+    settle_down(run);
+    int64_t org = number_in(run, word(run, 1));
+    bool requests = is(word(run, 0), "used_requests");
+    wall_time at = run->world.now.wall;
+    slice time = after(run, "at");
+    if (time.len > 0 && !status_ok(clock_parse_iso(time, &at))) complain(run, "not a time", time);
+    int64_t used = run->world.book->spent(
+        &run->world, org, model_allowance_meter(org, requests ? BYOK_REQUESTS : BYOK_LIST_PRICE),
+        clock_period(CADENCE_MONTH, at));
+    char text[24];
+    (void)snprintf(text, sizeof(text), "%lld", (long long)used);
+    if (requests)
+        say(run, text);
+    else
+        say_amount(run, used);
 }
 
 /* free_used org1 3: as the core counts; free_posted: as the books do */
@@ -440,6 +481,7 @@ static const struct statement statements[] = {
     {"promo", run_credit, false},
     {"key", run_key, false},
     {"limit", run_limit, false},
+    {"plan", run_plan, false},
     {"freeze", run_freeze, false},
     {"unfreeze", run_freeze, false},
     {"hold", run_hold, false},
@@ -453,8 +495,12 @@ static const struct statement statements[] = {
     {"escrow", run_balance, true},
     {"owes", run_balance, true},
     {"promo_left", run_balance, true},
+    {"byok_fees", run_balance, true},
     {"held", run_held, true},
     {"spent", run_spent, true},
+    {"byok_spent", run_spent, true},
+    {"used_requests", run_allowance, true},
+    {"used_list_price", run_allowance, true},
     {"burst", run_burst, false},
     {"free_used", run_free_used, true},
     {"free_posted", run_free_used, true},

@@ -16,7 +16,7 @@
 struct world;
 
 /* Who plays PostgreSQL: the model, or PostgreSQL itself. */
-enum book_figure { BOOK_PAID, BOOK_PROMO, BOOK_ESCROW, BOOK_OWED };
+enum book_figure { BOOK_PAID, BOOK_PROMO, BOOK_ESCROW, BOOK_OWED, BOOK_BYOK_FEES };
 struct book {
     void (*answer_caller)(struct world *world, const struct key_hash *stored,
                           struct caller_answer *answer);
@@ -31,8 +31,10 @@ struct book {
     void (*freeze)(struct world *world, int64_t org, bool frozen);
     void (*key)(struct world *world, const struct model_key *key);       /* is new, or changed */
     void (*limit)(struct world *world, const struct model_limit *limit); /* is new, or changed */
+    void (*plan)(struct world *world, int64_t org, const struct model_plan *plan);
     int64_t (*figure)(struct world *world, int64_t org, enum book_figure figure);
     int64_t (*spent)(struct world *world, int64_t org, int64_t meter, int64_t period);
+    int64_t (*byok_spent)(struct world *world, int64_t org, int64_t meter, int64_t period);
     void (*load_free)(struct world *world, int64_t day); /* into the core */
     int64_t (*free_requests)(struct world *world, int64_t org, int64_t day);
 };

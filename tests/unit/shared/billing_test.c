@@ -97,6 +97,34 @@ TEST(output_tokens_are_completion_reasoning_and_audio_but_no_images)
     assert_int_equal(billing_output_tokens(&every_output), 3 * (uint64_t)BILLING_UNITS_MAX);
 }
 
+static int64_t fee_of(enum byok_unit unit, int64_t list, int64_t units)
+{
+    money fee = {-1};
+    assert_ok(billing_byok_fee(unit, (money){list}, (money){units}, 500, &fee));
+    return fee.nano;
+}
+
+/* 5 % of the list price, half up: 61,728.4, 0.45, 0.5 and 1.5. */
+TEST(the_fee_on_an_own_key_is_rounded_by_itself)
+{
+    assert_int_equal(fee_of(BYOK_REQUESTS, 1234568, 0), 61728);
+    assert_int_equal(fee_of(BYOK_REQUESTS, 9, 0), 0);
+    assert_int_equal(fee_of(BYOK_REQUESTS, 10, 0), 1);
+    assert_int_equal(fee_of(BYOK_REQUESTS, 30, 0), 2);
+}
+
+TEST(a_request_of_the_allowance_is_free_and_of_list_price_the_part_that_is)
+{
+    assert_int_equal(fee_of(BYOK_REQUESTS, 1234568, 1), 0);
+    assert_int_equal(fee_of(BYOK_LIST_PRICE, 1234568, 1), 61728); /* 5 % of 1,234,567: .35 */
+    assert_int_equal(fee_of(BYOK_LIST_PRICE, 1000, 600), 20);
+    assert_int_equal(fee_of(BYOK_LIST_PRICE, 1000, 1000), 0);
+    assert_int_equal(fee_of(BYOK_LIST_PRICE, 1000, 2000), 0);
+    money fee;
+    assert_fails(billing_byok_fee(BYOK_LIST_PRICE, (money){INT64_MAX}, (money){-1}, 500, &fee),
+                 OVERFLOW);
+}
+
 TEST(the_split_rounds_each_side_by_itself)
 {
     struct price_row row = {.id = 1, .tier_count = 1};
@@ -345,6 +373,8 @@ int main(void)
         cmocka_unit_test(a_tier_applies_above_its_count_and_not_at_it),
         cmocka_unit_test(all_input_tokens_select_the_tier),
         cmocka_unit_test(output_tokens_are_completion_reasoning_and_audio_but_no_images),
+        cmocka_unit_test(the_fee_on_an_own_key_is_rounded_by_itself),
+        cmocka_unit_test(a_request_of_the_allowance_is_free_and_of_list_price_the_part_that_is),
         cmocka_unit_test(the_split_rounds_each_side_by_itself),
         cmocka_unit_test(counts_and_prices_outside_their_range_are_refused),
         cmocka_unit_test(the_greatest_usage_at_500_dollars_is_exact),
