@@ -145,6 +145,7 @@ static void answer_one(struct simulator *sim)
     } else if (question.type == ACTION_LEASE) {
         if (applied) model_answer_lease(&sim->model, sim->settings.epoch, &question.lease, &lease);
         if (fails) lease = (struct lease_answer){.org = question.lease.org, .failed = true};
+        sim_byok_granted(sim, &lease);
         event = (struct core_event){.type = EVENT_LEASE, .lease = &lease};
     }
     sim_step(sim, &event);
@@ -182,27 +183,8 @@ static void ask_hold(struct simulator *sim, struct sim_stream *stream)
     if (!stream->welcomed || stream->open_count + stream->asked >= SIM_OPEN ||
         stream->unacknowledged_count + SIM_OPEN * 2 > SIM_OPEN * 8)
         return;
-    int64_t key = 1 + sim_below(sim, SIM_KEYS);
-    uint32_t price_id = chance(sim, 10) ? 2 : 1;
-    struct model_key *model = model_key(&sim->model, key);
-    struct sim_frame frame = {.type = MESSAGE_hold,
-                              .request = (uint64_t)key | (uint64_t)price_id << 32,
-                              .key = key,
-                              .hold = {.caller_version = model->caller.version,
-                                       .fixed = {1 + sim_below(sim, 20) * CENT},
-                                       .price_ids = {1, {price_id}}}};
-    if (chance(sim, 30)) {
-        frame.hold.output_want = 1 + sim_below(sim, 1000);
-        frame.hold.output_price.nano_per_million = 1000000000;
-        frame.hold.may_shrink = 1;
-        frame.hold.output_min = 1;
-    }
-    if (chance(sim, 30)) {
-        frame.hold.model_class = MODEL_FREE;
-        frame.hold.fixed =
-            frame.hold.output_price.nano_per_million == 0 ? MONEY_ZERO : frame.hold.fixed;
-    }
-    if (chance(sim, 3)) make_hold_strange(sim, &frame);
+    struct sim_frame frame;
+    draw_hold(sim, &frame);
     stream->asked++;
     send(stream, &frame);
 }
@@ -230,7 +212,7 @@ static void end_hold(struct simulator *sim, struct sim_stream *stream)
                                                        .absorbed = chance(sim, 20),
                                                        .price_id = hold.price};
     } else {
-        int64_t most = sim->log.overshoots && chance(sim, 20) ? 2 * hold.amount : hold.amount;
+        int64_t most = sim->log.overshoots && chance(sim, 20) ? 2 * hold.list : hold.list;
         /* A price the ledger does not have: nothing can be charged, and both sides know that. */
         bool priced = !chance(sim, 1);
         kept->charge = priced ? (int64_t)(draw(sim) % (uint64_t)(most + 1)) : 0;
@@ -239,7 +221,8 @@ static void end_hold(struct simulator *sim, struct sim_stream *stream)
                                                      .hold = hold.place.hold,
                                                      .price_id = priced ? hold.price : 77,
                                                      .usage = usage_of(kept->charge),
-                                                     .charge = {kept->charge}};
+                                                     .charge = {kept->charge},
+                                                     .facts.flags = hold.byok ? FACT_BYOK : 0};
         log_entry(sim->log.sent, &sim->log.sent_count, hold.place, kept->charge);
     }
     if (stream->welcomed) send(stream, &kept->frame);
@@ -259,8 +242,11 @@ static void acknowledged(struct simulator *sim, struct sim_stream *stream, uint6
         struct sim_unacknowledged *kept = &stream->unacknowledged[i];
         if (number_of(&kept->frame) != n) continue;
         int64_t charge = booked != NULL ? *booked : kept->charge;
+        /* The fee on an own key nobody can compute who does not know what was free. */
+        bool byok = (kept->frame.settle.facts.flags & FACT_BYOK) != 0;
+        bool known = !byok || (booked != NULL && *booked >= 0);
         /* A hold the ledger had released is told as nothing; its row says so, too. */
-        if (kept->frame.type == MESSAGE_settle) {
+        if (kept->frame.type == MESSAGE_settle && known) {
             log_entry(sim->log.told, &sim->log.told_count, kept->frame.place, charge);
         }
         stream->unacknowledged_count--;
@@ -304,11 +290,7 @@ static void deliver_down(struct simulator *sim, struct sim_stream *stream)
     if (stream->asked > 0) stream->asked--;
     if (action.held.error != ERROR_NONE) return;
     struct sim_hold *hold = &stream->open[stream->open_count++];
-    *hold = (struct sim_hold){
-        .place = {.cell = 1, .incarnation = sim->settings.incarnation, .hold = action.held.hold},
-        .key = (int64_t)(uint32_t)action.request,
-        .price = (uint32_t)(action.request >> 32),
-        .amount = action.held.amount.nano};
+    *hold = hold_of_answer(sim, &action);
     log_entry(sim->log.held, &sim->log.held_count, hold->place, hold->amount);
 }
 
@@ -514,6 +496,7 @@ static void act(struct simulator *sim, enum sim_act what)
     case ACT_STRANGER: strange_frame(sim); break;
     case ACT_FREEZE: freeze_account(sim); break;
     case ACT_LIMIT: change_limit(sim); break;
+    case ACT_PLAN: change_plan(sim); break;
     case ACT_STOP: stop_ledger(sim); break;
     case ACT_COUNT: break;
     }
@@ -527,7 +510,7 @@ static void draw_weights(struct simulator *sim)
         [ACT_CUT] = 6,       [ACT_CONNECT] = 60, [ACT_KILL_LEDGER] = 4, [ACT_POWER] = 3,
         [ACT_KILL_EDGE] = 2, [ACT_CREDIT] = 10,  [ACT_KEY] = 4,         [ACT_JUMP] = 2,
         [ACT_CLOCK] = 1,     [ACT_OVERTAKE] = 2, [ACT_IDENTIFY] = 6,    [ACT_STRANGER] = 4,
-        [ACT_FREEZE] = 1,    [ACT_STOP] = 1,     [ACT_LIMIT] = 2,
+        [ACT_FREEZE] = 1,    [ACT_STOP] = 1,     [ACT_LIMIT] = 2,       [ACT_PLAN] = 2,
     };
     for (size_t i = 0; i < ACT_COUNT; i++) {
         sim->weights[i] = usual[i];
@@ -605,7 +588,8 @@ static void begin(struct simulator *sim)
         model->caller.member = key % 3 == 0 ? 1 : 0;
         if (key % 4 == 1) model->rates.requests = 1 + sim_below(sim, 8);
         if (key % 4 >= 2) model->rates.concurrent = 1 + sim_below(sim, 4);
-        (void)model_org(&sim->model, model->caller.org);
+        model->include_byok = key % 4 == 0;
+        begin_plan(sim, model_org(&sim->model, model->caller.org));
     }
     begin_limits(sim);
     model_add_key(&sim->model, 1, SIM_KEYS + 1)->caller.kind = CALLER_MANAGEMENT;
@@ -673,10 +657,13 @@ const char *simulate(uint64_t seed, uint32_t steps, enum sim_bug bug, struct sim
         act(sim, draw_act(sim));
         if (i % AUDIT_EACH == 0 && sim->violation == NULL)
             sim->violation = audit_now(&sim->model, &sim->log);
+        if (i % AUDIT_EACH == 0 && sim->violation == NULL)
+            sim->violation = audit_byok(&sim->model, &sim->log);
     }
     if (sim->violation == NULL) heal(sim);
     if (sim->violation == NULL) check_liveness(sim);
     if (sim->violation == NULL) sim->violation = audit_end(&sim->model, &sim->log);
+    if (sim->violation == NULL) sim->violation = audit_byok(&sim->model, &sim->log);
     const char *violation = sim->violation;
     end(sim);
     return violation;

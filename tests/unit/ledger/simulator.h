@@ -47,6 +47,8 @@ struct sim_hold {
     int64_t key;
     uint32_t price;
     int64_t amount;
+    int64_t list; /* the most it can cost; where the key is the customer's, amount is the fee */
+    bool byok;
 };
 struct sim_unacknowledged {
     struct sim_frame frame;
@@ -80,6 +82,7 @@ struct sim_log {
     struct sim_entry *held; /* a HELD of this amount arrived */
     size_t told_count, sent_count, held_count;
     int64_t bought[SIM_ORGS + 1];
+    int64_t allowance_max[SIM_ORGS + 1][BYOK_LIST_PRICE + 1]; /* that a plan ever gave */
     bool overshoots; /* settles above their hold were sent */
     bool limits_lowered;
 };
@@ -100,6 +103,30 @@ struct sim_rates {
     size_t seen_len; /* of the records of this step */
     uint32_t life;
     uint64_t refusals;
+};
+
+/* What the auditor of own keys has seen. */
+#define SIM_ALLOWANCES_MAX 256
+struct sim_byok_hold { /* open */
+    uint32_t incarnation;
+    uint64_t hold;
+    uint8_t unit;
+    int64_t list, units;
+};
+struct sim_allowance {
+    int64_t org;
+    uint8_t unit;
+    int32_t period;
+    uint32_t lacking; /* open holds that have less of it than they could use */
+    int64_t free;     /* at least, while there are any */
+    int64_t granted;  /* as the last answer said, if that is known */
+    bool known;
+};
+struct sim_byok {
+    struct sim_byok_hold holds[SIM_RATED_MAX];
+    size_t hold_count;
+    struct sim_allowance allowances[SIM_ALLOWANCES_MAX];
+    size_t allowance_count;
 };
 
 /* How often each thing happens, drawn anew for each seed: some faults do not happen at all. */
@@ -126,6 +153,7 @@ enum sim_act {
     ACT_STRANGER,
     ACT_FREEZE,
     ACT_LIMIT,
+    ACT_PLAN,
     ACT_STOP,
     ACT_COUNT
 };
@@ -166,6 +194,7 @@ struct simulator {
     uint32_t next_link;
     struct sim_log log;
     struct sim_rates rates;
+    struct sim_byok byok;
     const char *violation; /* NULL: none so far */
     uint64_t strangers;
     struct sim_run *run;
@@ -189,6 +218,10 @@ uint64_t simulate_many(uint64_t first, uint32_t time_ms, enum sim_bug bug, struc
 uint32_t sim_below(struct simulator *sim, uint32_t bound);
 void sim_step(struct simulator *sim, const struct core_event *event);
 
+/* simulator_requests.c */
+void draw_hold(struct simulator *sim, struct sim_frame *frame);
+struct sim_hold hold_of_answer(const struct simulator *sim, const struct core_action *action);
+
 /* simulator_people.c */
 void buy_credit(struct simulator *sim);
 void change_key(struct simulator *sim);
@@ -210,6 +243,15 @@ void make_hold_strange(struct simulator *sim, struct sim_frame *frame);
 void sim_rates_see(struct simulator *sim);
 void sim_rates_refused(struct simulator *sim, int64_t key, const struct message_held *held);
 void sim_rates_restart(struct simulator *sim);
+
+/* simulator_byok.c: the same for own keys, and the answers of PostgreSQL. */
+void sim_byok_see_hold(struct simulator *sim, const struct record_hold *record, bool check);
+void sim_byok_see_ending(struct simulator *sim, const struct record_ending *ending, bool check);
+void sim_byok_granted(struct simulator *sim, const struct lease_answer *answer);
+void sim_byok_restart(struct simulator *sim);
+void begin_plan(struct simulator *sim, struct model_org *org);
+void change_plan(struct simulator *sim);
+const char *audit_byok(const struct model_database *model, const struct sim_log *log);
 
 /* simulator_audit.c: written without looking at the ledger. */
 const char *audit_now(const struct model_database *model, const struct sim_log *log);

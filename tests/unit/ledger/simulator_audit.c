@@ -25,7 +25,7 @@ const char *audit_now(const struct model_database *model, const struct sim_log *
     for (size_t i = 0; i < model->org_count; i++) {
         const struct model_org *org = &model->orgs[i];
         if (org->paid < 0 || org->promo < 0 || org->escrow < 0) return "a balance is negative";
-        if (org->paid + org->promo + org->escrow + org->income - org->receivable !=
+        if (org->paid + org->promo + org->escrow + org->income + org->fees - org->receivable !=
             log->bought[org->org])
             return "money was made or lost";
         if (org->receivable > 0 && !log->overshoots)
@@ -44,7 +44,8 @@ const char *audit_now(const struct model_database *model, const struct sim_log *
         int64_t meter = key->caller.key * CADENCE_COUNT + (int64_t)key->cadence;
         for (size_t j = 0; j < model->period_count; j++) {
             const struct model_period *period = &model->periods[j];
-            if (period->meter == meter && period->spent + period->leased > key->limit)
+            int64_t list = key->include_byok ? period->byok_spent : 0;
+            if (period->meter == meter && period->spent + list + period->leased > key->limit)
                 return "a limit is exceeded";
         }
     }
@@ -78,11 +79,12 @@ static const char *check_rows(const struct model_database *model, const struct s
 {
     for (size_t i = 0; i < model->row_count; i++) {
         const struct model_row *row = &model->rows[i];
-        bool sent = row->charge == 0;
+        int64_t cost = row->byok_unit == BYOK_NONE ? row->charge : row->byok_list;
+        bool sent = cost == 0;
         for (size_t j = 0; !sent && j < log->sent_count; j++) {
             const struct sim_entry *entry = &log->sent[j];
             sent = entry->incarnation == row->incarnation && entry->hold == row->hold &&
-                   entry->amount == row->charge;
+                   entry->amount == cost;
         }
         if (!sent) return "a charge was booked that nobody sent";
         int64_t charge;

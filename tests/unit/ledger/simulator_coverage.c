@@ -17,7 +17,9 @@ struct look {
     const struct stream *stream; /* of the link; of HELLO: the one it names */
     const struct caller_slot *caller;
     const struct lease *account;
-    const struct hold *hold; /* that SETTLE and RELEASE name */
+    const struct lease *allowance; /* of a hold with an own key */
+    int64_t usable;                /* of it */
+    const struct hold *hold;       /* that SETTLE and RELEASE name */
     uint64_t n;
     uint32_t price;
     int64_t charge;
@@ -123,6 +125,32 @@ STATE(above_what_money_counts)
     const struct message_hold *hold = look->event->hold.message;
     return !status_ok(hold_amount(hold, hold->output_want, &amount));
 }
+STATE(with_an_own_key_whose_plan_may_be_another)
+{
+    uint32_t caller = (uint32_t)(look->caller - look->core->callers);
+    return look->event->hold.message->byok && byok_is_outdated(look->core, caller);
+}
+STATE(with_an_own_key_and_nothing_known_of_the_allowance)
+{
+    bool fresh = look->allowance == NULL || look->allowance->fresh;
+    return look->event->hold.message->byok && fresh;
+}
+STATE(with_an_own_key_and_enough_free)
+{
+    return look->allowance != NULL && lease_free_room(look->allowance).nano >= look->usable;
+}
+STATE(with_an_own_key_and_some_free)
+{
+    return look->allowance != NULL && lease_free_room(look->allowance).nano > 0;
+}
+STATE(with_an_own_key_and_the_allowance_used_up)
+{
+    return look->allowance != NULL && look->now.boot_ns < look->allowance->short_until_boot_ns;
+}
+STATE(with_an_own_key_and_the_allowance_not_leased)
+{
+    return look->allowance != NULL;
+}
 STATE(of_an_account_without_lease)
 {
     return look->account == NULL;
@@ -182,6 +210,33 @@ STATE(of_a_hold_the_ledger_released)
 STATE(at_an_unknown_price)
 {
     return look->price != 0 && prices_find(look->core->prices, look->price) == NULL;
+}
+static const struct byok_hold *byok_of(const struct look *look)
+{
+    return look->hold->byok ? &look->core->hold_byok[look->hold - look->core->holds] : NULL;
+}
+STATE(with_an_own_key_that_is_free)
+{
+    const struct byok_hold *byok = byok_of(look);
+    int64_t usable = byok != NULL && byok->unit == BYOK_REQUESTS ? 1 : look->charge;
+    return byok != NULL && byok->units.nano >= usable;
+}
+STATE(with_an_own_key_that_finds_more_free)
+{
+    const struct byok_hold *byok = byok_of(look);
+    return byok != NULL && lease_free_room(&look->core->leases[byok->allowance]).nano > 0;
+}
+STATE(with_an_own_key_that_pays)
+{
+    return byok_of(look) != NULL;
+}
+STATE(with_an_own_key_that_had_too_little_free)
+{
+    return byok_of(look) != NULL && byok_lacks(byok_of(look));
+}
+STATE(with_an_own_key)
+{
+    return byok_of(look) != NULL;
 }
 STATE(above_the_hold)
 {
@@ -376,6 +431,16 @@ static const struct state_row states[] = {
     {"hold of an older version", EVENT_HOLD, of_an_older_version},
     {"hold with an unknown price", EVENT_HOLD, with_an_unknown_price},
     {"hold above what money counts", EVENT_HOLD, above_what_money_counts},
+    {"hold with an own key whose plan may be another", EVENT_HOLD,
+     with_an_own_key_whose_plan_may_be_another},
+    {"hold with an own key and nothing known of the allowance", EVENT_HOLD,
+     with_an_own_key_and_nothing_known_of_the_allowance},
+    {"hold with an own key and enough free", EVENT_HOLD, with_an_own_key_and_enough_free},
+    {"hold with an own key and some free", EVENT_HOLD, with_an_own_key_and_some_free},
+    {"hold with an own key and the allowance used up", EVENT_HOLD,
+     with_an_own_key_and_the_allowance_used_up},
+    {"hold with an own key and the allowance not leased", EVENT_HOLD,
+     with_an_own_key_and_the_allowance_not_leased},
     {"hold of an account without lease", EVENT_HOLD, of_an_account_without_lease},
     {"hold behind others that wait", EVENT_HOLD, behind_others_that_wait},
     {"hold of an account that must ask", EVENT_HOLD, of_an_account_that_must_ask},
@@ -391,6 +456,10 @@ static const struct state_row states[] = {
     {"settle of another stream's hold", EVENT_SETTLE, of_another_stream_s_hold},
     {"settle of a hold the ledger released", EVENT_SETTLE, of_a_hold_the_ledger_released},
     {"settle at an unknown price", EVENT_SETTLE, at_an_unknown_price},
+    {"settle with an own key that is free", EVENT_SETTLE, with_an_own_key_that_is_free},
+    {"settle with an own key that finds more free", EVENT_SETTLE,
+     with_an_own_key_that_finds_more_free},
+    {"settle with an own key that pays", EVENT_SETTLE, with_an_own_key_that_pays},
     {"settle above the hold", EVENT_SETTLE, above_the_hold},
     {"settle of nothing", EVENT_SETTLE, of_nothing},
     {"settle under a changed limit", EVENT_SETTLE, under_a_changed_limit},
@@ -403,6 +472,9 @@ static const struct state_row states[] = {
     {"release of an unknown hold", EVENT_RELEASE, of_an_unknown_hold},
     {"release of another stream's hold", EVENT_RELEASE, of_another_stream_s_hold},
     {"release of a hold the ledger released", EVENT_RELEASE, of_a_hold_the_ledger_released},
+    {"release with an own key that had too little free", EVENT_RELEASE,
+     with_an_own_key_that_had_too_little_free},
+    {"release with an own key", EVENT_RELEASE, with_an_own_key},
     {"release of absorbed work", EVENT_RELEASE, absorbed},
     {"release under a changed limit", EVENT_RELEASE, under_a_changed_limit},
     {"release under a limit", EVENT_RELEASE, under_a_limit},
@@ -443,6 +515,8 @@ static const struct state_row states[] = {
     {"limits changed of an organization with leased limits", EVENT_LIMITS_CHANGED,
      of_an_organization_with_leased_limits},
     {"limits changed", EVENT_LIMITS_CHANGED, in_any_state},
+    {"plans changed with open holds", EVENT_PLANS_CHANGED, with_open_holds},
+    {"plans changed with none", EVENT_PLANS_CHANGED, in_any_state},
     {"credit changed of an account without lease", EVENT_CREDIT_CHANGED,
      of_an_account_without_lease},
     {"credit changed during a question", EVENT_CREDIT_CHANGED, during_a_question},
@@ -499,6 +573,22 @@ static void look_up_account(struct look *look, int64_t org)
     if (slot != SLOT_NONE) look->account = &look->core->leases[slot];
 }
 
+static void look_up_allowance(struct look *look, const struct message_hold *hold)
+{
+    const struct core *core = look->core;
+    const struct caller_slot *caller = look->caller;
+    if (!hold->byok) return;
+    uint8_t unit = core->byok_callers[caller - core->callers].terms.unit;
+    struct lease_key key = {.org = caller->caller.org,
+                            .meter = meter_of_allowance(caller->caller.org, (enum byok_unit)unit),
+                            .period = clock_period(CADENCE_MONTH, look->now.wall)};
+    uint32_t slot = lease_find(core, key);
+    money list = MONEY_ZERO;
+    if (slot != SLOT_NONE) look->allowance = &core->leases[slot];
+    if (status_ok(hold_amount(hold, hold->output_want, &list)))
+        look->usable = unit == BYOK_REQUESTS ? 1 : list.nano;
+}
+
 static void look_up_ending(struct look *look)
 {
     const struct core_event *event = look->event;
@@ -527,7 +617,9 @@ static struct look look_at(const struct core *core, const struct core_event *eve
     case EVENT_KEY_CHANGED: look_up_caller(&look, &event->stored); break;
     case EVENT_HOLD:
         look_up_caller(&look, &event->hold.stored);
-        if (look.caller != NULL) look_up_account(&look, look.caller->caller.org);
+        if (look.caller == NULL) break;
+        look_up_account(&look, look.caller->caller.org);
+        look_up_allowance(&look, event->hold.message);
         break;
     case EVENT_SETTLE:
     case EVENT_RELEASE: look_up_ending(&look); break;

@@ -86,11 +86,15 @@ static void see(struct simulator *sim, slice bytes, bool check)
          bytes = slice_from(bytes, taken)) {
         struct record_hold hold;
         struct record_ending ending;
-        if (record.type == RECORD_hold && status_ok(record_decode_hold(record.payload, &hold)))
+        if (record.type == RECORD_hold && status_ok(record_decode_hold(record.payload, &hold))) {
             see_hold(sim, &hold, check);
+            sim_byok_see_hold(sim, &hold, check);
+        }
         if (record.type == RECORD_ending &&
-            status_ok(record_decode_ending(record.payload, &ending)))
+            status_ok(record_decode_ending(record.payload, &ending))) {
             see_ending(sim, &ending);
+            sim_byok_see_ending(sim, &ending, check);
+        }
     }
 }
 
@@ -131,5 +135,6 @@ void sim_rates_restart(struct simulator *sim)
     rates->count = kept;
     rates->life++;
     rates->seen_len = 0;
+    sim_byok_restart(sim);
     see(sim, buffer_slice(&sim->disk), false);
 }
