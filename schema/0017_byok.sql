@@ -21,9 +21,12 @@ alter table meter_period add column include_byok boolean not null default false,
     add constraint meter_period_limit_is_kept
         check (limit_nano is null or spent + case when include_byok then byok_spent else 0 end + leased <= limit_nano + over);
 
--- Of such a request the row says what the fee follows from: charge = fee on the part of byok_list that is not free.
+-- Of such a request the row says what the fee follows from: charge = fee on the part of byok_list that is not free. Rows that stand
+-- get zeros without being written, and are not read for the check either, of which there may be billions.
 alter table generation
-    add column byok_unit smallint not null default 0 check (byok_unit in (0, 1, 2)),   -- 0 not such a request, 1 requests, 2 list price
+    add column byok_unit smallint not null default 0,               -- 0 not such a request, 1 requests, 2 list price
     add column byok_fee_basis_points integer not null default 0,
-    add column byok_list bigint not null default 0 check (byok_list >= 0),             -- its list price; 0 where it was not settled
-    add column byok_units bigint not null default 0 check (byok_units >= 0);           -- of the allowance that it took
+    add column byok_list bigint not null default 0,                 -- its list price; 0 where it was not settled
+    add column byok_units bigint not null default 0,                -- of the allowance that it took
+    add constraint generation_byok check (byok_unit in (0, 1, 2) and byok_fee_basis_points >= 0 and byok_list >= 0 and byok_units >= 0)
+        not valid;

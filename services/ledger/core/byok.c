@@ -122,6 +122,12 @@ void byok_take(struct step *step, uint32_t hold, const struct byok_hold *byok)
     lease_take(step, byok->allowance, byok->units);
 }
 
+/* One that is used up is not asked for ahead. */
+void byok_prefetch(struct step *step, const struct byok_hold *byok)
+{
+    if (money_is_positive(byok->units)) lease_prefetch(step, byok->allowance);
+}
+
 money byok_part(const struct byok_hold *byok, uint8_t place, money fee, money list)
 {
     money sum;

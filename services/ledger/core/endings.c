@@ -146,8 +146,8 @@ static uint32_t find_own_hold(const struct step *step, uint32_t stream, uint64_t
 
 /* What rows say of a request with the customer's own key besides: its terms, what it cost by list
  * price, and what of the allowance it took. */
-static void describe_byok(const struct byok_hold *byok, const struct ending *ending,
-                          const struct payment *payment, struct record_ending *record)
+RARE static void describe_byok(const struct byok_hold *byok, const struct ending *ending,
+                               const struct payment *payment, struct record_ending *record)
 {
     record->byok_unit = byok->unit;
     record->byok_fee_basis_points = byok->fee_basis_points;
@@ -233,8 +233,8 @@ static slice settle_meters(struct step *step, const struct hold *hold, const str
 
 /* The provider is the customer's own, so nobody is owed for its work; what it is worth decides the
  * fee. A request that failed costs nothing and takes nothing. */
-static void end_byok(struct step *step, uint32_t slot, struct ending *ending,
-                     struct payment *payment)
+RARE static void end_byok(struct step *step, uint32_t slot, struct ending *ending,
+                          struct payment *payment)
 {
     bool settled = ending->state == ENDING_SETTLED;
     ending->byok_list = ending->charge;

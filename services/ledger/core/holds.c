@@ -21,7 +21,7 @@ struct attempt {
     money amount;
     uint32_t output_max;
     struct rate_check rates;
-    struct byok_hold byok; /* unit NONE: not with an own key */
+    struct byok_hold *byok; /* core->byok_at_hand; NULL: not with an own key */
 };
 
 typedef enum admission (*admission_step)(struct attempt *attempt);
@@ -246,14 +246,13 @@ static bool was_asked(const struct attempt *attempt)
 /* What is held of money is the fee from here on. false: above what money can count. */
 static bool hold_fee(struct attempt *attempt)
 {
-    return status_ok(byok_fee(&attempt->byok, &attempt->amount));
+    return status_ok(byok_fee(attempt->byok, &attempt->amount));
 }
 
 /* A hold that finds enough of the allowance free takes it at once. One that does not pays only when
  * PostgreSQL has none, either. */
-static enum admission check_allowance(struct attempt *attempt)
+RARE static enum admission use_allowance(struct attempt *attempt)
 {
-    if (!attempt->waiting->hold.byok) return ADMISSION_PASS;
     struct core *core = attempt->step->core;
     uint32_t caller = (uint32_t)(attempt->caller - core->callers);
     if (byok_is_outdated(core, caller)) {
@@ -261,10 +260,10 @@ static enum admission check_allowance(struct attempt *attempt)
         caller_reload(attempt->step, caller);
         return wait_for(attempt, WAITING_CALLER, caller);
     }
-    attempt->byok.list = attempt->amount;
-    if (!byok_find(attempt->step, caller, &attempt->byok))
-        return refuse(attempt, ERROR_LEDGER_FULL);
-    enum byok_fill fill = byok_fill(attempt->step, &attempt->byok);
+    core->byok_at_hand = (struct byok_hold){.list = attempt->amount};
+    attempt->byok = &core->byok_at_hand;
+    if (!byok_find(attempt->step, caller, attempt->byok)) return refuse(attempt, ERROR_LEDGER_FULL);
+    enum byok_fill fill = byok_fill(attempt->step, attempt->byok);
     if (!hold_fee(attempt)) return refuse(attempt, ERROR_NO_CREDIT);
     const struct lease *account = &core->leases[attempt->account];
     if (fill != BYOK_ASK) return ADMISSION_PASS;
@@ -274,23 +273,28 @@ static enum admission check_allowance(struct attempt *attempt)
     return account->frozen ? refuse(attempt, ERROR_ACCOUNT_FROZEN) : wait_for_lease(attempt);
 }
 
+static enum admission check_allowance(struct attempt *attempt)
+{
+    return attempt->waiting->hold.byok ? use_allowance(attempt) : ADMISSION_PASS;
+}
+
 /* ---- room ----------------------------------------------------------------------------------- */
 
 /* What the caller's meter at this place has to cover. */
 static money part_of(const struct attempt *attempt, uint8_t place)
 {
-    if (attempt->byok.list_meters == 0) return attempt->amount;
-    return byok_part(&attempt->byok, place, attempt->amount, attempt->byok.list);
+    if (attempt->byok == NULL) return attempt->amount;
+    return byok_part(attempt->byok, place, attempt->amount, attempt->byok->list);
 }
 
-static bool covers(const struct lease *lease, money part, bool by_half)
+static inline bool covers(const struct lease *lease, money part, bool by_half)
 {
     money room = lease_free_room(lease);
     return !money_less(by_half ? money_half(room) : room, part);
 }
 
 /* Whether all that is free covers it, or the half of that. */
-static bool fits(const struct attempt *attempt, bool by_half)
+static inline bool fits(const struct attempt *attempt, bool by_half)
 {
     const struct lease *leases = attempt->step->core->leases;
     if (!covers(&leases[attempt->account], attempt->amount, by_half)) return false;
@@ -376,8 +380,9 @@ static void name_the_limit(const struct attempt *attempt, struct message_held *h
  * never falls with their number. */
 static bool fits_with(struct attempt *attempt, uint32_t tokens, bool by_half)
 {
-    if (!status_ok(hold_amount(&attempt->waiting->hold, tokens, &attempt->byok.list))) return false;
-    (void)byok_fill(attempt->step, &attempt->byok);
+    if (!status_ok(hold_amount(&attempt->waiting->hold, tokens, &attempt->byok->list)))
+        return false;
+    (void)byok_fill(attempt->step, attempt->byok);
     return hold_fee(attempt) && fits(attempt, by_half);
 }
 
@@ -459,12 +464,17 @@ static enum admission shrink_or_refuse(struct attempt *attempt)
     return shrunk ? ADMISSION_PASS : refuse_for_money(attempt);
 }
 
+/* Some limits count what is free, too. */
+static bool is_counted(const struct attempt *attempt)
+{
+    return attempt->byok != NULL && attempt->byok->list_meters != 0;
+}
+
 static enum admission check_room(struct attempt *attempt)
 {
     struct core *core = attempt->step->core;
     struct lease *account = &core->leases[attempt->account];
-    bool of_limits = attempt->byok.list_meters != 0; /* that count what is free, too */
-    if (money_is_zero(attempt->amount) && !of_limits) return ADMISSION_PASS;
+    if (money_is_zero(attempt->amount) && !is_counted(attempt)) return ADMISSION_PASS;
     bool is_asked = attempt->waiting->round != 0;
     bool queued = !is_asked && account->waiting.count > 0; /* others came first */
     bool enough = fits(attempt, false);
@@ -550,7 +560,7 @@ static slice encode_meters(const struct core *core, const struct hold *hold,
     return (slice){(const char *)shares, (size_t)(at - shares)};
 }
 
-static void describe_byok(const struct byok_hold *byok, struct record_hold *record)
+RARE static void describe_byok(const struct byok_hold *byok, struct record_hold *record)
 {
     record->byok_unit = byok->unit;
     record->byok_fee_basis_points = byok->fee_basis_points;
@@ -587,7 +597,7 @@ static void append_hold_record(struct step *step, struct hold *hold)
 static void take_leases(struct attempt *attempt, struct hold *hold)
 {
     struct step *step = attempt->step;
-    if (hold->byok) byok_take(step, (uint32_t)(hold - step->core->holds), &attempt->byok);
+    if (hold->byok) byok_take(step, (uint32_t)(hold - step->core->holds), attempt->byok);
     lease_take(step, attempt->account, attempt->amount);
     hold->account_lease = attempt->account;
     hold->meter_count = attempt->meter_count;
@@ -627,7 +637,7 @@ static void admit(struct attempt *attempt)
         .price_ids = waiting->hold.price_ids,
         .model_class = (uint8_t)rates_class_of_hold(&waiting->hold),
         .rated = attempt->rates.rated != 0,
-        .byok = attempt->byok.unit != BYOK_NONE,
+        .byok = attempt->byok != NULL,
     };
     if (hold->rated)
         rates_take(step, &attempt->rates, slot,
@@ -643,5 +653,5 @@ static void admit(struct attempt *attempt)
     lease_prefetch(step, attempt->account);
     for (uint8_t i = 0; i < attempt->meter_count; i++)
         lease_prefetch(step, attempt->meters[i]);
-    if (money_is_positive(attempt->byok.units)) lease_prefetch(step, attempt->byok.allowance);
+    if (hold->byok) byok_prefetch(step, attempt->byok);
 }

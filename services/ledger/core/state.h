@@ -245,6 +245,7 @@ struct core {
     struct hold *holds;
     uint32_t *hold_meters; /* METERS_MAX by slot of a hold: slots of leases */
     struct byok_hold *hold_byok;
+    struct byok_hold byok_at_hand; /* of the hold that is being tried */
     struct slot_link *hold_links;
     struct slot_index hold_index;
     struct slot_list holds_open;  /* by number */
@@ -339,7 +340,9 @@ void core_lease_answered(struct step *step, const struct core_event *event);
 void core_credit_changed(struct step *step, const struct core_event *event);
 void core_credit_recalled(struct step *step, const struct core_event *event);
 
-/* byok.c */
+/* byok.c. Kept apart from what each hold goes through, which has better things to do than to make
+ * room for it. */
+#define RARE __attribute__((noinline, cold))
 void byok_note_asked(struct core *core, uint32_t caller); /* the caller in this slot */
 void byok_learn(struct step *step, uint32_t caller, const struct byok_terms *terms);
 void core_plans_changed(struct step *step, const struct core_event *event);
@@ -360,12 +363,13 @@ struct byok_need {
     money units, fee, with_list;
 };
 struct byok_need byok_need_of(const struct step *step, uint32_t caller, money list);
-void byok_take(struct step *step, uint32_t hold, const struct byok_hold *byok);
+RARE void byok_take(struct step *step, uint32_t hold, const struct byok_hold *byok);
+RARE void byok_prefetch(struct step *step, const struct byok_hold *byok);
 /* Ends the use of the allowance: of a request that cost `list`, whatever is free of it is taken,
  * and *fee is due on the rest. Of one that failed (NULL) nothing is. Answers the units taken. */
 money byok_end(struct step *step, uint32_t hold, const money *list, money *fee);
 /* What the meter at this place has to cover of a hold or its end. */
-money byok_part(const struct byok_hold *byok, uint8_t place, money fee, money list);
+RARE money byok_part(const struct byok_hold *byok, uint8_t place, money fee, money list);
 /* It could use more of the allowance than it has. */
 bool byok_lacks(const struct byok_hold *byok);
 

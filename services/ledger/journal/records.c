@@ -25,12 +25,18 @@ static uint32_t checksum(const char *start, size_t len);
     {                                                                        \
         uint8_t *at = begin_record(out, place, number);
 #define FIELD(kind, name) at = codec_write_##kind(at, &record->name);
+#define ONLY_WITH(name)      \
+    if (record->name == 0) { \
+        end_record(out, at); \
+        return;              \
+    }
 #define END(name)        \
     end_record(out, at); \
     }
 #include "services/ledger/journal/records.def"
 #undef RECORD
 #undef FIELD
+#undef ONLY_WITH
 #undef END
 
 #define RECORD(name, number)                                                 \
@@ -39,12 +45,14 @@ static uint32_t checksum(const char *start, size_t len);
         struct codec_reader in = {.at = (const uint8_t *)payload.data,       \
                                   .end = (const uint8_t *)payload.data + payload.len};
 #define FIELD(kind, name) codec_get_##kind(&in, &record->name);
+#define ONLY_WITH(name)
 #define END(name)                         \
     return in.bad ? FAIL(MALFORMED) : OK; \
     }
 #include "services/ledger/journal/records.def"
 #undef RECORD
 #undef FIELD
+#undef ONLY_WITH
 #undef END
 
 static slice one_meter(struct meter_share share, uint8_t room[METER_SHARE_SIZE])

@@ -9,21 +9,25 @@
 enum record_type {
 #define RECORD(name, number) RECORD_##name = number,
 #define FIELD(kind, name)
+#define ONLY_WITH(name)
 #define END(name)
 #include "services/ledger/journal/records.def"
 #undef RECORD
 #undef FIELD
+#undef ONLY_WITH
 #undef END
 };
 
 #define RECORD(name, number) struct record_##name {
 #define FIELD(kind, name)    kind_##kind name;
+#define ONLY_WITH(name)
 #define END(name) \
     }             \
     ;
 #include "services/ledger/journal/records.def"
 #undef RECORD
 #undef FIELD
+#undef ONLY_WITH
 #undef END
 
 enum ending_state { ENDING_SETTLED = 1, ENDING_RELEASED = 2, ENDING_ABSORBED = 3 };
@@ -55,10 +59,12 @@ struct record_place {
                               const struct record_##name *record);           \
     status record_decode_##name(slice payload, struct record_##name *record);
 #define FIELD(kind, name)
+#define ONLY_WITH(name)
 #define END(name)
 #include "services/ledger/journal/records.def"
 #undef RECORD
 #undef FIELD
+#undef ONLY_WITH
 #undef END
 
 /* The meters of a hold and what their leases covered, whichever way the record says it; `room` is

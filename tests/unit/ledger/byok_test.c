@@ -258,7 +258,7 @@ TEST(no_provider_is_owed_for_an_own_key_however_it_ended)
     world_free(&world);
 }
 
-TEST(a_record_from_before_there_were_own_keys_has_none)
+TEST(a_record_without_own_key_is_as_long_as_before_there_were_any_and_has_none)
 {
     struct buffer bytes;
     struct record record;
@@ -272,6 +272,11 @@ TEST(a_record_from_before_there_were_own_keys_has_none)
     assert_int_equal(hold.org, 7);
     assert_int_equal(hold.byok_unit, BYOK_NONE);
     assert_int_equal(hold.byok_list.nano, 0);
+    struct record_hold without = {.hold = 1, .org = 7};
+    buffer_clear(&bytes);
+    record_append_hold(&bytes, (struct record_place){.seq = 1}, &without);
+    assert_ok(record_next(buffer_slice(&bytes), &record, &taken));
+    assert_int_equal(record.payload.len, older.len);
     buffer_free(&bytes);
 }
 
@@ -309,7 +314,7 @@ int main(void)
         cmocka_unit_test(
             a_repeated_settle_is_told_the_fee_and_one_whose_answer_is_gone_that_it_is_not_known),
         cmocka_unit_test(no_provider_is_owed_for_an_own_key_however_it_ended),
-        cmocka_unit_test(a_record_from_before_there_were_own_keys_has_none),
+        cmocka_unit_test(a_record_without_own_key_is_as_long_as_before_there_were_any_and_has_none),
         cmocka_unit_test(the_greatest_list_prices_break_nothing),
     };
     return cmocka_run_group_tests_name("ledger own keys", tests, NULL, NULL);
