@@ -5,6 +5,7 @@
 #include "shared/clock.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <time.h>
 
 #define NS_PER_SECOND   1000000000
@@ -28,9 +29,22 @@ static uint64_t read_clock_ns(clockid_t id)
     return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
 }
 
+#ifdef BOURSE_FAULT_POINTS
+static int64_t offset_ns(void)
+{
+    const char *text = getenv("BOURSE_CLOCK_OFFSET_S");
+    int64_t seconds;
+    return text != NULL && status_ok(slice_to_i64(slice_of(text), &seconds))
+               ? seconds * NS_PER_SECOND
+               : 0;
+}
+#else
+#define offset_ns() 0
+#endif
+
 wall_time clock_wall(void)
 {
-    return (wall_time){(int64_t)read_clock_ns(CLOCK_REALTIME)};
+    return (wall_time){(int64_t)read_clock_ns(CLOCK_REALTIME) + offset_ns()};
 }
 
 uint64_t clock_monotonic_ms(void)

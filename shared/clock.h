@@ -10,7 +10,7 @@ typedef struct {
     int64_t ns;
 } wall_time;
 
-wall_time clock_wall(void);
+wall_time clock_wall(void); /* in builds with fault points wrong by BOURSE_CLOCK_OFFSET_S seconds */
 uint64_t clock_monotonic_ms(void);
 uint64_t clock_monotonic_us(void);
 uint64_t clock_boot_ns(void); /* CLOCK_BOOTTIME: goes on while the machine sleeps */

@@ -141,10 +141,20 @@ void lender_set_clock(struct lender *lender, wall_time now)
     atomic_store(&lender->clock_offset_ns, now.ns - (int64_t)clock_boot_ns());
 }
 
+static int64_t wall_ns_at(const struct lender *lender, uint64_t boot_ns)
+{
+    return (int64_t)boot_ns + atomic_load(&lender->clock_offset_ns);
+}
+
+wall_time lender_wall(const struct lender *lender)
+{
+    return (wall_time){wall_ns_at(lender, clock_boot_ns())};
+}
+
 struct core_now lender_now(struct lender *lender)
 {
     uint64_t boot_ns = clock_boot_ns();
-    int64_t wall_ns = (int64_t)boot_ns + atomic_load(&lender->clock_offset_ns);
+    int64_t wall_ns = wall_ns_at(lender, boot_ns);
     if (wall_ns < lender->last_wall_ns) wall_ns = lender->last_wall_ns;
     lender->last_wall_ns = wall_ns;
     return (struct core_now){.wall = {wall_ns}, .boot_ns = boot_ns};

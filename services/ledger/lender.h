@@ -29,3 +29,5 @@ void lender_ask_prices(struct lender *lender);
  * start by lender_set_clock(). */
 struct core_now lender_now(struct lender *lender);
 void lender_set_clock(struct lender *lender, wall_time now);
+/* The same for threads other than the core's: it may step back as PostgreSQL's does. */
+wall_time lender_wall(const struct lender *lender);

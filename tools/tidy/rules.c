@@ -35,6 +35,15 @@ static const struct {
     {"localtime", "clock_append_iso: times are UTC"},
 };
 
+/* Words that are wrong in one place only. */
+static const struct {
+    const char *word;
+    const char *place;
+    const char *instead;
+} banned_in[] = {
+    {"clock_wall", "services/ledger/", "api_now: periods are those of PostgreSQL's clock"},
+};
+
 /* Where money is computed or carried, no binary fraction may appear. */
 static const char *const exact[] = {"shared/", "services/"};
 
@@ -158,6 +167,11 @@ static void check_word(const struct source *source, size_t number, slice word, s
         if (is_call(rest) || slice_equal(word, SLICE("goto"))) {
             tidy_complain(source, number, banned[i].word, slice_of(banned[i].instead));
         }
+    }
+    for (size_t i = 0; i < sizeof(banned_in) / sizeof(banned_in[0]); i++) {
+        if (slice_equal(word, slice_of(banned_in[i].word)) &&
+            tidy_path_starts(source, banned_in[i].place))
+            tidy_complain(source, number, banned_in[i].word, slice_of(banned_in[i].instead));
     }
     bool binary = slice_equal(word, SLICE("float")) || slice_equal(word, SLICE("double"));
     if (binary && IS_ONE_OF(source, exact))

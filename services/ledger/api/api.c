@@ -6,6 +6,7 @@
 #include "services/ledger/api/stripe_janitor.h"
 #include "services/ledger/api/stripe_purchase.h"
 #include "services/ledger/apply.h"
+#include "services/ledger/ledger.h"
 #include "shared/http/limits.h"
 #include "shared/log.h"
 #include "shared/random.h"
@@ -139,6 +140,11 @@ status api_org(struct control_request *request, struct control_response *respons
     return OK;
 }
 
+wall_time api_now(void)
+{
+    return lender_wall(api.ledger->lender);
+}
+
 int64_t api_random_id(void)
 {
     int64_t id = (int64_t)(random_u64() >> 11);
@@ -193,7 +199,7 @@ void api_await_posted(struct control_request *request, struct control_response *
     char *memory = arena_alloc(request->arena, 32);
     if (memory == NULL) return;
     buffer_init_fixed(&text, memory, 32);
-    clock_append_iso(&text, (wall_time){clock_wall().ns - (int64_t)POSTED_WAIT_MS * 1000000});
+    clock_append_iso(&text, (wall_time){api_now().ns - (int64_t)POSTED_WAIT_MS * 1000000});
     if (!status_ok(control_header(response, SLICE("x-bourse-as-of"), buffer_slice(&text)))) return;
 }
 

@@ -31,6 +31,9 @@ status api_org(struct control_request *request, struct control_response *respons
 void api_append_org(struct buffer *out, int64_t org);      /* org-123 */
 void api_write_org_id(struct json_writer *w, int64_t org); /* "id": "org-123" */
 status api_parse_org(slice text, int64_t *org);
+/* The time by which money is counted: PostgreSQL's, as the core has it. The clock of this machine
+ * decides nothing. */
+wall_time api_now(void);
 int64_t api_random_id(
     void); /* 53 random bits, so that JSON numbers carry it and ids tell nothing */
 /* offset and limit of the query, within [0, …] and [1, limit_max]. */

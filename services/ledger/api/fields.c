@@ -2,6 +2,8 @@
 /* See the header. Numbers are read digit by digit, so nothing is rounded on the way in. */
 #include "services/ledger/api/fields.h"
 
+#include "services/ledger/api/api.h"
+
 #define SENTENCE_MAX    640
 #define FIELD_SHOWN_MAX 64
 #define NANO_PER_SECOND INT64_C(1000000000)
@@ -75,7 +77,7 @@ static status read_time(struct control_request *request, struct json_value json,
     TRY(json_read_string(json, request->arena, &text));
     TRY(clock_parse_iso(text, &at));
     *number = at.ns;
-    return within(field, (at.ns - clock_wall().ns) / NANO_PER_SECOND);
+    return within(field, (at.ns - api_now().ns) / NANO_PER_SECOND);
 }
 
 static status read_value(struct control_request *request, struct json_value json,

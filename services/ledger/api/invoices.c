@@ -193,7 +193,7 @@ status invoices_read(struct control_request *request, struct control_response *r
         .request = request, .response = response, .month = request->params[0]};
     wall_time begin;
     TRY(api_org(request, response, &invoice.org));
-    if (!status_ok(read_month(invoice.month, &begin)) || begin.ns > clock_wall().ns)
+    if (!status_ok(read_month(invoice.month, &begin)) || begin.ns > api_now().ns)
         return control_fail(response, FAIL(NOT_FOUND),
                             SLICE("There is an invoice for each month up to this one, as "
                                   "/api/v1/invoices/2026-11."));

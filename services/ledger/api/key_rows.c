@@ -42,7 +42,7 @@ status key_rows_query(struct db *db, void *context)
 {
     struct key_query *query = context;
     const struct key_filter *f = query->filter;
-    wall_time now = clock_wall();
+    wall_time now = api_now();
     const struct db_param params[] = {
         DB_P_I64(f->org),
         DB_P_I64(clock_period(CADENCE_DAY, now)),
@@ -111,7 +111,7 @@ static status update_limit(struct db *db, const struct key_update *update, struc
                            enum cadence cadence, enum cadence before)
 {
     const struct key_change *c = &update->change;
-    wall_time now = clock_wall();
+    wall_time now = api_now();
     struct db_param byok = c->byok_given ? DB_P_BOOL(c->include_byok) : DB_P_NULL;
     TRY(db_run(db, "update_key_meters",
                (const struct db_param[]){DB_P_I64(update->org), DB_P_I64(update->id),
@@ -178,7 +178,7 @@ static void write_limit(const struct db_result *rows, size_t row, struct json_wr
     if (cadence == CADENCE_LIFE || db_is_null(rows, row, COLUMN_LIMIT))
         json_null(w);
     else
-        json_time(w, clock_period_end(cadence, clock_wall()));
+        json_time(w, clock_period_end(cadence, api_now()));
     if (db_is_null(rows, row, COLUMN_LIMIT)) {
         json_key_null(w, SLICE("limit"));
         json_key_null(w, SLICE("limit_remaining"));

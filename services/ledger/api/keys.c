@@ -210,7 +210,7 @@ static status read_expiry(struct control_request *request, struct control_respon
     if (json_kind_of(v) == JSON_NULL) return OK;
     status result = json_read_string(v, request->arena, &text);
     if (status_ok(result)) result = clock_parse_iso(text, &change->expires_at);
-    if (status_ok(result) && change->expires_at.ns > clock_wall().ns) return OK;
+    if (status_ok(result) && change->expires_at.ns > api_now().ns) return OK;
     return control_fail(
         response, FAIL(OUT_OF_RANGE),
         SLICE("expires_at must be null or a time to come, as 2027-01-31T00:00:00Z."));

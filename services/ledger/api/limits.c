@@ -109,7 +109,7 @@ static status query_limits(struct db *db, void *context)
 {
     struct limit_query *query = context;
     struct limit_owner *owner = query->owner;
-    wall_time now = clock_wall();
+    wall_time now = api_now();
     TRY(find_owner(db, owner));
     db_result_free(query->rows);
     return db_run(db, "owner_limits",
@@ -142,7 +142,7 @@ static void write_limit(struct json_writer *w, const struct db_result *rows, siz
     if (cadence == CADENCE_LIFE)
         json_null(w);
     else
-        json_time(w, clock_period_end(cadence, clock_wall()));
+        json_time(w, clock_period_end(cadence, api_now()));
     json_object_end(w);
 }
 
@@ -226,7 +226,7 @@ static status change_one(struct db *db, const struct limit_owner *owner, enum ca
                                       DB_P_I64(owner->kind),
                                       DB_P_I64(owner->id),
                                       DB_P_I64(cadence),
-                                      DB_P_I64(clock_period(cadence, clock_wall())),
+                                      DB_P_I64(clock_period(cadence, api_now())),
                                       limit};
     if (owner->kind != OWNER_KEY && change->limited) {
         TRY(db_run(db, "begin_meter", params, 5, NULL));

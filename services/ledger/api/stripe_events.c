@@ -139,7 +139,7 @@ status stripe_event_taken(struct control_request *request, struct control_respon
     if (!stripe_is_on(stripe)) return FAIL(UNKNOWN_ROUTE);
     if (!status_ok(stripe_signature_check(request->signature, request->body,
                                           secret_slice(&stripe->secrets),
-                                          clock_wall().ns / NANO_PER_S))) {
+                                          api_now().ns / NANO_PER_S))) {
         return control_fail(response, FAIL(BAD_REQUEST),
                             SLICE("Stripe-Signature is not one of this body, or is too old."));
     }
