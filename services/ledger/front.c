@@ -29,7 +29,7 @@ struct link {
     struct peer *peer; /* NULL: free */
     uint32_t generation;
     bool greeted; /* HELLO came */
-    bool closing; /* its next frame closes it */
+    bool closing; /* at the end of this turn */
 };
 
 struct front {
@@ -43,6 +43,7 @@ struct front {
     struct core_action answers[ANSWERS_MAX]; /* of this turn, not sent yet */
     size_t answer_count;
     bool has_held, has_settled; /* among the answers of this turn, for the fault points */
+    bool has_closing;
     struct front_tokens *tokens;
     struct core_actions out;
     struct core_now now; /* of this turn */
@@ -148,6 +149,16 @@ static void write_records(struct front *front)
     buffer_clear(&ledger->records);
 }
 
+/* On whoever broke the protocol or does not read. The answers of this turn are the last it gets. */
+static void hang_up(struct front *front)
+{
+    for (size_t i = 0; front->has_closing && i < LINKS_MAX; i++) {
+        if (front->links[i].peer != NULL && front->links[i].closing)
+            peer_hang_up(front->links[i].peer);
+    }
+    front->has_closing = false;
+}
+
 /* What waits for a sync that we do ourselves is acknowledged in the same turn. */
 static void sync_here(struct front *front)
 {
@@ -177,6 +188,7 @@ static void end_turn(struct front *front)
     send_answers(front);
     peer_set_flush(front->peers);
     sync_here(front);
+    hang_up(front);
     if (front->has_held) fault_point("after_hold");
     if (front->has_settled) fault_point("after_ack");
     front->has_held = front->has_settled = false;
@@ -369,13 +381,9 @@ static void send_answer(struct front *front, struct core_action *action)
     }
     struct link *link = find_link(front, action->link);
     if (link == NULL) return;
-    if (action->type == ACTION_CLOSE) {
-        link->closing = true;
-        return;
-    }
-    struct buffer *out = peer_out(link->peer);
-    if (out == NULL) { /* it does not read: what it misses it asks for again on a new connection */
-        link->closing = true;
+    struct buffer *out = action->type == ACTION_CLOSE ? NULL : peer_out(link->peer);
+    if (out == NULL) { /* or it does not read: what it misses it asks for again when it is back */
+        link->closing = front->has_closing = true;
         return;
     }
     switch (action->type) {

@@ -68,7 +68,6 @@ static struct peer *peer_new(struct peer_set *set, const struct peer_callbacks *
 static void peer_free(struct peer *peer);
 static void peer_open(struct peer *peer, int fd);
 static void peer_lost(struct peer *peer);
-static void peer_break(struct peer *peer);
 static void peer_read(h2o_socket_t *socket, const char *error);
 static bool peer_deliver(struct peer *peer);
 static bool frame_deliver(struct peer *peer, const struct frame *frame);
@@ -261,8 +260,9 @@ static void peer_lost(struct peer *peer)
     peer_dial_again(peer);
 }
 
-static void peer_break(struct peer *peer)
+void peer_hang_up(struct peer *peer)
 {
+    if (!peer_is_open(peer)) return;
     peer->broken = true;
     buffer_clear(&peer->out);
     peer->out_sent = 0;
@@ -342,7 +342,7 @@ static void peer_write(struct peer *peer)
 {
     if (peer->out.overflowed) {
         log_error("peer_overflow", F(count, peer->out.len));
-        peer_break(peer);
+        peer_hang_up(peer);
         return;
     }
     while (peer->out_sent < peer->out.len) {
@@ -354,7 +354,7 @@ static void peer_write(struct peer *peer)
         }
         if (errno == EINTR) continue;
         if (errno != EAGAIN && errno != EWOULDBLOCK) {
-            peer_break(peer);
+            peer_hang_up(peer);
             return;
         }
         /* Moving the rest to the front costs as much as was written since; never more. */

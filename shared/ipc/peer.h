@@ -57,6 +57,10 @@ void *peer_user(const struct peer *peer);
 #define PEER_OUT_MAX (8u << 20)
 struct buffer *peer_out(struct peer *peer);
 
+/* Ends the connection from within a turn: what waits in the outgoing buffer is dropped, what came
+ * in before is still delivered, and then the loop says closed. */
+void peer_hang_up(struct peer *peer);
+
 /* Calls. `answer` runs exactly once, never inside peer_call_begin(): with the frame, or with frame
  * == NULL and CLOSED or DEADLINE (looked at every 50 ms). A late answer is dropped. Request ids of
  * the accepting side have bit 63 set, so both sides may ask. */

@@ -10,6 +10,7 @@ import './cases/concurrency.mjs';
 import './cases/rates.mjs';
 import './cases/generation.mjs';
 import './cases/leaving.mjs';
+import './cases/ledger_socket.mjs';
 import './cases/bad_input.mjs';
 import './cases/prices.mjs';
 import './cases/buying.mjs';

@@ -342,6 +342,21 @@ TEST(a_malformed_frame_closes_that_peer_and_nothing_else)
     assert_ok(answered.result);
 }
 
+TEST(who_is_hung_up_on_is_told_what_was_flushed_and_comes_back)
+{
+    struct peer *peer = connect_both();
+    message_encode_settled(peer_out(peer), 0, &(struct message_settled){.n = 1});
+    peer_set_flush(set);
+    peer_hang_up(peer);
+    peer_hang_up(peer); /* once is enough */
+    assert_false(peer_is_open(peer));
+    assert_null(peer_out(peer));
+    wait_for(server.closed == 1 && client.closed == 1);
+    assert_true(server.last_n == 1);
+    wait_for(client.opened == 2);
+    assert_true(peer_is_open(peer));
+}
+
 TEST(everything_sent_before_the_end_is_delivered_before_the_end)
 {
     listen_here();
@@ -557,6 +572,7 @@ int main(void)
         PEER_TEST(dialling_goes_on_until_somebody_listens),
         PEER_TEST(a_path_too_long_for_a_socket_never_opens_and_harms_nobody),
         PEER_TEST(a_malformed_frame_closes_that_peer_and_nothing_else),
+        PEER_TEST(who_is_hung_up_on_is_told_what_was_flushed_and_comes_back),
         PEER_TEST(everything_sent_before_the_end_is_delivered_before_the_end),
         PEER_TEST(what_the_other_side_sent_is_read_although_writing_to_it_fails),
         PEER_TEST(a_frame_that_comes_byte_by_byte_is_one_frame),
