@@ -14,6 +14,7 @@ import './cases/ledger_socket.mjs';
 import './cases/bad_input.mjs';
 import './cases/prices.mjs';
 import './cases/buying.mjs';
+import './cases/bad_amounts.mjs';
 import './cases/plans.mjs';
 import './cases/codes.mjs';
 import './cases/credit_line.mjs';

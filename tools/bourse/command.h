@@ -14,7 +14,13 @@ enum option_kind {
     OPTION_SWITCH, /* true when given */
     OPTION_SECRET, /* a file whose content (without a trailing newline) is a JSON string */
 };
-enum option_place { IN_BODY, IN_QUERY, IN_PATH, IN_HEADER /* the Idempotency-Key */ };
+enum option_place {
+    IN_BODY,
+    IN_QUERY,
+    IN_PATH,
+    IN_HEADER, /* the Idempotency-Key */
+    ELSEWHERE  /* the command's own function takes it */
+};
 /* How a list goes on: by ?offset=, or by ?after= the last id. All of it is asked for. */
 enum paging { PAGES_NONE, PAGES_BY_OFFSET, PAGES_BY_ID };
 

@@ -95,7 +95,7 @@ static status read_value(struct control_request *request, struct json_value json
     return FAIL(INTERNAL);
 }
 
-static status check_names(struct control_request *request, struct control_response *response,
+status fields_check_names(struct control_request *request, struct control_response *response,
                           const struct field *fields, size_t count)
 {
     if (!json_exists(request->json) || json_kind_of(request->json) != JSON_OBJECT)
@@ -112,7 +112,7 @@ static status check_names(struct control_request *request, struct control_respon
 status fields_read(struct control_request *request, struct control_response *response,
                    const struct field *fields, size_t count, struct field_value *values)
 {
-    TRY(check_names(request, response, fields, count));
+    TRY(fields_check_names(request, response, fields, count));
     for (size_t i = 0; i < count; i++) {
         struct json_value json = json_get(request->json, fields[i].name);
         values[i] = (struct field_value){.given = json_exists(json), .text = SLICE_NONE};

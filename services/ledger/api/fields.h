@@ -35,6 +35,10 @@ struct field_value {
 status fields_read(struct control_request *request, struct control_response *response,
                    const struct field *fields, size_t count, struct field_value *values);
 
+/* For a body that is read by hand: it is an object and names nothing but these. */
+status fields_check_names(struct control_request *request, struct control_response *response,
+                          const struct field *fields, size_t count);
+
 /* NULL unless given and not null. */
 struct db_param field_number(const struct field_value *value);
 struct db_param field_text(const struct field_value *value);

@@ -8,10 +8,12 @@
 
 #include <time.h>
 
+#include "services/ledger/api/fields.h"
 #include "services/ledger/api/idempotency.h"
 #include "services/ledger/api/postings.h"
 #include "services/ledger/api/purchases.h"
 #include "services/ledger/apply.h"
+#include "shared/array.h"
 #include "shared/clock.h"
 
 #define RECALL_WAIT_MS  1000
@@ -214,6 +216,8 @@ static status recall_lease(struct control_request *request, struct control_respo
 
 status purchases_refund(struct control_request *request, struct control_response *response)
 {
+    /* Without an amount all is given back; so nothing else may stand where one was meant. */
+    static const struct field fields[] = {{.name = SLICE_INIT("amount")}};
     struct api *api = request->service;
     char id[40];
     struct buffer id_out;
@@ -221,6 +225,7 @@ status purchases_refund(struct control_request *request, struct control_response
                             .by_operator = request->principal.kind == PRINCIPAL_OPERATOR};
     struct json_value amount = json_get(request->json, SLICE("amount"));
     TRY(api_org(request, response, &refund.org));
+    TRY(fields_check_names(request, response, fields, COUNT_OF(fields)));
     if (json_exists(amount)) {
         status read = json_read_number_text(amount, &refund.asked);
         if (!status_ok(read))

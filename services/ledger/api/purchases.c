@@ -6,10 +6,12 @@
 #include "services/ledger/api/api.h"
 
 #include "services/ledger/api/credits.h"
+#include "services/ledger/api/fields.h"
 #include "services/ledger/api/purchases.h"
-#include "shared/log.h"
 #include "services/ledger/api/idempotency.h"
 #include "services/ledger/api/stripe_purchase.h"
+#include "shared/array.h"
+#include "shared/log.h"
 
 #define PURCHASE_PAGE_MAX 100
 #define REFERENCE_MAX     200
@@ -290,12 +292,17 @@ static status continue_created(struct control_request *request, struct control_r
 
 status purchases_create(struct control_request *request, struct control_response *response)
 {
+    /* A currency that is not looked at would be a purchase in another than was meant. */
+    static const struct field fields[] = {{.name = SLICE_INIT("amount")},
+                                          {.name = SLICE_INIT("payment_method")},
+                                          {.name = SLICE_INIT("save_card")}};
     struct api *api = request->service;
     char id[40];
     struct buffer id_out;
     struct purchase p = {
         .immediate = slice_equal(slice_of(api->config->payments_manual), SLICE("immediate"))};
     TRY(api_org(request, response, &p.org));
+    TRY(fields_check_names(request, response, fields, COUNT_OF(fields)));
     TRY(read_amount(request, response, &p.amount_cents));
     TRY(read_method(request, response, &p));
     TRY(read_save_card(request, response, &p));

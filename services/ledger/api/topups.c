@@ -4,6 +4,8 @@
 #include "services/ledger/api/topups.h"
 
 #include "services/ledger/api/api.h"
+#include "services/ledger/api/fields.h"
+#include "shared/array.h"
 
 #define DAY_COUNT_MAX     100
 #define DAY_COUNT_INITIAL 5
@@ -83,9 +85,15 @@ static status set_rule(struct db *db, void *context)
 
 status topups_change(struct control_request *request, struct control_response *response)
 {
+    static const struct field fields[] = {{.name = SLICE_INIT("enabled")},
+                                          {.name = SLICE_INIT("threshold")},
+                                          {.name = SLICE_INIT("target")},
+                                          {.name = SLICE_INIT("daily_max")},
+                                          {.name = SLICE_INIT("daily_count")}};
     struct rule rule = {.day_count_max = DAY_COUNT_INITIAL};
     struct json_value count = json_get(request->json, SLICE("daily_count"));
     TRY(api_org(request, response, &rule.org));
+    TRY(fields_check_names(request, response, fields, COUNT_OF(fields)));
     status read = json_read_bool(json_get(request->json, SLICE("enabled")), &rule.enabled);
     if (status_ok(read)) read = read_dollars(request, SLICE("threshold"), &rule.threshold_cents);
     if (status_ok(read)) read = read_dollars(request, SLICE("target"), &rule.target_cents);
