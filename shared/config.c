@@ -17,7 +17,7 @@
 
 #define CONFIG_FILE_SIZE_MAX 262144
 
-enum option_kind { OPTION_KIND_INT, OPTION_KIND_TEXT, OPTION_KIND_BOOL };
+enum option_kind { OPTION_KIND_INT, OPTION_KIND_TEXT, OPTION_KIND_BOOL, OPTION_KIND_CHOICE };
 
 struct option {
     const char *name;
@@ -28,6 +28,7 @@ struct option {
     int64_t max;
     int64_t default_number; /* of integers and switches */
     const char *default_text;
+    const char *words; /* of a choice, separated by commas */
     bool reloadable;
     const char *sentence;
 };
@@ -55,10 +56,18 @@ static const struct option options[] = {
      .offset = offsetof(struct config, name_),  \
      .default_number = default_,                \
      .sentence = sentence_},
+#define OPTION_CHOICE(name_, default_, words_, sentence_) \
+    {.name = #name_,                                      \
+     .kind = OPTION_KIND_CHOICE,                          \
+     .offset = offsetof(struct config, name_),            \
+     .default_text = default_,                            \
+     .words = words_,                                     \
+     .sentence = sentence_},
 #include "shared/options.def"
 #undef OPTION_INT
 #undef OPTION_TEXT
 #undef OPTION_BOOL
+#undef OPTION_CHOICE
 };
 #define OPTION_COUNT (sizeof(options) / sizeof(options[0]))
 
@@ -95,6 +104,7 @@ void config_defaults(struct config *config)
         switch (option->kind) {
         case OPTION_KIND_INT: *number_field(config, option) = option->default_number; break;
         case OPTION_KIND_BOOL: *bool_field(config, option) = option->default_number != 0; break;
+        case OPTION_KIND_CHOICE:
         case OPTION_KIND_TEXT:
             memcpy(text_field(config, option), option->default_text,
                    strlen(option->default_text) + 1);
@@ -276,6 +286,22 @@ static status set_text(char *field, const struct option *option, slice value, st
     return FAIL(CONFIGURATION);
 }
 
+/* A word that nobody knows must not be taken for one of the others. */
+static status set_choice(char *field, const struct option *option, slice value,
+                         struct origin origin)
+{
+    slice word, rest = slice_of(option->words);
+    while (rest.len > 0) {
+        (void)slice_split(rest, ',', &word, &rest);
+        if (slice_equal(slice_trim(word), value))
+            return slice_to_c_string(value, field, CONFIG_TEXT_SIZE);
+    }
+    begin_message(origin, option->name);
+    fprintf(stderr, "\"%.*s\" is none of its words; write one of: %s.\n", (int)value.len,
+            value.data, option->words);
+    return FAIL(CONFIGURATION);
+}
+
 static status set_option(struct config *config, slice name, slice value, struct origin origin)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
@@ -286,6 +312,8 @@ static status set_option(struct config *config, slice name, slice value, struct 
             return set_number(number_field(config, option), option, value, origin);
         case OPTION_KIND_BOOL: return set_bool(bool_field(config, option), option, value, origin);
         case OPTION_KIND_TEXT: return set_text(text_field(config, option), option, value, origin);
+        case OPTION_KIND_CHOICE:
+            return set_choice(text_field(config, option), option, value, origin);
         }
     }
     char unknown[64];
@@ -302,6 +330,7 @@ static void print_default(const struct option *option)
     switch (option->kind) {
     case OPTION_KIND_INT: printf("%lld", (long long)option->default_number); break;
     case OPTION_KIND_BOOL: printf("%s", option->default_number != 0 ? "true" : "false"); break;
+    case OPTION_KIND_CHOICE:
     case OPTION_KIND_TEXT: printf("%s", option->default_text); break;
     }
 }
@@ -310,6 +339,7 @@ static void print_range(const struct option *option)
 {
     if (option->kind == OPTION_KIND_BOOL) printf("true or false");
     if (option->kind == OPTION_KIND_TEXT) printf("text");
+    if (option->kind == OPTION_KIND_CHOICE) printf("one of: %s", option->words);
     if (option->kind == OPTION_KIND_INT) {
         printf("%lld to %lld%s%s", (long long)option->min, (long long)option->max,
                option->unit[0] == '\0' ? "" : " ", option->unit);

@@ -11,10 +11,12 @@ struct config {
 #define OPTION_INT(name, unit, min, max, initial, reloadable, sentence) int64_t name;
 #define OPTION_TEXT(name, initial, sentence)                            char name[CONFIG_TEXT_SIZE];
 #define OPTION_BOOL(name, initial, sentence)                            bool name;
+#define OPTION_CHOICE(name, initial, words, sentence)                   char name[CONFIG_TEXT_SIZE];
 #include "shared/options.def"
 #undef OPTION_INT
 #undef OPTION_TEXT
 #undef OPTION_BOOL
+#undef OPTION_CHOICE
 };
 
 void config_defaults(struct config *config);

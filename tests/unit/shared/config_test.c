@@ -143,6 +143,25 @@ TEST(what_is_wrong_in_a_file_is_said_with_its_line_and_what_to_do)
     assert_refused(" = 80\n", "1: : no option has this name; --help lists them all.\n");
 }
 
+/* The ledger took every word but "strict" for "fast". */
+TEST(a_word_that_is_none_of_a_choice_is_refused)
+{
+    assert_ok(read_text("durability = fast\n"));
+    assert_string_equal(config.durability, "fast");
+    assert_ok(read_text("durability = fast\ndurability = strict\n"));
+    assert_string_equal(config.durability, "strict");
+    const char *const wrong[] = {"Strict", "strikt", "", "strict, fast", ",", "stric", "fast fast"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        char text[64];
+        char message[128];
+        snprintf(text, sizeof(text), "durability = %s\n", wrong[i]);
+        snprintf(message, sizeof(message),
+                 "1: durability: \"%s\" is none of its words; write one of: strict, fast.\n",
+                 wrong[i]);
+        assert_refused(text, message);
+    }
+}
+
 TEST(a_text_has_at_most_511_bytes)
 {
     char text[1024] = "instance = ";
@@ -240,10 +259,12 @@ static const char *const option_names[] = {
 #define OPTION_INT(name, unit, min, max, default_value, reloadable, sentence) #name,
 #define OPTION_TEXT(name, default_value, sentence)                            #name,
 #define OPTION_BOOL(name, default_value, sentence)                            #name,
+#define OPTION_CHOICE(name, default_value, words, sentence)                   #name,
 #include "shared/options.def"
 #undef OPTION_INT
 #undef OPTION_TEXT
 #undef OPTION_BOOL
+#undef OPTION_CHOICE
 };
 #define OPTION_COUNT (sizeof(option_names) / sizeof(option_names[0]))
 
@@ -306,6 +327,7 @@ int main(void)
         cmocka_unit_test(a_number_may_reach_the_ends_of_its_range),
         cmocka_unit_test(switches_have_three_spellings_each),
         cmocka_unit_test(what_is_wrong_in_a_file_is_said_with_its_line_and_what_to_do),
+        cmocka_unit_test(a_word_that_is_none_of_a_choice_is_refused),
         cmocka_unit_test(a_text_has_at_most_511_bytes),
         cmocka_unit_test(a_file_that_is_not_there_is_named),
         cmocka_unit_test(a_file_too_large_for_a_configuration_is_refused),
