@@ -30,6 +30,8 @@ struct poster {
     struct arena part_arena; /* of a batch that is posted in parts */
     uint8_t link[HASH_SIZE];
     uint64_t hold_floor;
+    bool failed;         /* the batch was tried: it must not become another one */
+    uint64_t unknown_hi; /* where the cursor may stand by a step whose answer we did not get; 0 */
 
     pthread_t thread;
     bool started;
@@ -127,9 +129,11 @@ static status open_reader(struct poster *poster)
 }
 
 /* Reads on until the batch is full or `seq` is reached. What is asked for was synced, so it has to
- * be there. */
+ * be there. A batch that failed may be there in spite of that, or may come to be there: so it is
+ * tried again as it was, and the cursor then stands at its one or its other end. */
 static status gather(struct poster *poster, uint64_t seq)
 {
+    if (poster->failed) return OK;
     TRY(open_reader(poster));
     struct posting *posting = &poster->posting;
     while (posting->hi < seq && posting->hi - posting->lo < poster->settings.batch_max) {
@@ -164,28 +168,36 @@ static void note_lag(const struct poster *poster)
     metric_set(posting_lag_records, poster->ending_seq > posted ? poster->synced_seq - posted : 0);
 }
 
-static void note_posted(struct poster *poster, const struct posting *posting)
+static void note_posted(struct poster *poster, const struct store_stream *stream)
 {
-    memcpy(poster->link, posting->link, HASH_SIZE);
-    poster->hold_floor = posting->hold_floor;
+    memcpy(poster->link, stream->link, HASH_SIZE);
+    poster->hold_floor = stream->hold_floor;
+    poster->unknown_hi = 0;
     metric_add(posted_batches_total, 1);
-    metric_add(posted_records_total, posting->hi - posting->lo);
+    metric_add(posted_records_total, stream->last_seq - atomic_load(&poster->posted_seq));
     (void)pthread_mutex_lock(&poster->lock);
-    atomic_store(&poster->posted_seq, posting->hi);
+    atomic_store(&poster->posted_seq, stream->last_seq);
     note_lag(poster);
     (void)pthread_cond_broadcast(&poster->done);
     (void)pthread_mutex_unlock(&poster->lock);
-    poster->settings.posted(poster->settings.context, posting->hi);
+    poster->settings.posted(poster->settings.context, stream->last_seq);
 }
 
-/* Where the cursor stands is the one truth about a step whose answer we did not get. */
+/* Where the cursor stands is the one truth about a step whose answer we did not get. When that
+ * cannot be read either, the step may have been a part of the batch that is tried next. */
 static status read_cursor(struct poster *poster, const struct posting *posting)
 {
     struct store_stream stream;
-    TRY(store_read_stream(poster->db, poster->settings.cell, poster->settings.incarnation,
-                          &stream));
+    status read =
+        store_read_stream(poster->db, poster->settings.cell, poster->settings.incarnation, &stream);
+    if (!status_ok(read) && poster->unknown_hi == 0) poster->unknown_hi = posting->hi;
+    TRY(read);
     if (stream.last_seq == posting->hi) return OK;
     if (stream.last_seq == posting->lo) return FAIL(DATABASE);
+    if (stream.last_seq == poster->unknown_hi) {
+        note_posted(poster, &stream);
+        return FAIL(DATABASE); /* the rest is still to do */
+    }
     /* Somebody else moves our cursor, or the database is another one: no way on. The next start
      * sorts it out. */
     log_error("cursor_gap", FN(number, cursor, stream.last_seq), FN(number, lo, posting->lo),
@@ -204,8 +216,11 @@ static status post_once(struct poster *poster, struct posting *posting, enum pos
     if (status_ok(done)) fault_point("after_commit");
     if (done.code == ERROR_DATABASE || done.code == ERROR_CONFLICT)
         done = read_cursor(poster, posting);
-    if (status_ok(done)) note_posted(poster, posting);
-    return done;
+    if (!status_ok(done)) return done;
+    struct store_stream stream = {.last_seq = posting->hi, .hold_floor = posting->hold_floor};
+    memcpy(stream.link, posting->link, HASH_SIZE);
+    note_posted(poster, &stream);
+    return OK;
 }
 
 /* A new batch of a part of the records of another. Records without a row before the part's first
@@ -307,6 +322,7 @@ static status post_gathered(struct poster *poster)
                     F(error, done));
         done = post_in_parts(poster, posting);
     }
+    poster->failed = !status_ok(done);
     if (status_ok(done))
         begin_batch(poster);
     else

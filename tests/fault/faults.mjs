@@ -127,7 +127,7 @@ export function familyOf(root) {
 }
 
 /** To a process that may have ended by itself. */
-function signal(pid, name) {
+export function signal(pid, name) {
   try {
     process.kill(pid, name);
   } catch (error) {
