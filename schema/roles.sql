@@ -10,7 +10,7 @@ grant usage on schema public to bourse_ledger, bourse_ledger_api, bourse_catalog
 
 -- ledger: the poster and the leases see every organization
 grant select, insert on transfer, generation, batch, suspense to bourse_ledger;
-grant select, insert, update on account, meter_period, lease, stream, cell, free_requests to bourse_ledger;
+grant select, insert, update on account, meter_period, lease, stream, cell, free_requests, key_use to bourse_ledger;
 grant select on plan, org, workspace, api_key, key_place, meter, price, price_tier, endpoint, provider, model, purchase
     to bourse_ledger;
 grant execute on function generation_partitions_ensure() to bourse_ledger;
@@ -19,8 +19,9 @@ grant execute on function lots_expire(bigint, smallint) to bourse_ledger;
 
 -- ledger's control plane: one organization at a time (row level security)
 grant select, insert on transfer, idempotency, key_place to bourse_ledger_api;
+grant update (ends_at) on key_place to bourse_ledger_api;
 grant select, insert, update on org, workspace, api_key, member, account, meter, meter_period, purchase to bourse_ledger_api;
-grant select on plan, lease, generation, stream, cell, free_requests, model to bourse_ledger_api;
+grant select on plan, lease, generation, stream, cell, free_requests, key_use, model to bourse_ledger_api;
 grant insert, update on plan to bourse_ledger_api; -- an operator's, who comes over a socket of his own
 grant usage on sequence caller_version_seq to bourse_ledger_api;
 grant select, update (expires_at) on lot to bourse_ledger_api;
@@ -54,7 +55,7 @@ declare
     r text;
 begin
     foreach t in array array['org', 'workspace', 'member', 'api_key', 'account', 'transfer', 'meter', 'meter_period', 'lease', 'generation',
-                             'purchase', 'purchase_refund', 'payment_card', 'auto_topup', 'idempotency', 'free_requests', 'lot', 'redemption'] loop
+                             'purchase', 'purchase_refund', 'payment_card', 'auto_topup', 'idempotency', 'free_requests', 'key_use', 'lot', 'redemption'] loop
         foreach r in array array['bourse_ledger', 'bourse_usage', 'bourse_reader'] loop
             execute format('drop policy if exists all_rows_%s on %I', r, t);
             execute format('create policy all_rows_%s on %I to %I using (true) with check (true)', r, t, r);

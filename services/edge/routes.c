@@ -15,6 +15,7 @@ static const struct route routes[] = {
     {"GET", API "/keys/{hash}", ROUTE_FORWARD, SERVICE_LEDGER, false},
     {"PATCH", API "/keys/{hash}", ROUTE_FORWARD, SERVICE_LEDGER, false},
     {"DELETE", API "/keys/{hash}", ROUTE_FORWARD, SERVICE_LEDGER, false},
+    {"POST", API "/keys/{hash}/rotate", ROUTE_FORWARD, SERVICE_LEDGER, false},
     {"GET", API "/organization/members", ROUTE_FORWARD, SERVICE_LEDGER, false},
     {"POST", API "/organization/members", ROUTE_FORWARD, SERVICE_LEDGER, false},
     {"GET", API "/limits", ROUTE_FORWARD, SERVICE_LEDGER, false},

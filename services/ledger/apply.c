@@ -71,9 +71,8 @@ static status hand_over(struct ledger *ledger, struct inbox_item *item,
     return done;
 }
 
-status apply_key_changed(struct ledger *ledger, int64_t org, int64_t key, struct key_hash stored)
+status apply_key_changed(struct ledger *ledger, int64_t org, struct key_hash stored)
 {
-    (void)key;
     struct inbox_item item = {.kind = INBOX_KEY_CHANGED, .change = {.stored = stored, .org = org}};
     return hand_over(ledger, &item, NULL);
 }

@@ -9,9 +9,10 @@
 
 struct ledger;
 
-/* A key was created, changed, disabled or deleted: the core forgets the caller and loads it anew
- * when it next calls; limits of its meters are re-read. */
-status apply_key_changed(struct ledger *ledger, int64_t org, int64_t key, struct key_hash stored);
+/* A key was created, changed, disabled or deleted: the core forgets the caller with this hash and
+ * loads it anew when it next calls; limits of its meters are re-read. A key with two secrets is two
+ * callers. */
+status apply_key_changed(struct ledger *ledger, int64_t org, struct key_hash stored);
 /* A limit of a member, a workspace or the organization was set or taken away: as above, for all its
  * keys. */
 status apply_limits_changed(struct ledger *ledger, int64_t org);

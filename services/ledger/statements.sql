@@ -80,10 +80,12 @@ select org, meter, period, keep from split where keep > 0
 
 -- ---- callers and prices
 
+-- A secret ends with its key or, once another has taken its place, at a time of its own. One that has ended says so by the clock
+-- that ended it: the core's may be a little behind.
 -- name: caller_load
 select k.org, k.workspace, coalesce(k.member, 0), k.id, k.version,
-       coalesce((extract(epoch from k.expires_at) * 1000000)::bigint * 1000, 0), k.kind,
-       k.disabled, k.deleted_at is not null
+       coalesce((extract(epoch from least(k.expires_at, p.ends_at)) * 1000000)::bigint * 1000, 0), k.kind,
+       k.disabled, k.deleted_at is not null, coalesce(p.ends_at <= now(), false)
 from key_place p join api_key k on k.org = p.org and k.id = p.key where p.hash = $1
 
 -- The meters that have a limit: of the key, its member, its workspace and its organization. The widest first, so that a refusal

@@ -100,6 +100,7 @@ status store_load_caller(struct db *db, const struct key_hash *stored, struct ca
     bool deleted = db_bool(result, 0, 8);
     if (deleted) return OK;
     answer->error = db_bool(result, 0, 7) ? ERROR_KEY_DISABLED : ERROR_NONE;
+    if (db_bool(result, 0, 9)) answer->error = ERROR_KEY_EXPIRED; /* the secret, not its key */
     answer->caller = (struct caller){
         .org = db_i64(result, 0, 0),
         .workspace = db_i64(result, 0, 1),

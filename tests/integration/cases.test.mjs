@@ -2,6 +2,7 @@
 // Everything that needs no configuration of its own, on one instance, one after the other.
 import './cases/roles.mjs';
 import './cases/keys.mjs';
+import './cases/key_rotation.mjs';
 import './cases/limits.mjs';
 import './cases/openai_client.mjs';
 import './cases/openrouter_client.mjs';

@@ -23,6 +23,7 @@ static const struct control_route routes[] = {
     {"GET", "/api/v1/keys/{hash}", ACCESS_MANAGEMENT, 0, false, false, keys_read},
     {"PATCH", "/api/v1/keys/{hash}", ACCESS_MANAGEMENT, BODY_MAX, true, false, keys_change},
     {"DELETE", "/api/v1/keys/{hash}", ACCESS_MANAGEMENT, 0, false, false, keys_delete},
+    {"POST", "/api/v1/keys/{hash}/rotate", ACCESS_MANAGEMENT, BODY_MAX, true, false, keys_rotate},
     {"GET", "/api/v1/organization/members", ACCESS_MANAGEMENT, 0, false, false, members_list},
     {"POST", "/api/v1/organization/members", ACCESS_MANAGEMENT, BODY_MAX, true, false,
      members_create},

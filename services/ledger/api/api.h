@@ -63,6 +63,7 @@ status keys_create(struct control_request *request, struct control_response *res
 status keys_read(struct control_request *request, struct control_response *response);
 status keys_change(struct control_request *request, struct control_response *response);
 status keys_delete(struct control_request *request, struct control_response *response);
+status keys_rotate(struct control_request *request, struct control_response *response);
 status credits_read(struct control_request *request, struct control_response *response);
 status purchases_create(struct control_request *request, struct control_response *response);
 status purchases_list(struct control_request *request, struct control_response *response);

@@ -8,8 +8,8 @@
 #define FIELD_SHOWN_MAX 64
 #define NANO_PER_SECOND INT64_C(1000000000)
 
-static status refuse_value(struct control_request *request, struct control_response *response,
-                           const struct field *field)
+status field_refuse(struct control_request *request, struct control_response *response,
+                    const struct field *field)
 {
     struct buffer text;
     char *memory = arena_alloc(request->arena, SENTENCE_MAX);
@@ -77,7 +77,17 @@ static status read_time(struct control_request *request, struct json_value json,
     TRY(json_read_string(json, request->arena, &text));
     TRY(clock_parse_iso(text, &at));
     *number = at.ns;
-    return within(field, (at.ns - api_now().ns) / NANO_PER_SECOND);
+    int64_t ahead_ns = at.ns - api_now().ns;
+    /* Rounded down: what has just passed is not zero seconds ahead. */
+    return within(field, ahead_ns / NANO_PER_SECOND - (ahead_ns % NANO_PER_SECOND < 0));
+}
+
+static status read_flag(struct json_value json, int64_t *number)
+{
+    bool value;
+    TRY(json_read_bool(json, &value));
+    *number = value;
+    return OK;
 }
 
 static status read_value(struct control_request *request, struct json_value json,
@@ -91,6 +101,8 @@ static status read_value(struct control_request *request, struct json_value json
     case FIELD_CENTS: return read_dollars(json, field, &value->number);
     case FIELD_TEXT: return read_text(request, json, field, &value->text);
     case FIELD_TIME: return read_time(request, json, field, &value->number);
+    case FIELD_FLAG: return read_flag(json, &value->number);
+    case FIELD_OTHER: return OK;
     }
     return FAIL(INTERNAL);
 }
@@ -120,7 +132,7 @@ status fields_read(struct control_request *request, struct control_response *res
         values[i].is_null = values[i].given && json_kind_of(json) == JSON_NULL;
         if (values[i].is_null && fields[i].nullable) continue;
         if (!status_ok(read_value(request, json, &fields[i], &values[i])))
-            return refuse_value(request, response, &fields[i]);
+            return field_refuse(request, response, &fields[i]);
     }
     return OK;
 }

@@ -12,7 +12,9 @@ enum field_kind {
     FIELD_DOLLARS, /* a number of dollars; as nano-dollars min to max, at most 9 decimals */
     FIELD_CENTS,   /* a number of dollars in whole cents; as cents min to max */
     FIELD_TEXT,    /* min to max bytes of UTF-8 without control characters but line feed */
-    FIELD_TIME     /* ISO 8601; as nanoseconds since 1970, within min and max seconds of now */
+    FIELD_TIME,    /* ISO 8601; as nanoseconds since 1970, within min and max seconds of now */
+    FIELD_FLAG,    /* true or false; as 1 or 0 */
+    FIELD_OTHER    /* read by the route itself */
 };
 
 struct field {
@@ -38,6 +40,9 @@ status fields_read(struct control_request *request, struct control_response *res
 /* For a body that is read by hand: it is an object and names nothing but these. */
 status fields_check_names(struct control_request *request, struct control_response *response,
                           const struct field *fields, size_t count);
+/* The refusal of a value that the route read itself. */
+status field_refuse(struct control_request *request, struct control_response *response,
+                    const struct field *field);
 
 /* NULL unless given and not null. */
 struct db_param field_number(const struct field_value *value);

@@ -25,16 +25,13 @@ enum {
     COLUMN_BYOK_SPENT = COLUMN_SPENT + CADENCE_COUNT,
     COLUMN_MEMBER = COLUMN_BYOK_SPENT + CADENCE_COUNT,
     COLUMN_RATES = COLUMN_MEMBER + 1, /* KEY_RATE_COUNT of them */
+    COLUMN_OLD_SECRET_ENDS = COLUMN_RATES + KEY_RATE_COUNT,
 };
 
 static const slice cadence_suffixes[CADENCE_COUNT] = {
     SLICE_INIT(""), SLICE_INIT("_daily"), SLICE_INIT("_weekly"), SLICE_INIT("_monthly")};
-slice key_rows_cadence_name(enum cadence cadence)
-{
-    static const slice names[CADENCE_COUNT] = {SLICE_INIT(""), SLICE_INIT("daily"),
-                                               SLICE_INIT("weekly"), SLICE_INIT("monthly")};
-    return names[cadence];
-}
+const slice key_rows_cadence_names[CADENCE_COUNT] = {SLICE_INIT(""), SLICE_INIT("daily"),
+                                                     SLICE_INIT("weekly"), SLICE_INIT("monthly")};
 
 /* ---- transactions */
 
@@ -94,10 +91,10 @@ status key_rows_insert(struct db *db, void *context)
                                          limit, DB_P_I64(c->cadence), DB_P_BOOL(c->include_byok),
                                          DB_P_BOOL(c->disabled), member},
                12, NULL));
-    TRY(db_run(
-        db, "insert_key_place",
-        (const struct db_param[]){DB_P_BYTES(new->hash), DB_P_I64(new->org), DB_P_I64(new->id)}, 3,
-        NULL));
+    TRY(db_run(db, "insert_key_place",
+               (const struct db_param[]){DB_P_BYTES(new->hash), DB_P_I64(new->org),
+                                         DB_P_I64(new->id), DB_P_TEXT(SLICE_NONE)},
+               4, NULL));
     TRY(key_rates_store(db, new->org, new->id, &c->rates));
     return db_run(db, "insert_key_meters",
                   (const struct db_param[]){DB_P_I64(new->org), DB_P_I64(new->id),
@@ -125,22 +122,38 @@ static status update_limit(struct db *db, const struct key_update *update, struc
                   5, NULL);
 }
 
+status key_rows_hashes(struct db *db, int64_t org, int64_t key, struct key_hashes *hashes)
+{
+    SCOPED(db_result_free) struct db_result *rows = NULL;
+    const struct db_param params[] = {DB_P_I64(org), DB_P_I64(key)};
+    TRY(db_run(db, "list_key_places", params, 2, &rows));
+    hashes->count = 0;
+    for (size_t row = 0; row < db_row_count(rows) && row < KEY_HASHES_MAX; row++) {
+        slice hash = db_bytes(rows, row, 0);
+        if (hash.len != sizeof(hashes->items[0].bytes)) return FAIL(INTERNAL);
+        memcpy(hashes->items[hashes->count++].bytes, hash.data, hash.len);
+    }
+    return OK;
+}
+
 status key_rows_update(struct db *db, void *context)
 {
     struct key_update *update = context;
     const struct key_change *c = &update->change;
     SCOPED(db_result_free) struct db_result *row = NULL;
-    TRY(db_run(db, "lock_key",
-               (const struct db_param[]){DB_P_I64(update->org), DB_P_BYTES(update->hash)}, 2,
-               &row));
+    slice hash = {(const char *)update->hash.bytes, sizeof(update->hash.bytes)};
+    TRY(db_run(db, "lock_key", (const struct db_param[]){DB_P_I64(update->org), DB_P_BYTES(hash)},
+               2, &row));
     if (db_row_count(row) == 0) return FAIL(NOT_FOUND);
-    update->id = db_i64(row, 0, 0);
+    update->id = db_i64(row, 0, KEY_LOCKED_ID);
+    TRY(key_rows_hashes(db, update->org, update->id, &update->hashes));
     const struct db_param place[] = {DB_P_I64(update->org), DB_P_I64(update->id)};
     if (update->delete) return db_run(db, "delete_key", place, 2, NULL);
 
-    bool has_limit = c->limit_given ? c->has_limit : !db_is_null(row, 0, 1);
-    money amount = c->limit_given ? c->limit : db_money(row, 0, 1);
-    enum cadence cadence = c->cadence_given ? c->cadence : (enum cadence)db_i64(row, 0, 2);
+    bool has_limit = c->limit_given ? c->has_limit : !db_is_null(row, 0, KEY_LOCKED_LIMIT);
+    money amount = c->limit_given ? c->limit : db_money(row, 0, KEY_LOCKED_LIMIT);
+    enum cadence before = (enum cadence)db_i64(row, 0, KEY_LOCKED_CADENCE);
+    enum cadence cadence = c->cadence_given ? c->cadence : before;
     struct db_param limit = has_limit ? DB_P_MONEY(amount) : DB_P_NULL;
     TRY(db_run(db, "update_key",
                (const struct db_param[]){
@@ -151,7 +164,7 @@ status key_rows_update(struct db *db, void *context)
                9, NULL));
     TRY(key_rates_store(db, update->org, update->id, &c->rates));
     if (!c->limit_given && !c->cadence_given && !c->byok_given) return OK;
-    return update_limit(db, update, limit, cadence, (enum cadence)db_i64(row, 0, 2));
+    return update_limit(db, update, limit, cadence, before);
 }
 
 /* ---- JSON */
@@ -172,7 +185,7 @@ static void write_spent(const struct db_result *rows, size_t row, slice name, si
 static void write_limit(const struct db_result *rows, size_t row, struct json_writer *w)
 {
     enum cadence cadence = (enum cadence)db_i64(rows, row, COLUMN_CADENCE);
-    json_key_string_or_null(w, SLICE("limit_reset"), key_rows_cadence_name(cadence));
+    json_key_string_or_null(w, SLICE("limit_reset"), key_rows_cadence_names[cadence]);
     json_key_bool(w, SLICE("include_byok_in_limit"), db_bool(rows, row, COLUMN_INCLUDE_BYOK));
     json_key(w, SLICE("limit_resets_at"));
     if (cadence == CADENCE_LIFE || db_is_null(rows, row, COLUMN_LIMIT))
@@ -215,6 +228,7 @@ static void write_facts(const struct db_result *rows, size_t row, struct json_wr
     write_spent(rows, row, SLICE("usage"), COLUMN_SPENT, w);
     write_spent(rows, row, SLICE("byok_usage"), COLUMN_BYOK_SPENT, w);
     api_write_time(rows, row, SLICE("expires_at"), COLUMN_EXPIRES, w);
+    api_write_time(rows, row, SLICE("old_secret_expires_at"), COLUMN_OLD_SECRET_ENDS, w);
 }
 
 void key_rows_write(const struct db_result *rows, size_t row, struct json_writer *w)

@@ -26,6 +26,17 @@ struct key_query {
     int64_t free_posted; /* and has, today */
 };
 
+/* The hashes by which the core may know a key: of two secrets that work at most, and of one that
+ * has just ended. */
+#define KEY_HASHES_MAX 3
+struct key_hashes {
+    size_t count;
+    struct key_hash items[KEY_HASHES_MAX];
+};
+
+/* Columns of lock_key. */
+enum { KEY_LOCKED_ID, KEY_LOCKED_LIMIT, KEY_LOCKED_CADENCE, KEY_LOCKED_KIND };
+
 /* What a body may set; …_given tells what it named. */
 struct key_change {
     bool limit_given, has_limit;
@@ -47,20 +58,23 @@ struct key_new {
 };
 struct key_update {
     int64_t org;
-    int64_t id; /* answered */
-    slice hash;
-    slice name; /* empty: as it is */
+    struct key_hash hash; /* of either secret */
+    slice name;           /* empty: as it is */
     bool delete;
     struct key_change change;
+    int64_t id; /* answered, as are these */
+    struct key_hashes hashes;
 };
 
 /* As limit_reset says it; empty for a limit of the key's life. */
-slice key_rows_cadence_name(enum cadence cadence);
+extern const slice key_rows_cadence_names[CADENCE_COUNT];
 
 /* Bodies for db_transaction; the contexts are the structs above. */
 status key_rows_query(struct db *db, void *query);
 status key_rows_insert(struct db *db, void *new);    /* NOT_FOUND: no such member */
 status key_rows_update(struct db *db, void *update); /* NOT_FOUND */
+/* Part of a transaction that changes the key. */
+status key_rows_hashes(struct db *db, int64_t org, int64_t key, struct key_hashes *hashes);
 
 void key_rows_write(const struct db_result *rows, size_t row, struct json_writer *w);
 /* The answer of GET /api/v1/key. */

@@ -5,7 +5,8 @@
  * its keys have spent in the period, so no batch is posted while that is added up. */
 #include "services/ledger/api/api.h"
 
-#include "services/ledger/api/key_rows.h"
+#include "services/ledger/api/fields.h"
+#include "services/ledger/api/key_secrets.h"
 #include "services/ledger/api/members.h"
 #include "services/ledger/apply.h"
 #include "services/ledger/core/core.h"
@@ -18,17 +19,9 @@ struct limit_owner {
     enum meter_owner kind;
     int64_t id;
     slice text;             /* as the request names it */
-    struct key_hash stored; /* of a key */
+    struct key_hash stored; /* of a key, as named */
+    struct key_hashes hashes;
 };
-
-struct limit_change {
-    bool given, limited;
-    money limit;
-};
-
-/* Names of a body's fields, and what limit_reset says of them. */
-static const slice cadence_names[CADENCE_COUNT] = {SLICE_INIT("lifetime"), SLICE_INIT("daily"),
-                                                   SLICE_INIT("weekly"), SLICE_INIT("monthly")};
 
 /* ---- whose ---------------------------------------------------------------------------------- */
 
@@ -95,7 +88,8 @@ static status find_owner(struct db *db, struct limit_owner *owner)
     TRY(db_run(db, statements[owner->kind], params, 2, &row));
     if (db_row_count(row) == 0) return FAIL(NOT_FOUND);
     owner->id = db_i64(row, 0, 0);
-    return OK;
+    return owner->kind == OWNER_KEY ? key_rows_hashes(db, owner->org, owner->id, &owner->hashes)
+                                    : OK;
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -126,7 +120,7 @@ static void write_limit(struct json_writer *w, const struct db_result *rows, siz
     enum cadence cadence = (enum cadence)db_i64(rows, row, COLUMN_CADENCE);
     money spent = db_money(rows, row, COLUMN_SPENT);
     json_object_begin(w);
-    json_key_string_or_null(w, SLICE("limit_reset"), key_rows_cadence_name(cadence));
+    json_key_string_or_null(w, SLICE("limit_reset"), key_rows_cadence_names[cadence]);
     json_key(w, SLICE("limit"));
     if (db_is_null(rows, row, COLUMN_LIMIT)) {
         json_null(w);
@@ -177,58 +171,42 @@ status limits_read(struct control_request *request, struct control_response *res
 
 /* ---- changing ------------------------------------------------------------------------------- */
 
-static status read_change(struct json_value value, struct limit_change *change)
-{
-    slice digits;
-    if (!json_exists(value)) return OK;
-    change->given = true;
-    change->limited = json_kind_of(value) != JSON_NULL;
-    if (!change->limited) return OK;
-    TRY(json_read_number_text(value, &digits));
-    return money_parse_dollars(digits, false, &change->limit);
-}
-
-static bool is_known(struct json_value name)
-{
-    for (size_t i = 0; i < CADENCE_COUNT; i++) {
-        if (json_string_equal(name, cadence_names[i])) return true;
-    }
-    return false;
-}
+#define LIMIT_MUST_BE \
+    "null or a number of dollars from 0 to 9223372036.854775807, with at most 9 decimals."
+static const struct field fields[CADENCE_COUNT] = {
+    {SLICE_INIT("lifetime"), FIELD_DOLLARS, 0, INT64_MAX, true, false, LIMIT_MUST_BE},
+    {SLICE_INIT("daily"), FIELD_DOLLARS, 0, INT64_MAX, true, false, LIMIT_MUST_BE},
+    {SLICE_INIT("weekly"), FIELD_DOLLARS, 0, INT64_MAX, true, false, LIMIT_MUST_BE},
+    {SLICE_INIT("monthly"), FIELD_DOLLARS, 0, INT64_MAX, true, false, LIMIT_MUST_BE},
+};
 
 static status read_changes(struct control_request *request, struct control_response *response,
-                           struct limit_change changes[CADENCE_COUNT])
+                           struct field_value changes[CADENCE_COUNT])
 {
-    size_t given = 0;
-    bool good = true;
-    for (size_t i = 0; i < CADENCE_COUNT; i++) {
-        good &= status_ok(read_change(json_get(request->json, cadence_names[i]), &changes[i]));
-        given += changes[i].given;
-    }
-    for (struct json_iterator i = json_iterate(request->json); json_next(&i);)
-        good &= is_known(i.key);
-    if (good && given > 0) return OK;
-    return control_fail(response, FAIL(BAD_REQUEST),
-                        SLICE("Send any of lifetime, daily, weekly and monthly, each null or a "
-                              "number of dollars from 0 with at most 9 decimals."));
+    bool any = false;
+    TRY(fields_read(request, response, fields, CADENCE_COUNT, changes));
+    for (size_t i = 0; i < CADENCE_COUNT; i++)
+        any |= changes[i].given;
+    if (any) return OK;
+    return control_fail(response, FAIL(MISSING_FIELD),
+                        SLICE("Send any of lifetime, daily, weekly and monthly."));
 }
 
 struct limit_work {
     struct limit_owner *owner;
-    const struct limit_change *changes;
+    const struct field_value *changes;
 };
 
 static status change_one(struct db *db, const struct limit_owner *owner, enum cadence cadence,
-                         const struct limit_change *change)
+                         const struct field_value *change)
 {
-    struct db_param limit = change->limited ? DB_P_MONEY(change->limit) : DB_P_NULL;
     const struct db_param params[] = {DB_P_I64(owner->org),
                                       DB_P_I64(owner->kind),
                                       DB_P_I64(owner->id),
                                       DB_P_I64(cadence),
                                       DB_P_I64(clock_period(cadence, api_now())),
-                                      limit};
-    if (owner->kind != OWNER_KEY && change->limited) {
+                                      field_number(change)};
+    if (owner->kind != OWNER_KEY && !change->is_null) {
         TRY(db_run(db, "begin_meter", params, 5, NULL));
         TRY(db_run(db, "begin_meter_period", params, 5, NULL));
     }
@@ -256,7 +234,7 @@ status limits_change(struct control_request *request, struct control_response *r
 {
     struct api *api = request->service;
     struct limit_owner owner = {0};
-    struct limit_change changes[CADENCE_COUNT] = {0};
+    struct field_value changes[CADENCE_COUNT];
     TRY(read_owner(request, response, &owner));
     TRY(read_changes(request, response, changes));
     struct limit_work work = {&owner, changes};
@@ -264,7 +242,7 @@ status limits_change(struct control_request *request, struct control_response *r
     if (done.code == ERROR_NOT_FOUND)
         return control_fail(response, done, SLICE("The organization has no such owner."));
     TRY(done);
-    TRY(owner.kind == OWNER_KEY ? apply_key_changed(api->ledger, owner.org, owner.id, owner.stored)
+    TRY(owner.kind == OWNER_KEY ? key_hashes_changed(api, owner.org, &owner.hashes)
                                 : apply_limits_changed(api->ledger, owner.org));
     return write_limits(request, response, &owner);
 }

@@ -4,6 +4,7 @@
 #include "services/ledger/api/members.h"
 
 #include "services/ledger/api/api.h"
+#include "services/ledger/api/fields.h"
 
 #define MEMBER_PAGE_MAX 100
 #define NAME_MAX        200
@@ -90,17 +91,11 @@ status members_list(struct control_request *request, struct control_response *re
     return OK;
 }
 
-static status read_text(struct control_request *request, struct control_response *response,
-                        slice name, size_t max, slice *text)
-{
-    struct json_value v = json_get(request->json, name);
-    if (!json_exists(v)) return OK;
-    status result = json_read_string(v, request->arena, text);
-    if (status_ok(result) && text->len <= max) return OK;
-    return control_fail(
-        response, FAIL(BAD_REQUEST),
-        SLICE("name must be a string of 1 to 200 bytes, email one of at most 254."));
-}
+enum { FIELD_NAME, FIELD_EMAIL, FIELD_COUNT };
+static const struct field fields[FIELD_COUNT] = {
+    {SLICE_INIT("name"), FIELD_TEXT, 1, NAME_MAX, false, true, "a string of 1 to 200 bytes."},
+    {SLICE_INIT("email"), FIELD_TEXT, 0, EMAIL_MAX, false, false, "a string of at most 254 bytes."},
+};
 
 static status insert_member(struct db *db, void *context)
 {
@@ -114,12 +109,12 @@ static status insert_member(struct db *db, void *context)
 status members_create(struct control_request *request, struct control_response *response)
 {
     struct member_new new = {.id = api_random_id()};
+    struct field_value values[FIELD_COUNT];
     SCOPED(db_result_free) struct db_result *rows = NULL;
     TRY(api_org(request, response, &new.org));
-    TRY(read_text(request, response, SLICE("name"), NAME_MAX, &new.name));
-    TRY(read_text(request, response, SLICE("email"), EMAIL_MAX, &new.email));
-    if (new.name.len == 0)
-        return control_fail(response, FAIL(MISSING_FIELD), SLICE("A member needs a name."));
+    TRY(fields_read(request, response, fields, FIELD_COUNT, values));
+    new.name = values[FIELD_NAME].text;
+    new.email = values[FIELD_EMAIL].text;
     TRY(db_transaction(request->db, new.org, insert_member, &new));
     struct member_query query = {.org = new.org, .id = new.id, .limit = 1, .rows = &rows};
     TRY(db_transaction(request->db, new.org, query_members, &query));

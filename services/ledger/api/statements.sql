@@ -33,7 +33,32 @@ where org = $1 and id = $2
 select free_requests_per_day($1), coalesce((select requests from free_requests where org = $1 and day = $2), 0)
 
 -- name: insert_key_place
-insert into key_place (hash, org, key) values ($1, $2, $3)
+insert into key_place (hash, org, key, rotation) values ($1, $2, $3, nullif($4, ''))
+
+-- The secrets that work, at most two, and perhaps one that has just ended: the newest first.
+-- name: list_key_places
+select hash from key_place where org = $1 and key = $2 order by ends_at desc nulls first limit 3
+
+-- By the hash of any secret that works, or that the rotation which is repeated has ended.
+-- name: lock_key_to_rotate
+select id, limit_nano, limit_cadence, kind from api_key
+where org = $1 and deleted_at is null
+  and id = (select p.key from key_place p where p.hash = $2 and p.org = $1 and
+            (p.ends_at is null or p.ends_at > now() or
+             exists (select 1 from key_place r where r.org = p.org and r.key = p.key and r.rotation = $3)))
+for update
+
+-- Whether the secret that this rotation made is the key's present one.
+-- name: find_rotation
+select ends_at is null from key_place where org = $1 and key = $2 and rotation = $3 order by ends_at desc nulls first limit 1
+
+-- The present secret has its overlap from now on, and whichever had one ends. A repeat ends what was made, and that alone.
+-- name: end_key_places
+update key_place set ends_at = case when ends_at is null and not $4 then now() + make_interval(secs => $3::integer) else now() end
+where org = $1 and key = $2 and (ends_at is null or (ends_at > now() and not $4))
+
+-- name: set_key_secret
+update api_key set hash = $3, label = $4, version = nextval('caller_version_seq'), updated_at = now() where org = $1 and id = $2
 
 -- One meter per cadence; the limit stands on one of them.
 -- name: insert_key_meters
@@ -46,18 +71,26 @@ select k.id, k.hash, k.label, k.name, k.kind, k.disabled, (extract(epoch from k.
        (extract(epoch from k.updated_at) * 1000000000)::bigint, (extract(epoch from k.expires_at) * 1000000000)::bigint,
        k.limit_nano, k.limit_cadence, k.include_byok_in_limit, k.workspace,
        life.spent, day.spent, week.spent, month.spent, life.byok_spent, day.byok_spent, week.byok_spent, month.byok_spent,
-       k.member, k.requests_per_minute, k.tokens_per_minute, k.concurrent_requests
+       k.member, k.requests_per_minute, k.tokens_per_minute, k.concurrent_requests,
+       (select (extract(epoch from max(o.ends_at)) * 1000000000)::bigint from key_place o
+        where o.org = k.org and o.key = k.id and o.ends_at > now())
 from api_key k
 left join meter_period life on life.org = k.org and life.meter = 4 * k.id and life.period = 0
 left join meter_period day on day.org = k.org and day.meter = 4 * k.id + 1 and day.period = $2
 left join meter_period week on week.org = k.org and week.meter = 4 * k.id + 2 and week.period = $3
 left join meter_period month on month.org = k.org and month.meter = 4 * k.id + 3 and month.period = $4
 where k.org = $1 and k.deleted_at is null
-  and ($5::bigint is null or k.id = $5) and ($6::bytea is null or k.hash = $6) and ($7::boolean or not k.disabled)
+  and ($5::bigint is null or k.id = $5) and ($7::boolean or not k.disabled)
+  and ($6::bytea is null or k.id = (select p.key from key_place p where p.hash = $6 and p.org = $1
+                                    and (p.ends_at is null or p.ends_at > now())))
 order by k.created_at desc, k.id offset $8 limit $9
 
+-- By the hash of any secret that works.
 -- name: lock_key
-select id, limit_nano, limit_cadence from api_key where org = $1 and hash = $2 and deleted_at is null for update
+select id, limit_nano, limit_cadence, kind from api_key
+where org = $1 and deleted_at is null
+  and id = (select p.key from key_place p where p.hash = $2 and p.org = $1 and (p.ends_at is null or p.ends_at > now()))
+for update
 
 -- name: update_key
 update api_key set name = coalesce($3, name), disabled = coalesce($4, disabled), limit_nano = $5, limit_cadence = $6,

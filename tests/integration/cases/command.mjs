@@ -107,3 +107,57 @@ test('what is refused is named as it was typed', () => {
   assert.match(grant('0.0000000001'), /at most 9 decimals/);
   assert.match(grant('many'), /must be a number of dollars/);
 });
+
+const aboutKeys = {
+  key: ['create', 'list', 'limit', 'unlimit', 'disable', 'enable', 'rotate', 'delete'],
+  member: ['create', 'list'],
+  limit: ['show', 'set', 'clear'],
+};
+
+test('every command about keys, members and limits explains itself and refuses what it does not know', () => {
+  for (const [noun, verbs] of Object.entries(aboutKeys)) {
+    for (const verb of verbs) {
+      const help = typed(noun, verb, '--help');
+      assert.equal(help.status, 0);
+      assert.match(help.stdout, new RegExp(`^bourse ${noun} ${verb} --org TEXT.* \\[--json\\]\n    \\S`));
+      assert.match(help.stdout, /^ {4}--org +organization/m);
+      const unknown = typed(noun, verb, '--org', 'org-1', '--nonsense', '1');
+      assert.notEqual(unknown.status, 0);
+      assert.match(unknown.stderr, new RegExp(`bourse ${noun} ${verb}: does not know --nonsense`));
+      assert.match(typed(noun, verb).stderr, /needs the option --org/);
+    }
+    assert.equal(typed(noun, '--help').stdout.match(/^bourse /gm).length, verbs.length, `all commands of ${noun}`);
+  }
+});
+
+test('a key, its member and their limits from beginning to end by the command line, for scripts and for people', async () => {
+  const org = await bourse.makeOrg();
+  const member = await bourse.bourse('member', 'create', '--org', org, '--name', 'Ann');
+  assert.deepEqual((await bourse.bourse('member', 'list', '--org', org)).data.map(({ id }) => id), [member.id]);
+  const made = await bourse.bourse('key', 'create', '--org', org, '--name', 'k', '--member', member.id, '--limit', '2');
+  const of = (hash) => ['--org', org, '--hash', hash];
+  assert.equal((await bourse.bourse('key', 'limit', ...of(made.hash), '--limit', '3', '--limit-reset', 'daily')).limit, 3);
+  assert.equal((await bourse.bourse('key', 'unlimit', ...of(made.hash))).limit, null);
+  assert.equal((await bourse.bourse('key', 'disable', ...of(made.hash))).disabled, true);
+  assert.equal((await bourse.bourse('key', 'enable', ...of(made.hash))).disabled, false);
+
+  const rotate = (...words) => bourse.bourse('key', 'rotate', ...of(made.hash), ...words);
+  const first = await rotate('--overlap', '600', '--idempotency-key', 'one');
+  const again = await rotate('--overlap', '600', '--idempotency-key', 'one');
+  assert.notEqual(again.key, first.key);
+  assert.equal((await bourse.api.get('/key', { key: made.key })).status, 200, 'the old secret has its overlap still');
+  assert.equal((await bourse.api.get('/key', { key: first.key })).status, 401);
+  assert.equal((await bourse.api.get('/key', { key: again.key })).status, 200);
+  assert.match(await bourse.bourseFails('key', 'rotate', ...of(made.hash), '--overlap', '604801'), /overlap_seconds must be/);
+  assert.match(await bourse.bourseFails('key', 'rotate', ...of(made.hash), '--overlap', 'long'), /--overlap must be a whole number/);
+
+  const owner = ['--org', org, '--owner', `member:${member.id}`];
+  assert.equal((await bourse.bourse('limit', 'set', ...owner, '--daily', '1.5')).data[1].limit, 1.5);
+  assert.equal((await bourse.bourse('limit', 'show', ...owner)).data[1].limit, 1.5);
+  assert.equal((await bourse.bourse('limit', 'clear', ...owner)).data[1].limit, null);
+  const shown = typed('key', 'list', '--org', org).stdout.split('\n');
+  assert.match(shown[0], /^hash +name /);
+  assert.match(shown[1], new RegExp(`^${again.hash} `));
+  assert.equal((await bourse.bourse('key', 'delete', ...of(again.hash))).deleted, true);
+  assert.deepEqual((await bourse.bourse('key', 'list', '--org', org)).data, []);
+});

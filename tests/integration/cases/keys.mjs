@@ -97,13 +97,18 @@ function dump() {
 const blake2b = (bytes) => spawnSync('b2sum', ['-l', '256'], { input: bytes, encoding: 'utf8' }).stdout.slice(0, 64);
 
 test('the database holds neither a key nor any plain hash of it', async () => {
-  const { key, hash } = await bourse.makeCustomer();
+  const { key, hash, management } = await bourse.makeCustomer();
   assert.equal((await bourse.api.chat(key, hello)).status, 200);
+  const headers = { 'idempotency-key': 'kept-nowhere' };
+  const rotated = await bourse.api.post(`/keys/${hash}/rotate`, {}, { key: management, headers });
   await bourse.quiet();
   const all = dump();
   assert.ok(all.includes(hash), 'the peppered hash is there, so the search looks at the right place');
-  assert.ok(!all.includes(key));
-  assert.ok(!all.includes(key.slice(20, 50)));
+  assert.ok(all.includes(rotated.json.data.hash));
+  for (const secret of [key, rotated.json.key]) {
+    assert.ok(!all.includes(secret));
+    assert.ok(!all.includes(secret.slice(20, 50)));
+  }
   const outer = blake2b(key); // what the edge sends to the ledger
   assert.equal(outer.length, 64);
   assert.notEqual(outer, hash);
@@ -247,8 +252,11 @@ test('the end of a key can be moved and taken away', async () => {
   assert.equal((await change({ expires_at: soon })).json.data.expires_at, soon);
   await eventually(async () => assertError(await bourse.api.chat(key, hello), 401, /expired/), { deadline_ms: 4000 });
   assert.ok(Date.now() >= Date.parse(soon), 'not before its time');
+  // Of another zone, it is the same moment in UTC.
+  assert.equal((await change({ expires_at: '2099-01-01T00:00:00+02:00' })).json.data.expires_at, '2098-12-31T22:00:00.000Z');
+  assert.equal((await change({ expires_at: soon })).status, 400, 'it has passed');
   const renamed = await change({ name: 'renamed' });
-  assert.equal(renamed.json.data.expires_at, soon, 'what a change does not name stays');
+  assert.equal(renamed.json.data.expires_at, '2098-12-31T22:00:00.000Z', 'what a change does not name stays');
   assert.equal((await change({ expires_at: null })).json.data.expires_at, null);
   assert.equal((await bourse.api.chat(key, hello)).status, 200);
 });
@@ -301,6 +309,92 @@ test('a running answer survives that its key is disabled, and is billed', async 
   assertError(await bourse.api.chat(key, hello), 401);
 });
 
+/** An answer that has begun and stops until the faults are cleared. */
+async function openStalled(key) {
+  await bourse.simulator.fault('openai', { kind: 'stall', after_chunks: 2 });
+  const stream = await bourse.api.openStream(key, { model: MODEL, messages: user('sim:tokens=4'), max_tokens: 1000 });
+  await stream.readContent(2);
+  return stream;
+}
+
+const creditsOf = async (management) => (await bourse.api.get('/credits', { key: management })).exact.data;
+
+/** 12 bytes of prompt are 3 tokens of 150 nano-dollars; the answer's 4 are of 600. */
+const STALLED_COST = 3n * 150n + 4n * 600n;
+
+/** The answer came to its end, is booked as it was told, and nothing of the dollar is held any more. */
+async function assertBilled(stream, management) {
+  assert.ok(stream.isDone);
+  assert.equal(stream.cost, STALLED_COST);
+  const row = await bourse.generationRow(stream.generation);
+  assert.equal(row.state, 1);
+  assert.equal(row.charge, STALLED_COST);
+  assert.equal(row.charge_told, STALLED_COST);
+  const credits = await creditsOf(management);
+  assert.equal(nanoOf(credits.held), 0n);
+  assert.equal(nanoOf(credits.total_usage), STALLED_COST);
+  assert.equal(nanoOf(credits.balance), 1_000_000_000n - STALLED_COST);
+}
+
+test('a running answer survives that its key is deleted, is billed, and then nothing is held', async () => {
+  const { key, hash, management } = await bourse.makeCustomer({ credit: '1', limit: '0.5' });
+  const stream = await openStalled(key);
+  assert.ok(nanoOf((await creditsOf(management)).held) > STALLED_COST);
+  assert.equal((await bourse.api.request('DELETE', `/keys/${hash}`, { key: management })).status, 200);
+  assertError(await bourse.api.chat(key, hello), 401, /not valid/);
+  assert.ok(nanoOf((await creditsOf(management)).held) > STALLED_COST, 'the hold stands');
+  await bourse.simulator.clearFaults();
+  await stream.readAll();
+  await bourse.quiet();
+  await assertBilled(stream, management);
+  assertError(await bourse.api.chat(key, hello), 401, /not valid/);
+});
+
+test('a running answer survives that its key expires, is billed, and then nothing is held', async () => {
+  const org = await bourse.makeOrg({ credit: 1 });
+  const { key: management } = await bourse.makeKey(org, { management: true });
+  const { key } = await bourse.makeKey(org, { expires: new Date(Date.now() + 2000).toISOString() });
+  const stream = await openStalled(key);
+  await eventually(async () => assertError(await bourse.api.get('/key', { key }), 401, /expired/), { deadline_ms: 5000 });
+  assert.ok(nanoOf((await creditsOf(management)).held) > STALLED_COST, 'the hold stands');
+  await bourse.simulator.clearFaults();
+  await stream.readAll();
+  await bourse.quiet();
+  await assertBilled(stream, management);
+  assertError(await bourse.api.chat(key, hello), 401, /expired/);
+});
+
+test('a client that leaves after its key was deleted pays for what it got, and then nothing is held', async () => {
+  const { key, hash, management } = await bourse.makeCustomer({ credit: '1' });
+  const stream = await openStalled(key);
+  assert.equal((await bourse.api.request('DELETE', `/keys/${hash}`, { key: management })).status, 200);
+  stream.leave();
+  await bourse.quiet();
+  const row = await bourse.generationRow(stream.generation);
+  assert.equal(row.state, 1);
+  assert.ok(row.charge > 0n && row.charge <= STALLED_COST, `${row.charge}`);
+  const credits = await creditsOf(management);
+  assert.equal(nanoOf(credits.held), 0n);
+  assert.equal(nanoOf(credits.balance), 1_000_000_000n - row.charge);
+});
+
+test('an answer whose provider fails after its key was deleted costs nothing, and then nothing is held', async () => {
+  const { key, hash, management } = await bourse.makeCustomer({ credit: '1' });
+  await bourse.simulator.fault('openai', { kind: 'error', after_chunks: 3 });
+  const messages = user('sim:tokens=20 sim:chunk_ms=300');
+  const stream = await bourse.api.openStream(key, { model: MODEL, messages, max_tokens: 1000 });
+  await stream.readContent(1);
+  assert.equal((await bourse.api.request('DELETE', `/keys/${hash}`, { key: management })).status, 200);
+  await stream.readAll();
+  assert.ok(stream.errorChunk);
+  await bourse.quiet();
+  const row = await bourse.generationRow(stream.generation);
+  assert.equal(row.charge, 0n);
+  const credits = await creditsOf(management);
+  assert.equal(nanoOf(credits.held), 0n);
+  assert.equal(nanoOf(credits.balance), 1_000_000_000n);
+});
+
 // ---- who may do what
 
 test('a management key cannot call models', async () => {
@@ -348,6 +442,99 @@ test('a customer cannot name an organization or become the operator', async () =
   for (const route of ['/operator/orgs', '/operator/market', '/operator/providers'])
     assertError(await bourse.api.get(route, { key: b.management, root: true }), 404);
   assertError(await bourse.api.post('/keys', { name: 'x', management: true }, { key: b.management }), 403);
+});
+
+// By field, as they stand in a body. The greatest amount is 9223372036.854775807, and a dollar has nine decimals.
+const wrong = {
+  limit: ['"5"', '-1', '-0.000000001', '0.0000000001', '0.0000000000000001', '1e-10', '9223372036.854775808', '1e30', '1e400',
+          'true', '[1]', '{}', '""'],
+  limit_reset: ['"hourly"', '"Daily"', '""', '5', 'true', '["daily"]'],
+  include_byok_in_limit: ['1', '"true"', 'null'],
+  disabled: ['"yes"', '0', 'null'],
+  name: ['""', '7', 'null', `"${'x'.repeat(201)}"`, '"a\\u0000b"'],
+  expires_at: ['"x"', '5', 'true', '""', '"2001-01-01T00:00:00Z"', '"2099-01-01"', '"2099-13-01T00:00:00Z"'],
+  rate_limit: ['5', '"60"', '[]', '{"requests_per_minute":0}', '{"requests_per_minute":1.5}', '{"per_second":1}'],
+};
+const strangers = ['{"expires":"2099-01-01T00:00:00Z"}', '{"workspace_id":"1"}', '{"Limit":5}', '{"external":{"id":"x"}}'];
+
+test('a wrong field is refused by its name, when a key is made and when it is changed, and nothing is changed', async () => {
+  const { hash, management } = await bourse.makeCustomer({ limit: '1' });
+  const change = (body) => bourse.api.request('PATCH', `/keys/${hash}`, { key: management, body });
+  const make = (body) => bourse.api.post('/keys', body, { key: management });
+  const read = async () => (await bourse.api.get('/keys?include_disabled=true', { key: management })).json.data;
+  const before = await read();
+  for (const [field, values] of Object.entries(wrong)) {
+    for (const value of values) {
+      const named = new RegExp(`^${field} must be`);
+      assertError(await change(`{"${field}":${value}}`), 400, named);
+      const rest = field === 'name' ? '' : '"name":"k",';
+      assertError(await make(`{${rest}"${field}":${value}}`), 400, named);
+    }
+  }
+  for (const body of strangers) {
+    const [name] = Object.keys(JSON.parse(body));
+    assertError(await change(body), 400, new RegExp(`no such field here: .*${name}`));
+    assertError(await make(body.replace('{', '{"name":"k",')), 400, new RegExp(`no such field here: .*${name}`));
+  }
+  assertError(await make({}), 400, /^name must be/);
+  assertError(await make({ limit: 5 }), 400, /^name must be/);
+  for (const member of ['5', '"x"', '"mem-"', '"mem-x"', '"mem-0"', `"mem-${'9'.repeat(40)}"`])
+    assertError(await make(`{"name":"k","member_id":${member}}`), 400, /^member_id must be/);
+  assertError(await change({ member_id: null }), 400, /no such field here/);
+  const unused = (rows) => rows.map(({ last_used_at, last_used_prefix, ...row }) => row);
+  assert.deepEqual(unused(await read()), unused(before));
+});
+
+test('every amount that is money is taken, to the last nano-dollar', async () => {
+  const { hash, management } = await bourse.makeCustomer();
+  const taken = [
+    ['0', 0n],
+    ['0.000000001', 1n],
+    ['1e-9', 1n],
+    ['5e0', 5_000_000_000n],
+    ['0.100000000000000000', 100_000_000n],
+    ['9223372036.854775807', 9_223_372_036_854_775_807n],
+  ];
+  for (const [text, nano] of taken) {
+    const answer = await bourse.api.request('PATCH', `/keys/${hash}`, { key: management, body: `{"limit":${text}}` });
+    assert.equal(answer.status, 200, answer.text);
+    assert.equal(nanoOf(answer.exact.data.limit), nano);
+  }
+});
+
+test('a limit below what is spent is taken, refuses what comes, and shows that nothing remains', async () => {
+  const { key, hash, management } = await bourse.makeCustomer();
+  const change = (limit) => bourse.api.request('PATCH', `/keys/${hash}`, { key: management, body: { limit } });
+  assert.equal((await bourse.api.chat(key, hello)).status, 200);
+  const lowered = await change(0.000000001);
+  assert.equal(lowered.status, 200, lowered.text);
+  assert.equal(nanoOf(lowered.exact.data.limit_remaining), 0n);
+  assert.equal(assertError(await bourse.api.chat(key, hello), 402).metadata.limit_source, 'key_limit');
+  assert.equal((await change(1)).status, 200);
+  assert.equal((await bourse.api.chat(key, hello)).status, 200);
+});
+
+test('a limit says when it begins anew: at midnight, on Monday, on the first, and never for life or without a limit', async () => {
+  const { key, hash, management } = await bourse.makeCustomer();
+  const at = (year, month, day) => Date.UTC(year, month, day);
+  const expected = () => {
+    const now = new Date();
+    const [year, month, day] = [now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate()];
+    return { daily: at(year, month, day + 1), weekly: at(year, month, day + 7 - ((now.getUTCDay() + 6) % 7)), monthly: at(year, month + 1, 1) };
+  };
+  for (const reset of ['daily', 'weekly', 'monthly']) {
+    const body = { limit: 1, limit_reset: reset };
+    const changed = await bourse.api.request('PATCH', `/keys/${hash}`, { key: management, body });
+    for (const shown of [changed.json.data, (await bourse.api.get('/key', { key })).json.data]) {
+      assert.equal(Date.parse(shown.limit_resets_at), expected()[reset], reset);
+      assert.equal(shown.limit_reset, reset);
+    }
+  }
+  for (const body of [{ limit: null }, { limit: 1, limit_reset: null }]) {
+    const changed = await bourse.api.request('PATCH', `/keys/${hash}`, { key: management, body });
+    assert.equal(changed.json.data.limit_resets_at, null);
+    assert.equal((await bourse.api.get('/key', { key })).json.data.limit_resets_at, null);
+  }
 });
 
 test('wrong fields in a key are refused and change nothing', async () => {

@@ -155,11 +155,21 @@ test('whose limit, and which, is checked', async () => {
     assertError(await setLimits(management, owner, { daily: 1 }), 404);
   assertError(await setLimits(stranger, `member:${member}`, { daily: 1 }), 404);
   assertError(await setLimits(key, 'organization', { daily: 1 }), 403);
-  for (const body of [{}, { daily: -1 }, { daily: '1' }, { daily: 1e30 }, { yearly: 1 }, { daily: 0.0000000001 }, { daily: true }])
-    assertError(await setLimits(management, 'organization', body), 400);
+  const before = (await bourse.api.get('/limits?owner=organization', { key: management })).text;
+  for (const name of ['lifetime', 'daily', 'weekly', 'monthly']) {
+    for (const value of ['-1', '"1"', '1e30', '1e400', '0.0000000001', '9223372036.854775808', 'true', '[]', '{}', '""'])
+      assertError(await setLimits(management, 'organization', `{"${name}":${value}}`), 400, new RegExp(`^${name} must be`));
+  }
+  assertError(await setLimits(management, 'organization', {}), 400, /lifetime, daily, weekly and monthly/);
+  assertError(await setLimits(management, 'organization', { yearly: 1, daily: 1 }), 400, /no such field here: .*yearly/);
+  assert.equal((await bourse.api.get('/limits?owner=organization', { key: management })).text, before);
   assertError(await bourse.api.post('/keys', { name: 'x', member_id: 'mem-5' }, { key: management }), 404);
   assertError(await bourse.api.post('/keys', { name: 'x', member_id: 5 }, { key: management }), 400);
-  assertError(await bourse.api.post('/organization/members', { name: '' }, { key: management }), 400);
+  const makeWrong = (body) => bourse.api.post('/organization/members', body, { key: management });
+  for (const body of [{}, { name: '' }, { name: 5 }, { name: null }, { name: 'x'.repeat(201) }])
+    assertError(await makeWrong(body), 400, /^name must be/);
+  for (const email of [5, null, 'x'.repeat(255)]) assertError(await makeWrong({ name: 'x', email }), 400, /^email must be/);
+  assertError(await makeWrong({ name: 'x', role: 'admin' }), 400, /no such field here: .*role/);
   const { json } = await bourse.api.get('/organization/members', { key: management });
   assert.equal(json.total_count, 1);
   assert.equal(json.data[0].id, member);

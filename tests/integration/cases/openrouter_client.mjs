@@ -116,12 +116,19 @@ test('providers: the list passes the schema', async () => {
 });
 
 test('key: what a key says of itself passes the schema', async () => {
-  const { key, management } = await bourse.makeCustomer({ limit: '5' });
+  const { key, hash, management } = await bourse.makeCustomer({ limit: '5' });
   const { data } = await makeClient(key).apiKeys.getCurrentKeyMetadata();
   assert.equal(data.limit, 5);
   assert.equal(data.limitRemaining, 5);
   assert.equal(data.usage, 0);
   assert.equal(data.isManagementKey, false);
+  // Used and rotated, so that the fields which the protocol does not know have values.
+  await send(makeClient(key), { messages: user('Hello'), stream: false });
+  const rotated = await bourse.api.post(`/keys/${hash}/rotate`, {}, { key: management });
+  assert.equal(rotated.status, 200, rotated.text);
+  assert.ok((await makeClient(rotated.json.key).apiKeys.getCurrentKeyMetadata()).data.usage > 0);
+  const { data: row } = await makeClient(management).apiKeys.get({ hash: rotated.json.data.hash });
+  assert.equal(row.hash, rotated.json.data.hash);
   const own = await makeClient(management).apiKeys.getCurrentKeyMetadata();
   assert.equal(own.data.isManagementKey, true);
 });

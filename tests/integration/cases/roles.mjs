@@ -77,6 +77,7 @@ const tables = [
   'member',
   'api_key',
   'key_place',
+  'key_use',
   'account',
   'transfer',
   'meter',
@@ -165,6 +166,7 @@ const money = [
   'member',
   'api_key',
   'key_place',
+  'key_use',
   'cell',
   'plan',
 ];
@@ -198,7 +200,8 @@ test('the poster cannot make keys, purchases or organizations; the control plane
     'bourse_ledger',
     ...writes(['api_key', 'key_place', 'org', 'workspace', 'purchase', 'purchase_refund', 'stripe_event', 'idempotency', 'meter', 'plan']),
   );
-  assertDenied('bourse_ledger_api', ...writes(['generation', 'batch', 'lease', 'stream', 'cell', 'suspense', 'free_requests']));
+  assertDenied('bourse_ledger_api', ...writes(['generation', 'batch', 'lease', 'stream', 'cell', 'suspense', 'free_requests', 'key_use']));
+  assertDenied('bourse_ledger_api', 'update key_place set key = key', 'update key_place set hash = hash');
 });
 
 test('the control plane sees one organization at a time', async () => {
@@ -252,6 +255,8 @@ test('what each role is for, it may do', () => {
   const may = [
     ['bourse_ledger', 'select count(*) from account'],
     ['bourse_ledger_api', 'select count(*) from purchase'],
+    ['bourse_ledger_api', 'select count(*) from key_use'],
+    ['bourse_ledger_api', 'update key_place set ends_at = now() where false'],
     ['bourse_ledger_api', 'select count(*) from purchase_refund'],
     ['bourse_catalog', 'select count(*) from provider_key'],
     ['bourse_usage', 'select count(*) from generation'],
