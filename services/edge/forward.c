@@ -117,6 +117,7 @@ static void ask_principal(struct forward *forward)
     struct message_principal message = {
         .method = method_of(http),
         .path = slice_first((slice){http->path.base, http->path.len}, http->query_at),
+        .client = identify_client(http),
     };
     status known = identify_key(http, &message.key);
     if (!status_ok(known)) {

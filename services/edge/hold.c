@@ -96,6 +96,7 @@ static status ask(struct request *request)
     struct message_hold message = {
         .key = request->key,
         .caller_version = request->caller.version,
+        .client = request->client,
     };
     TRY(bound_hold(&request->wish, request->model, &request->choice, &message));
     struct buffer *out;

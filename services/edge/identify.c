@@ -42,11 +42,19 @@ status identify_key(const h2o_req_t *http, struct key_hash *key)
     return OK;
 }
 
+client_prefix identify_client(const h2o_req_t *http)
+{
+    struct sockaddr_storage address;
+    socklen_t len = http->conn->callbacks->get_peername(http->conn, (struct sockaddr *)&address);
+    return client_prefix_of(len == 0 ? NULL : (const struct sockaddr *)&address);
+}
+
 enum step_result step_identify(struct request *request)
 {
     struct thread *thread = request->thread;
     status known = identify_key(request->http, &request->key);
     if (!status_ok(known)) return request_fail_code(request, known);
+    request->client = identify_client(request->http);
     struct caller caller;
     if (callers_find(thread->callers, &request->key, thread_now_ms(thread), &caller))
         return accept_caller(request, &caller);

@@ -2,6 +2,7 @@
 /* Whose key is it. */
 #pragma once
 
+#include "shared/client_prefix.h"
 #include "shared/h2o.h"
 #include "shared/id.h"
 
@@ -10,3 +11,5 @@
 status identify_key(const h2o_req_t *http, struct key_hash *key);
 /* The value of a header; empty when absent. */
 slice identify_header(const h2o_req_t *http, slice name);
+/* The network the request came from, as its connection has it: the proxy's, where there is one. */
+client_prefix identify_client(const h2o_req_t *http);

@@ -11,6 +11,7 @@
 #include "services/edge/read.h"
 #include "services/edge/skins/skin.h"
 #include "services/edge/upstream/upstream.h"
+#include "shared/client_prefix.h"
 #include "shared/ipc/peer.h"
 #include "shared/secret.h"
 
@@ -100,6 +101,7 @@ struct request {
 
     uint64_t identify_call;
     struct key_hash key;
+    client_prefix client;
     struct caller caller;
     struct wish wish;
     struct market *market;

@@ -307,6 +307,7 @@ static status take_principal(struct front *front, struct core_event *event, slic
     }
     event->type = EVENT_IDENTIFY;
     event->link = FRONT_TOKENS_LINK;
+    event->client = message.client;
     event->stored = stored_of(front, message.key);
     step(front, event);
     return OK;

@@ -240,6 +240,9 @@ static status copy_part(struct poster *poster, const struct posting *all, size_t
         part->payloads[i] = all->payloads[from + i];
         part->hold_floor = part->endings[i].hold_floor;
     }
+    /* All of them with each part: what is noted twice is noted once. */
+    part->uses = all->uses;
+    part->use_count = all->use_count;
     part->count = count;
     if (count == 0) part->hold_floor = poster->hold_floor;
     return OK;

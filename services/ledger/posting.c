@@ -16,6 +16,7 @@
 static status fill_rows(struct posting *posting);
 static status fill_sums(struct posting *posting);
 static status hash_rows(struct posting *posting);
+static void merge_uses(struct posting *posting);
 
 void posting_begin(struct posting *posting, struct arena *arena, size_t count_max)
 {
@@ -26,13 +27,20 @@ void posting_begin(struct posting *posting, struct arena *arena, size_t count_ma
     posting->endings = arena_alloc_array(arena, count_max, sizeof(*posting->endings));
     posting->seqs = arena_alloc_array(arena, count_max, sizeof(*posting->seqs));
     posting->payloads = arena_alloc_array(arena, count_max, sizeof(*posting->payloads));
-    assert(posting->endings != NULL && posting->seqs != NULL && posting->payloads != NULL);
+    posting->uses = arena_alloc_array(arena, count_max, sizeof(*posting->uses));
+    posting->use_count = 0;
+    assert(posting->endings != NULL && posting->seqs != NULL && posting->payloads != NULL &&
+           posting->uses != NULL);
 }
 
 status posting_add(struct posting *posting, const struct record *record)
 {
     if (record->seq != posting->hi + 1) return FAIL(MALFORMED);
     posting->hi = record->seq;
+    if (record->type == RECORD_use) {
+        assert(posting->use_count < posting->count_max);
+        return record_decode_use(record->payload, &posting->uses[posting->use_count++]);
+    }
     if (record->type != RECORD_ending) return OK;
     assert(posting->count < posting->count_max);
     slice payload = arena_copy(posting->arena, record->payload);
@@ -48,6 +56,7 @@ status posting_add(struct posting *posting, const struct record *record)
 
 status posting_finish(struct posting *posting)
 {
+    merge_uses(posting);
     TRY(fill_rows(posting));
     TRY(fill_sums(posting));
     return hash_rows(posting);
@@ -577,6 +586,26 @@ status posting_pay_late(struct posting *posting, struct late_balance *balances, 
         pay_from(posting, late, ACCOUNT_RECEIVABLE, rest);
     }
     return merge_accounts(posting);
+}
+
+/* ---- uses of keys --------------------------------------------------------------------------- */
+
+static int compare_uses(const void *a, const void *b)
+{
+    return compare_numbers(a, b, 3);
+}
+
+static void merge_uses(struct posting *posting)
+{
+    size_t kept = 0;
+    struct record_use *uses = posting->uses;
+    qsort(uses, posting->use_count, sizeof(*uses), compare_uses);
+    for (size_t i = 0; i < posting->use_count; i++) {
+        bool same_key = kept > 0 && compare_numbers(&uses[kept - 1].org, &uses[i].org, 2) == 0;
+        if (same_key) kept--;
+        uses[kept++] = uses[i];
+    }
+    posting->use_count = kept;
 }
 
 /* ---- proof ---------------------------------------------------------------------------------- */

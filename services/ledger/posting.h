@@ -53,6 +53,8 @@ struct posting {
     struct record_ending *endings;
     uint64_t *seqs;
     slice *payloads;
+    struct record_use *uses; /* after posting_finish(): the last of each key, by org and key */
+    size_t use_count;
 
     /* After posting_finish(): */
     int64_t *numbers[GENERATION_NUMBER_COUNT];

@@ -108,11 +108,18 @@ from api_key k join org o on o.org = k.org join plan p on p.id = o.plan where k.
 -- name: free_requests_load
 select org, requests from free_requests where day = $1
 
--- Locked last of all, in the order of its key.
+-- Locked after all money, in the order of its key.
 -- name: free_requests_count
 insert into free_requests (org, day, requests)
 select org, day, count(*) from unnest($1::bigint[], $2::bigint[]) as u (org, day) group by org, day order by org, day
 on conflict (org, day) do update set requests = free_requests.requests + excluded.requests
+
+-- A key's row is touched once a minute at most; locked after those, in the order of its key.
+-- name: key_uses_note
+insert into key_use (org, key, used_ns, prefix)
+select u.org, u.key, u.used_ns, nullif(u.prefix, '')::cidr
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[]) as u (org, key, used_ns, prefix) order by u.org, u.key
+on conflict (org, key) do update set used_ns = excluded.used_ns, prefix = excluded.prefix where key_use.used_ns < excluded.used_ns
 
 -- name: listen_price
 listen price

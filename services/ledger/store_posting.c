@@ -4,6 +4,7 @@
 #include "services/ledger/store.h"
 
 #include "shared/array.h"
+#include "shared/client_prefix.h"
 #include "shared/daemon.h"
 
 #define REFERENCE_SIZE 80
@@ -286,6 +287,35 @@ static status insert_transfers(struct db *db, struct posting *posting)
     return db_run(db, "transfers_add", params, COUNT_OF(params), NULL);
 }
 
+static slice prefix_text(struct arena *arena, client_prefix prefix)
+{
+    char *memory = arena_alloc(arena, CLIENT_PREFIX_TEXT_MAX);
+    if (memory == NULL) return SLICE_NONE;
+    struct buffer text;
+    buffer_init_fixed(&text, memory, CLIENT_PREFIX_TEXT_MAX);
+    client_prefix_append(&text, prefix);
+    return buffer_slice(&text);
+}
+
+static status note_uses(struct db *db, struct posting *posting)
+{
+    if (posting->use_count == 0) return OK;
+    struct columns rows;
+    TRY(columns_new(&rows, posting->arena, posting->use_count, 3));
+    slice *prefixes = arena_alloc_array(posting->arena, posting->use_count, sizeof(*prefixes));
+    if (prefixes == NULL) return FAIL(TOO_LARGE);
+    for (size_t i = 0; i < posting->use_count; i++) {
+        const struct record_use *use = &posting->uses[i];
+        rows.numbers[0][i] = use->org;
+        rows.numbers[1][i] = use->key;
+        rows.numbers[2][i] = use->at_ns;
+        prefixes[i] = prefix_text(posting->arena, use->client);
+    }
+    const struct db_param params[] = {column(&rows, 0), column(&rows, 1), column(&rows, 2),
+                                      DB_P_TEXT_ARRAY(prefixes, posting->use_count)};
+    return db_run(db, "key_uses_note", params, COUNT_OF(params), NULL);
+}
+
 static status post_body(struct db *db, void *context)
 {
     struct posting *posting = context;
@@ -299,6 +329,7 @@ static status post_body(struct db *db, void *context)
     TRY(settle_leases(db, posting));
     TRY(settle_periods(db, posting));
     TRY(store_count_free_requests(db, posting));
+    TRY(note_uses(db, posting));
     TRY(insert_transfers(db, posting));
     TRY(insert_batch(db, posting, posting->count, posting->charge));
     fault_point("before_commit");

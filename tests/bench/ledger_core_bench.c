@@ -256,7 +256,8 @@ static uint64_t hold(struct bench *bench, uint32_t number)
                                    .output_want = 16384,
                                    .output_min = 256,
                                    .may_shrink = true,
-                                   .price_ids = {1, {PRICE_ID}}};
+                                   .price_ids = {1, {PRICE_ID}},
+                                   .client = CLIENT_PREFIX_UNKNOWN};
     struct core_event event = {.type = EVENT_HOLD,
                                .link = LINK,
                                .request = bench->n,

@@ -3,6 +3,7 @@
 import './cases/roles.mjs';
 import './cases/keys.mjs';
 import './cases/key_rotation.mjs';
+import './cases/key_use.mjs';
 import './cases/limits.mjs';
 import './cases/openai_client.mjs';
 import './cases/openrouter_client.mjs';

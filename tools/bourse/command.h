@@ -34,7 +34,7 @@ struct option {
 };
 
 #define OPTIONS_MAX 12
-#define COLUMNS_MAX 7
+#define COLUMNS_MAX 8
 
 struct command {
     const char *noun, *verb;

@@ -26,6 +26,8 @@ enum {
     COLUMN_MEMBER = COLUMN_BYOK_SPENT + CADENCE_COUNT,
     COLUMN_RATES = COLUMN_MEMBER + 1, /* KEY_RATE_COUNT of them */
     COLUMN_OLD_SECRET_ENDS = COLUMN_RATES + KEY_RATE_COUNT,
+    COLUMN_LAST_USED,
+    COLUMN_LAST_PREFIX,
 };
 
 static const slice cadence_suffixes[CADENCE_COUNT] = {
@@ -229,6 +231,8 @@ static void write_facts(const struct db_result *rows, size_t row, struct json_wr
     write_spent(rows, row, SLICE("byok_usage"), COLUMN_BYOK_SPENT, w);
     api_write_time(rows, row, SLICE("expires_at"), COLUMN_EXPIRES, w);
     api_write_time(rows, row, SLICE("old_secret_expires_at"), COLUMN_OLD_SECRET_ENDS, w);
+    api_write_time(rows, row, SLICE("last_used_at"), COLUMN_LAST_USED, w);
+    json_key_string_or_null(w, SLICE("last_used_prefix"), db_text(rows, row, COLUMN_LAST_PREFIX));
 }
 
 void key_rows_write(const struct db_result *rows, size_t row, struct json_writer *w)

@@ -73,8 +73,10 @@ select k.id, k.hash, k.label, k.name, k.kind, k.disabled, (extract(epoch from k.
        life.spent, day.spent, week.spent, month.spent, life.byok_spent, day.byok_spent, week.byok_spent, month.byok_spent,
        k.member, k.requests_per_minute, k.tokens_per_minute, k.concurrent_requests,
        (select (extract(epoch from max(o.ends_at)) * 1000000000)::bigint from key_place o
-        where o.org = k.org and o.key = k.id and o.ends_at > now())
+        where o.org = k.org and o.key = k.id and o.ends_at > now()),
+       u.used_ns, u.prefix
 from api_key k
+left join key_use u on u.org = k.org and u.key = k.id
 left join meter_period life on life.org = k.org and life.meter = 4 * k.id and life.period = 0
 left join meter_period day on day.org = k.org and day.meter = 4 * k.id + 1 and day.period = $2
 left join meter_period week on week.org = k.org and week.meter = 4 * k.id + 2 and week.period = $3

@@ -5,6 +5,8 @@
  * known state answers. */
 #include "services/ledger/core/state.h"
 
+#define MINUTE_NS ((int64_t)60 * 1000000000)
+
 static uint32_t tag_of(const struct key_hash *stored)
 {
     uint32_t tag;
@@ -139,6 +141,30 @@ void caller_reload(struct step *step, uint32_t slot)
     caller->state = CALLER_LOADING;
 }
 
+/* Beside a hold's it takes no room of its own: both fit what is kept for one record. */
+void caller_note_use(struct step *step, uint32_t slot, client_prefix client)
+{
+    struct core *core = step->core;
+    struct caller_slot *caller = &core->callers[slot];
+    uint32_t minute = (uint32_t)(step->now.wall.ns / MINUTE_NS);
+    if (client == CLIENT_PREFIX_NONE || caller->used_minute == minute) return;
+    uint64_t endings = (uint64_t)core->holds_open.count + 1;
+    if (core->journal_room < (endings + 1) * RECORD_SIZE_MAX) return;
+    caller->used_minute = minute;
+    struct record_use record = {.org = caller->caller.org,
+                                .key = caller->caller.key,
+                                .at_ns = step->now.wall.ns,
+                                .client = client};
+    struct record_place place = core_place_next(core);
+    core->seq_use_last = place.seq;
+    record_append_use(step->out->journal, place, &record);
+}
+
+void caller_post_uses(struct core *core)
+{
+    if (core->seq_use_last > core->seq_ending_last) core->seq_ending_last = core->seq_use_last;
+}
+
 static void answer_identify(struct step *step, const struct waiting *waiting, uint16_t error,
                             const struct caller *caller)
 {
@@ -168,6 +194,10 @@ bool identify_try(struct step *step, uint32_t waiting_slot)
     uint16_t error = caller->error;
     bool expired = caller->caller.expires_ns != 0 && step->now.wall.ns >= caller->caller.expires_ns;
     if (error == ERROR_NONE && expired) error = ERROR_KEY_EXPIRED;
+    if (error == ERROR_NONE && waiting->client != CLIENT_PREFIX_NONE) {
+        caller_note_use(step, slot, waiting->client);
+        caller_post_uses(core);
+    }
     answer_identify(step, waiting, error, &caller->caller);
     return true;
 }

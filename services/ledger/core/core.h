@@ -8,6 +8,7 @@
 
 #include "services/ledger/prices.h"
 #include "services/ledger/journal/records.h"
+#include "shared/client_prefix.h"
 #include "shared/clock.h"
 #include "shared/ipc/message.h"
 
@@ -152,6 +153,7 @@ struct core_event {
     enum core_event_type type;
     uint32_t link;
     uint64_t request;
+    client_prefix client; /* IDENTIFY: of the request that the key is used for; NONE: of none */
     union {
         const struct message_hello *hello;
         const struct message_holds_open *holds_open;

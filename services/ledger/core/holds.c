@@ -59,7 +59,10 @@ bool hold_try(struct step *step, uint32_t slot)
     for (size_t i = 0; i < sizeof(admission_steps) / sizeof(admission_steps[0]); i++) {
         enum admission admission = admission_steps[i](&attempt);
         if (admission == ADMISSION_WAITS) return false;
-        if (admission == ADMISSION_ANSWERED) return true;
+        if (admission == ADMISSION_ANSWERED) {
+            caller_post_uses(step->core);
+            return true;
+        }
     }
     admit(&attempt);
     return true;
@@ -140,6 +143,7 @@ static enum admission check_caller(struct attempt *attempt)
         core_deliver(attempt->step, &stale);
         return ADMISSION_ANSWERED;
     }
+    caller_note_use(attempt->step, slot, waiting->client);
     return ADMISSION_PASS;
 }
 

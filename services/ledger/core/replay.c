@@ -9,6 +9,7 @@
 static status replay_hold(struct core *core, const struct record *record);
 static status replay_ending(struct core *core, const struct record *record);
 static status replay_mark(struct core *core, const struct record *record);
+static status replay_use(struct core *core, const struct record *record);
 static status note_number(struct core *core, struct stream_mark mark, const struct ack *ack);
 
 status core_replay_head(struct core *core, const struct segment_head *head)
@@ -32,6 +33,7 @@ status core_replay_record(struct core *core, const struct record *record)
     case RECORD_hold: return replay_hold(core, record);
     case RECORD_ending: return replay_ending(core, record);
     case RECORD_mark: return replay_mark(core, record);
+    case RECORD_use: return replay_use(core, record);
     default: return FAIL(MALFORMED);
     }
 }
@@ -191,6 +193,15 @@ static status replay_mark(struct core *core, const struct record *record)
     core->seq_ending_last = record->seq;
     struct ack ack = {.seq = record->seq};
     return note_number(core, (struct stream_mark){mark.edge, mark.thread, mark.n}, &ack);
+}
+
+/* The core has no need of it, the poster reads it. */
+static status replay_use(struct core *core, const struct record *record)
+{
+    struct record_use use;
+    TRY(record_decode_use(record->payload, &use));
+    core->seq_ending_last = record->seq;
+    return OK;
 }
 
 static status note_number(struct core *core, struct stream_mark mark, const struct ack *ack)

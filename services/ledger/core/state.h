@@ -57,6 +57,7 @@ struct caller_slot {
     struct slot_list waiting;
     uint32_t listed_grain; /* of AGE_GRAIN_NS, when it was put at the end of the list by age */
     uint8_t rated;         /* which of its requests have rates: see rates.h */
+    uint32_t used_minute;  /* since 1970, of the last use that was noted */
     uint64_t loaded_boot_ns;
     struct caller caller;
 } __attribute__((aligned(CACHE_LINE)));
@@ -204,6 +205,7 @@ struct waiting {
     uint32_t link;
     uint64_t request;
     uint64_t deadline_boot_ns;
+    client_prefix client; /* as the event has it, or a hold's message */
     struct key_hash stored;
     struct message_hold hold;
 };
@@ -215,6 +217,7 @@ struct core {
     bool stopping;
     uint64_t seq_last;
     uint64_t seq_ending_last;
+    uint64_t seq_use_last;
     uint64_t seq_synced;
     uint64_t seq_posted;
     uint64_t replay_marks_seq;
@@ -305,6 +308,10 @@ void caller_prefetch(const struct core *core, const struct key_hash *stored);
 uint32_t caller_touch(struct step *step, const struct key_hash *stored);
 /* What is known of it is too old: its holds wait for what PostgreSQL says now. */
 void caller_reload(struct step *step, uint32_t slot);
+/* The key is used, from there: noted once a minute, which journal and poster hardly feel. */
+void caller_note_use(struct step *step, uint32_t slot, client_prefix client);
+/* What was noted is posted though no ending follows. */
+void caller_post_uses(struct core *core);
 void core_identify(struct step *step, const struct core_event *event);
 bool identify_try(struct step *step, uint32_t waiting); /* false: waits */
 void core_caller_answered(struct step *step, const struct core_event *event);

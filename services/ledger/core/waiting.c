@@ -19,6 +19,7 @@ uint32_t waiting_new(struct step *step, bool identify, const struct core_event *
     waiting->request = event->request;
     waiting->deadline_boot_ns = step->now.boot_ns + WAITING_DEADLINE_NS;
     waiting->stored = identify ? event->stored : event->hold.stored;
+    waiting->client = identify ? event->client : event->hold.message->client;
     if (!identify) waiting->hold = *event->hold.message;
     return slot;
 }

@@ -156,7 +156,7 @@ test('a key, its member and their limits from beginning to end by the command li
   assert.equal((await bourse.bourse('limit', 'show', ...owner)).data[1].limit, 1.5);
   assert.equal((await bourse.bourse('limit', 'clear', ...owner)).data[1].limit, null);
   const shown = typed('key', 'list', '--org', org).stdout.split('\n');
-  assert.match(shown[0], /^hash +name /);
+  assert.match(shown[0], /^hash +name .*last_used_at/);
   assert.match(shown[1], new RegExp(`^${again.hash} `));
   assert.equal((await bourse.bourse('key', 'delete', ...of(again.hash))).deleted, true);
   assert.deepEqual((await bourse.bourse('key', 'list', '--org', org)).data, []);

@@ -28,7 +28,8 @@ void draw_hold(struct simulator *sim, struct sim_frame *frame)
         .request = (uint64_t)key | (uint64_t)price_id << REQUEST_PRICE | cents << REQUEST_CENTS,
         .hold = {.caller_version = model_key(&sim->model, key)->caller.version,
                  .fixed = {1 + (int64_t)cents * CENT},
-                 .price_ids = {1, {price_id}}}};
+                 .price_ids = {1, {price_id}},
+                 .client = CLIENT_PREFIX_UNKNOWN}};
     struct message_hold *hold = &frame->hold;
     if (chance(sim, 30)) {
         hold->output_want = 1 + sim_below(sim, 1000);

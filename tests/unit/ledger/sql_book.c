@@ -130,9 +130,10 @@ void sql_book_free(struct sql_book **pointer)
 void sql_book_clear(struct sql_book *sql)
 {
     sql_book_run(
-        sql, "truncate org, workspace, api_key, key_place, account, transfer, meter, "
-             "meter_period, member, lease, stream, batch, generation, suspense, purchase, cell, "
-             "free_requests, provider, model, price, price_tier, endpoint, promo_code cascade");
+        sql,
+        "truncate org, workspace, api_key, key_place, account, transfer, meter, "
+        "meter_period, member, lease, stream, batch, generation, suspense, purchase, cell, "
+        "free_requests, key_use, provider, model, price, price_tier, endpoint, promo_code cascade");
     sql_book_run(
         sql, "insert into provider (id, slug, name, dialect, base_url) overriding system value "
              "values (1, 'one', 'One', 'openai', 'http://one.invalid');"

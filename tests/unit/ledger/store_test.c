@@ -137,10 +137,14 @@ TEST(a_ledger_of_an_older_epoch_gets_no_more_to_spend)
 /* ---- posting
  * ------------------------------------------------------------------------------------ */
 
+/* 203.0.113.0/24 and 198.51.100.0/24, by hand: 4, then the address's first three of six bytes. */
+#define CLIENT  ((client_prefix)0x0400cb0071000000)
+#define ANOTHER ((client_prefix)0x0400c63364000000)
+
 static struct message_hold hold_of(int64_t nano)
 {
     return (struct message_hold){
-        .caller_version = 1, .fixed = {nano}, .price_ids = {1, {WORLD_PRICE}}};
+        .caller_version = 1, .fixed = {nano}, .price_ids = {1, {WORLD_PRICE}}, .client = CLIENT};
 }
 
 /* Three settled requests of 10, 20 and 30 cents, synced and not posted. */
@@ -183,6 +187,58 @@ TEST(a_batch_that_is_posted_twice_is_booked_once)
     assert_fails(store_post(sql_book_db(sql), &posting), CONFLICT);
     assert_int_equal(sql_book_number(sql, "select sum(charge) from generation"), 60 * CENT);
     assert_int_equal(sql_book_number(sql, "select count(*) from generation"), 3);
+    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
+    arena_free(&arena);
+    world_free(&world);
+}
+
+/* The next batch, of this alone. */
+static void post_use(struct posting *posting, struct arena *arena, const struct record_use *use)
+{
+    struct buffer bytes;
+    struct record record;
+    size_t taken;
+    uint64_t lo = posting->hi;
+    memcpy(posting->previous_link, posting->link, HASH_SIZE);
+    posting_begin(posting, arena, 16);
+    posting->lo = posting->hi = lo;
+    buffer_init(&bytes, 4096);
+    record_append_use(&bytes, (struct record_place){.seq = lo + 1}, use);
+    assert_ok(record_next(buffer_slice(&bytes), &record, &taken));
+    assert_ok(posting_add(posting, &record));
+    assert_ok(store_post(sql_book_db(sql), posting));
+    buffer_free(&bytes);
+}
+
+static void assert_used(int64_t used_ns, const char *prefix)
+{
+    char query[160];
+    (void)snprintf(query, sizeof(query),
+                   "select count(*) from key_use where org = 1 and key = 1 and used_ns = %lld and "
+                   "coalesce(prefix::text, 'null') = '%s'",
+                   (long long)used_ns, prefix);
+    assert_int_equal(sql_book_number(sql, query), 1);
+    assert_int_equal(sql_book_number(sql, "select count(*) from key_use"), 1);
+}
+
+TEST(the_last_use_of_a_key_is_a_row_which_an_older_one_does_not_change)
+{
+    struct world world;
+    struct posting posting;
+    struct arena arena;
+    arena_init(&arena, (size_t)16 << 20);
+    begin(&world, 10 * DOLLAR);
+    int64_t at_ns = world.now.wall.ns;
+    settle_three(&world);
+    gather(&world, &posting, &arena);
+    assert_ok(store_post(sql_book_db(sql), &posting));
+    assert_used(at_ns, "203.0.113.0/24");
+    post_use(&posting, &arena, &(struct record_use){1, 1, at_ns - 1, ANOTHER});
+    assert_used(at_ns, "203.0.113.0/24");
+    post_use(&posting, &arena, &(struct record_use){1, 1, at_ns + 1, ANOTHER});
+    assert_used(at_ns + 1, "198.51.100.0/24");
+    post_use(&posting, &arena, &(struct record_use){1, 1, at_ns + 2, CLIENT_PREFIX_UNKNOWN});
+    assert_used(at_ns + 2, "null");
     assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
     arena_free(&arena);
     world_free(&world);
@@ -345,6 +401,7 @@ TEST(a_record_that_no_path_can_post_waits_in_suspense_and_its_neighbours_do_not)
                      1);
     assert_int_equal(sql_book_number(sql, "select last_seq from stream"),
                      (int64_t)core_view(world.core).seq_last);
+    assert_int_equal(sql_book_number(sql, "select count(*) from key_use"), 1);
     /* The audit reports it, and nothing else. */
     assert_int_equal(sql_book_audit(sql, EXPECTED " suspense_is_empty"), 0);
     assert_int_equal(sql_book_audit(sql, EXPECTED), 1);
@@ -360,6 +417,7 @@ int main(void)
         cmocka_unit_test(what_is_wanted_ahead_of_need_takes_at_most_half),
         cmocka_unit_test(a_ledger_of_an_older_epoch_gets_no_more_to_spend),
         cmocka_unit_test(a_batch_that_is_posted_twice_is_booked_once),
+        cmocka_unit_test(the_last_use_of_a_key_is_a_row_which_an_older_one_does_not_change),
         cmocka_unit_test(the_link_of_a_batch_is_what_anybody_can_compute_from_its_rows),
         cmocka_unit_test(a_record_whose_lease_is_gone_is_paid_late_and_its_neighbours_as_usual),
         cmocka_unit_test(
