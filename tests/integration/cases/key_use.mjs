@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // When and from which network a key was last used: the first use of each minute, whatever became of it, through a crash, too.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
 import test from 'node:test';
 
 import { MODEL, assertError, user } from '../api.mjs';
-import { eventually } from '../harness.mjs';
+import { BUILD, eventually } from '../harness.mjs';
 import { bourse } from './one_instance.mjs';
 
 const hello = { model: MODEL, messages: user('Hello') };
@@ -115,4 +117,22 @@ test('no more of an address than its network can be stored', async () => {
   for (const whole of ['203.0.113.77/32', '203.0.112.0/23', '2001:db8:1::5/128', '2001:db8::/32', '2001:db8:1:2::/64'])
     await assert.rejects(store(whole), /key_use_prefix_check|violates check/);
   for (const network of ['203.0.113.0/24', '2001:db8:1::/48']) await store(network);
+});
+
+test('a batch of uses alone is one of the chain: its audit and verification find nothing', async () => {
+  const org = await bourse.makeOrg();
+  const { key, hash } = await bourse.makeKey(org, { management: true });
+  await bourse.quiet();
+  const batches = () => bourse.sqlValue('select count(*) from batch where rows = 0');
+  const before = await batches();
+  assert.equal((await bourse.api.get('/organization', { key })).status, 200);
+  await usedOnce(key, hash);
+  await bourse.quiet();
+  assert.ok((await batches()) > before);
+  const { status, stdout, stderr } = spawnSync(path.join(BUILD, 'bourse'), ['ledger', 'verify'], {
+    env: bourse.environment(),
+    encoding: 'utf8',
+  });
+  assert.equal(status, 0, stdout + stderr);
+  assert.match(stdout, / 0 differences$/m);
 });
