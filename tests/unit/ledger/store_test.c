@@ -264,6 +264,52 @@ TEST(the_link_of_a_batch_is_what_anybody_can_compute_from_its_rows)
     world_free(&world);
 }
 
+/* ---- callers
+ * ------------------------------------------------------------------------------------- */
+
+#define NANO_PER_SECOND ((int64_t)1000000000)
+/* 2097-01-01 and 2098-01-01 in UTC: 127 and 128 years after 1970, 32 of them leap years. */
+#define START_OF_2097   ((127 * 365 + 32) * (int64_t)86400 * NANO_PER_SECOND)
+#define START_OF_2098   ((128 * 365 + 32) * (int64_t)86400 * NANO_PER_SECOND)
+
+static struct caller_answer load_caller(int64_t key)
+{
+    struct caller_answer answer;
+    struct key_hash stored = model_hash(key);
+    assert_ok(store_load_caller(sql_book_db(sql), &stored, &answer));
+    return answer;
+}
+
+TEST(a_secret_ends_with_its_key_or_at_a_time_of_its_own_whichever_comes_first)
+{
+    struct world world;
+    begin(&world, DOLLAR);
+    assert_int_equal(load_caller(1).caller.expires_ns, 0);
+    sql_book_run(sql, "update key_place set ends_at = '2098-01-01Z'");
+    assert_int_equal(load_caller(1).caller.expires_ns, START_OF_2098);
+    sql_book_run(sql, "update api_key set expires_at = '2097-01-01Z'");
+    assert_int_equal(load_caller(1).caller.expires_ns, START_OF_2097);
+    sql_book_run(sql, "update key_place set ends_at = null");
+    assert_int_equal(load_caller(1).caller.expires_ns, START_OF_2097);
+    assert_int_equal(load_caller(1).error, ERROR_NONE);
+    world_free(&world);
+}
+
+TEST(a_secret_that_has_ended_says_so_by_the_clock_that_ended_it_and_a_deleted_key_is_none)
+{
+    struct world world;
+    begin(&world, DOLLAR);
+    sql_book_run(sql, "update key_place set ends_at = now()");
+    assert_int_equal(load_caller(1).error, ERROR_KEY_EXPIRED);
+    sql_book_run(sql, "update api_key set disabled = true");
+    assert_int_equal(load_caller(1).error, ERROR_KEY_EXPIRED);
+    sql_book_run(sql, "update key_place set ends_at = now() + interval '1 hour'");
+    assert_int_equal(load_caller(1).error, ERROR_KEY_DISABLED);
+    sql_book_run(sql, "update api_key set deleted_at = now()");
+    assert_int_equal(load_caller(1).error, ERROR_BAD_KEY);
+    world_free(&world);
+}
+
 /* ---- poison
  * ------------------------------------------------------------------------------------- */
 
@@ -419,6 +465,9 @@ int main(void)
         cmocka_unit_test(a_batch_that_is_posted_twice_is_booked_once),
         cmocka_unit_test(the_last_use_of_a_key_is_a_row_which_an_older_one_does_not_change),
         cmocka_unit_test(the_link_of_a_batch_is_what_anybody_can_compute_from_its_rows),
+        cmocka_unit_test(a_secret_ends_with_its_key_or_at_a_time_of_its_own_whichever_comes_first),
+        cmocka_unit_test(
+            a_secret_that_has_ended_says_so_by_the_clock_that_ended_it_and_a_deleted_key_is_none),
         cmocka_unit_test(a_record_whose_lease_is_gone_is_paid_late_and_its_neighbours_as_usual),
         cmocka_unit_test(
             a_fee_and_a_free_request_whose_leases_are_gone_are_booked_as_they_were_told),
