@@ -186,7 +186,7 @@ from generation where part > 0 and (charge <> 0 or charge_told <> 0 or state <> 
 
 -- The charge follows from usage and the frozen price: one rounding, half up. What the provider did costs the same. With a customer's
 -- own key that is its list price, the charge is the fee on what is not free of it, rounded half up again, and no provider is owed.
-with priced as (
+with priced as not materialized ( -- looked at twice, the second time for few rows
     select g.*, floor((g.prompt::numeric * t.prompt + g.cache_read::numeric * t.cache_read + g.cache_write::numeric * t.cache_write
         + g.cache_write_1h::numeric * t.cache_write_1h + g.audio_in::numeric * t.audio_in + g.image_in::numeric * t.image_in
         + g.completion::numeric * t.completion + g.reasoning::numeric * t.reasoning + g.audio_out::numeric * t.audio_out

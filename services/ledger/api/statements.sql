@@ -392,20 +392,21 @@ where org = $1 and paid_at >= ($2 || '-01')::timestamp at time zone 'UTC'
   and paid_at < (($2 || '-01')::timestamp + interval '1 month') at time zone 'UTC'
 order by paid_at, id limit $3
 
--- A request belongs to the month of its hold, as in the limits. Numbers of days are those of a generation's row.
+-- A request belongs to the month of its hold, as in the limits. Numbers of days are those of a generation's row. Fees on own keys stand
+-- by themselves, for they are not what the tokens cost.
 -- name: invoice_usage
-select coalesce(m.name, 'no longer listed'), g.requests, g.tokens_in, g.tokens_out, g.charge, count(*) over (),
+select coalesce(m.name, 'no longer listed') || case when g.byok then ', fee on own provider keys' else '' end, g.requests, g.tokens_in, g.tokens_out, g.charge, count(*) over (),
        (sum(g.charge) over ())::bigint
-from (select model, count(*) filter (where state = 1) as requests,
+from (select model, byok_unit <> 0 as byok, count(*) filter (where state = 1) as requests,
              sum(prompt::bigint + cache_read + cache_write + cache_write_1h + audio_in + image_in) filter (where state = 1) as tokens_in,
              sum(completion::bigint + reasoning + audio_out + image_out) filter (where state = 1) as tokens_out,
              sum(charge)::bigint as charge
       from generation
       where org = $1 and day >= ($2 || '-01')::date - date '1970-01-01'
         and day < (($2 || '-01')::date + interval '1 month')::date - date '1970-01-01'
-      group by model having count(*) filter (where state = 1) > 0) g
+      group by model, byok_unit <> 0 having count(*) filter (where state = 1) > 0) g
 left join model m on m.id = g.model
-order by g.charge desc, g.model limit $3
+order by g.charge desc, g.model, g.byok limit $3
 
 -- name: invoice_movements
 select to_char(at at time zone 'UTC', 'YYYY-MM-DD'),
