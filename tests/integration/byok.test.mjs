@@ -4,55 +4,17 @@
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 
-import { MODEL, nanoOf, user } from './api.mjs';
-import { FakeEdge, generationText } from './fake_edge.mjs';
+import { nanoOf } from './api.mjs';
+import { generationText } from './fake_edge.mjs';
 import { startInstance } from './harness.mjs';
+import { DOLLAR, OwnKeys } from './own_keys.mjs';
 
-const PROMPT_NANO = 150n; // list price of a prompt token of MODEL; 600 for one of the answer (see api.mjs)
-const COMPLETION_NANO = 600n;
-const BYOK = 16; // enum fact_flag
-const DOLLAR = 1_000_000_000n;
+const KILLS = 4;
+const WORK = { prompt: 100, completion: 10 }; // 100 · 150 + 10 · 600 = 21,000 nano-dollars; 5 % are 1,050
 
-let edge, frozen;
-const edges = [];
-
-async function prepare(instance) {
-  const { key } = await instance.makeCustomer();
-  const { id } = (await instance.api.chat(key, { model: MODEL, messages: user('Hello!') })).json;
-  await instance.quiet();
-  frozen = await instance.generationRow(id); // its price, model, endpoint and provider
-  edge = await FakeEdge.connect(instance);
-  edges.push(edge);
-}
-
-const bourse = startInstance({ setup: prepare });
-after(() => edges.forEach((one) => one.close()));
-
-// ---- what an edge would say
-
-/** A hold of at most this list price. */
-const ask = (key, list) => edge.hold(key, { fixed: list, byok: 1, price_ids: [frozen.price] });
-
-const factsOf = () => ({ model: frozen.model, endpoint: frozen.endpoint, provider: frozen.provider, flags: BYOK, finish: 1 });
-
-/** Settles with so many tokens; answers what the client is told. */
-const settle = (held, prompt, completion) =>
-  edge.settle(held, {
-    price_id: frozen.price,
-    usage: { prompt, completion },
-    charge: BigInt(prompt) * PROMPT_NANO + BigInt(completion) * COMPLETION_NANO,
-    facts: factsOf(),
-  });
-
-const release = (held) => edge.release(held, { facts: factsOf() });
-
-async function request(key, prompt, completion) {
-  const held = await ask(key, DOLLAR);
-  assert.equal(held.error, undefined);
-  return { held, told: await settle(held, prompt, completion) };
-}
-
-// ---- the allowance
+let own;
+const bourse = startInstance({ setup: async (instance) => (own = await OwnKeys.begin(instance)) });
+after(() => own?.edge.close());
 
 const MONTH = `(extract(year from now() at time zone 'UTC') * 12 + extract(month from now() at time zone 'UTC') - 1)::integer`;
 
@@ -70,33 +32,23 @@ async function withUsed(org, used, during) {
   }
 }
 
-const used = (org, unit = 'requests') =>
-  bourse.sqlValue(`select coalesce(sum(spent), 0) from meter_period where org = $1 and meter = allowance_meter($1, $2)`, [org, unit]);
-
-/** A plan of the customer's own, made of `options` of `bourse plan set`. */
-async function plan(org, name, ...options) {
-  await bourse.bourse('plan', 'create', '--name', name, '--like', 'pay-as-you-go');
-  if (options.length > 0) await bourse.bourse('plan', 'set', name, ...options);
-  await bourse.bourse('plan', 'assign', name, '--org', org);
-}
-
 // ---- at the line
 
 test('the 1,000,000th request of a month is free and the next pays 5 %, across a kill -9 of the ledger between them', async () => {
   const { key, orgNumber: org, management } = await bourse.makeCustomer({ credit: '1' });
   await withUsed(org, 999_998, async () => {
-    assert.equal((await request(key, 100, 10)).told, 0n); // the 999,999th
-    const millionth = await ask(key, DOLLAR);
+    assert.equal(await own.request(key), 0n); // the 999,999th
+    const millionth = await own.ask(key, DOLLAR);
     assert.equal(millionth.amount, 0n);
     await bourse.killAndWait('ledger');
-    await edge.reconnect();
-    const beyond = await ask(key, DOLLAR); // while the one before it runs
+    await own.edge.reconnect();
+    const beyond = await own.ask(key, DOLLAR); // while the one before it runs
     assert.equal(beyond.amount, 50_000_000n); // 5 % of a dollar is held
     // 101 · 150 + 10 · 600 = 21,150; 5 % are 1,057.5, half up. What ends first does not take the place of what was there first.
-    assert.equal(await settle(beyond, 101, 10), 1_058n);
-    assert.equal(await settle(millionth, 100, 10), 0n);
+    assert.equal(await own.settle(beyond, { prompt: 101, completion: 10 }), 1_058n);
+    assert.equal(await own.settle(millionth, WORK), 0n);
     await bourse.quiet(15_000);
-    assert.equal(await used(org), 1_000_000n);
+    assert.equal(await own.used(org), 1_000_000n);
     const rows = await bourse.sql('select charge, charge_told, provider_cost, byok_list, byok_units from generation where org = $1 order by hold', [org]);
     assert.deepEqual(rows, [
       { charge: 0n, charge_told: 0n, provider_cost: 0n, byok_list: 21_000n, byok_units: 1n },
@@ -107,65 +59,79 @@ test('the 1,000,000th request of a month is free and the next pays 5 %, across a
     assert.deepEqual(fees, [{ debit_kind: 3, credit_kind: 113, amount: 1_058n }]);
     const { total_usage: usage } = (await bourse.api.get('/credits', { key: management })).exact.data;
     assert.equal(nanoOf(usage), 1_058n);
+    const month = new Date().toISOString().slice(0, 7);
+    const page = await bourse.api.get(`/invoices/${month}`, { key: management });
+    assert.match(page.text, /, fee on own provider keys<\/td><td[^>]*>3<\/td><td[^>]*>301<\/td><td[^>]*>30<\/td><td[^>]*>\$0\.000001058</);
   });
 });
 
 test('a request that fails at the line does not count', async () => {
   const { key, orgNumber: org } = await bourse.makeCustomer({ credit: '1' });
   await withUsed(org, 999_999, async () => {
-    const failed = await ask(key, DOLLAR);
-    const other = await ask(key, DOLLAR);
+    const failed = await own.ask(key, DOLLAR);
+    const other = await own.ask(key, DOLLAR);
     assert.deepEqual([failed.amount, other.amount], [0n, 50_000_000n]);
-    assert.equal(await release(failed), 0n);
-    assert.equal(await settle(other, 100, 10), 0n); // the millionth after all
-    assert.equal((await request(key, 100, 10)).told, 1_050n);
+    assert.equal(await own.release(failed), 0n);
+    assert.equal(await own.settle(other, WORK), 0n); // the millionth after all
+    assert.equal(await own.request(key), 1_050n);
     await bourse.quiet();
-    assert.equal(await used(org), 1_000_000n);
+    assert.equal(await own.used(org), 1_000_000n);
   });
 });
 
 test('of ten at once with room for three, three are free', async () => {
   const { key, orgNumber: org } = await bourse.makeCustomer({ credit: '1' });
-  await ask(key, 0n).then(release); // the caller's version is known from here on
+  await own.release(await own.ask(key, 0n)); // the caller's version is known from here on
   await withUsed(org, 999_997, async () => {
-    const holds = await Promise.all(Array.from({ length: 10 }, () => ask(key, DOLLAR / 100n)));
+    const holds = await Promise.all(Array.from({ length: 10 }, () => own.ask(key, DOLLAR / 100n)));
     assert.deepEqual(holds.map(({ error }) => error).filter(Boolean), []);
     assert.equal(holds.filter(({ amount }) => amount === 0n).length, 3);
-    const told = await Promise.all(holds.map((held) => settle(held, 100, 10)));
+    const told = await Promise.all(holds.map((held) => own.settle(held, WORK)));
     assert.deepEqual(told.sort().map(String), [...Array(3).fill('0'), ...Array(7).fill('1050')]);
     await bourse.quiet();
-    assert.equal(await used(org), 1_000_000n);
+    assert.equal(await own.used(org), 1_000_000n);
+  });
+});
+
+test('a ledger that is killed again and again while the free ones are used up gives exactly those', async () => {
+  const free = 60;
+  await own.useUp(free, async (until) => {
+    for (let kill = 1; kill <= KILLS; kill++) {
+      await until((free * kill) / KILLS - 8); // the last time right before the line
+      await bourse.killAndWait('ledger');
+      await own.edge.reconnect();
+    }
   });
 });
 
 test('without credit the free ones are served and the next is refused', async () => {
   const org = await bourse.makeOrg();
   const { key } = await bourse.makeKey(org);
-  await plan(org, 'two free', '--byok-unit', 'requests', '--byok-allowance', '2');
-  assert.equal((await request(key, 100, 10)).told, 0n);
-  assert.equal((await request(key, 100, 10)).told, 0n);
-  assert.equal((await ask(key, DOLLAR)).error, 'NO_CREDIT');
+  await own.plan(org, 'two free', '--byok-unit', 'requests', '--byok-allowance', '2');
+  assert.equal(await own.request(key), 0n);
+  assert.equal(await own.request(key), 0n);
+  assert.equal((await own.ask(key, DOLLAR)).error, 'NO_CREDIT');
 });
 
 // ---- plans
 
 test('a plan that is changed, and another plan, count from the next request on', async () => {
   const { org, orgNumber, key } = await bourse.makeCustomer({ credit: '1' });
-  await plan(org, 'one free', '--byok-unit', 'requests', '--byok-allowance', '1');
-  assert.equal((await request(key, 100, 10)).told, 0n);
-  assert.equal((await request(key, 100, 10)).told, 1_050n); // 5 % of 21,000
+  await own.plan(org, 'one free', '--byok-unit', 'requests', '--byok-allowance', '1');
+  assert.equal(await own.request(key), 0n);
+  assert.equal(await own.request(key), 1_050n); // 5 % of 21,000
   await bourse.bourse('plan', 'set', 'one free', '--byok-unit', 'requests', '--byok-allowance', '2', '--byok-fee', '1000');
-  assert.equal((await request(key, 100, 10)).told, 0n);
-  assert.equal((await request(key, 100, 10)).told, 2_100n);
+  assert.equal(await own.request(key), 0n);
+  assert.equal(await own.request(key), 2_100n);
   // 30,000 nano-dollars of list price: 21,000 are free, then 9,000 of the next 21,000.
-  await plan(org, 'by list price', '--byok-unit', 'list_price', '--byok-allowance', '0.00003');
-  assert.equal((await request(key, 100, 10)).told, 0n);
-  assert.equal((await request(key, 100, 10)).told, 600n); // 5 % of 12,000
-  assert.equal((await request(key, 100, 10)).told, 1_050n);
+  await own.plan(org, 'by list price', '--byok-unit', 'list_price', '--byok-allowance', '0.00003');
+  assert.equal(await own.request(key), 0n);
+  assert.equal(await own.request(key), 600n); // 5 % of 12,000
+  assert.equal(await own.request(key), 1_050n);
   await bourse.quiet();
-  assert.deepEqual([await used(orgNumber), await used(orgNumber, 'list_price')], [2n, 30_000n]);
+  assert.deepEqual([await own.used(orgNumber), await own.used(orgNumber, 'list_price')], [2n, 30_000n]);
   await bourse.bourse('plan', 'assign', 'enterprise', '--org', org);
-  assert.equal((await request(key, 100, 10)).told, 0n);
+  assert.equal(await own.request(key), 0n);
 });
 
 // ---- what is shown
@@ -174,11 +140,11 @@ test('keys and generations show the list price, and a limit counts it where it s
   const { management } = await bourse.makeCustomer({ credit: '1' });
   const made = await bourse.api.post('/keys', { name: 'x', limit: 0.00005, include_byok_in_limit: true }, { key: management });
   const { key, data: { hash } } = made.json;
-  const held = await ask(key, 21_000n);
-  assert.equal(await settle(held, 100, 10), 0n);
-  const own = (await bourse.api.get('/key', { key })).exact.data;
+  const held = await own.ask(key, 21_000n);
+  assert.equal(await own.settle(held, WORK), 0n);
+  const mine = (await bourse.api.get('/key', { key })).exact.data;
   const listed = (await bourse.api.get(`/keys/${hash}`, { key: management })).exact.data;
-  for (const shown of [own, listed]) {
+  for (const shown of [mine, listed]) {
     assert.equal(nanoOf(shown.usage), 0n);
     for (const period of ['', '_daily', '_weekly', '_monthly']) assert.equal(nanoOf(shown[`byok_usage${period}`]), 21_000n);
     assert.equal(nanoOf(shown.limit_remaining), 29_000n);
@@ -187,10 +153,10 @@ test('keys and generations show the list price, and a limit counts it where it s
   assert.equal(shown.is_byok, true);
   assert.equal(nanoOf(shown.total_cost), 0n);
   assert.equal(nanoOf(shown.upstream_inference_cost), 21_000n);
-  assert.equal((await ask(key, 29_001n)).error, 'KEY_LIMIT');
-  await release(await ask(key, 29_000n));
+  assert.equal((await own.ask(key, 29_001n)).error, 'KEY_LIMIT');
+  await own.release(await own.ask(key, 29_000n));
   await bourse.api.request('PATCH', `/keys/${hash}`, { key: management, body: { include_byok_in_limit: false } });
-  assert.equal((await request(key, 100, 10)).told, 0n); // a hold of a dollar, of which the limit counts nothing
+  assert.equal(await own.request(key), 0n); // a hold of a dollar, of which the limit counts nothing
   const then = (await bourse.api.get('/key', { key })).exact.data;
   assert.equal(nanoOf(then.limit_remaining), 50_000n);
   assert.equal(nanoOf(then.byok_usage), 42_000n);

@@ -12,6 +12,7 @@ import path from 'node:path';
 import { ROOT, within } from './harness.mjs';
 
 const ANSWER_MAX_MS = 5_000;
+const ENDING_MAX_MS = 30_000; // over a ledger's death and the next one's start
 const HEAD_SIZE = 16; // length, type, flags, request id
 const STALE = 'STALE';
 
@@ -145,15 +146,19 @@ function decode(name, body) {
 
 // ---- the edge
 
+export const LOST = 'connection lost'; // what a hold fails with that the ledger did not answer before it died
+
 export class FakeEdge {
   #incarnation = randomBytes(8).readBigUInt64LE() | 1n;
   #path;
   #socket;
+  #welcomed = false;
   #unread = Buffer.alloc(0);
-  #waiting = new Map(); // request id → what to do with its answer
+  #waiting = new Map(); // request id → whom its answer is for
   #requests = 0n;
   #n = 0n;
   #open = new Map(); // holds that did not end, by number
+  #ended = new Map(); // endings that were not acknowledged, by n
   #versions = new Map(); // of callers, by key
 
   static async connect(bourse) {
@@ -163,20 +168,29 @@ export class FakeEdge {
     return edge;
   }
 
-  /** After the ledger died: says hello again and names the holds that are open. */
+  /** Also after the ledger died: says hello again, names the holds that are open, and sends again what was not acknowledged. */
   async reconnect() {
     this.#unread = Buffer.alloc(0);
-    this.#waiting.clear();
-    this.#socket = net.connect(this.#path);
-    this.#socket.on('error', () => {}); // of a ledger that is killed
-    this.#socket.on('data', (bytes) => this.#received(bytes));
-    await once(this.#socket, 'connect');
-    await this.#ask('hello', { version: 1, incarnation: this.#incarnation, threads: 1 });
-    this.#send('holds_open', 0n, { last: 1, holds: [...this.#open.keys()] });
+    const socket = net.connect(this.#path);
+    socket.on('error', () => {}); // of a ledger that is killed
+    socket.on('close', () => this.#lost(socket));
+    socket.on('data', (bytes) => this.#received(bytes));
+    this.#socket = socket;
+    await once(socket, 'connect');
+    const { mark } = await this.#ask('hello', { version: 1, incarnation: this.#incarnation, threads: 1 });
+    const unended = [...this.#ended.values()].filter(({ message: { n } }) => n > mark);
+    for (const [n, { done }] of this.#ended) if (n <= mark) done(undefined); // booked; how much nobody says any more
+    this.#send('holds_open', 0n, { last: 1, holds: [...this.#open.keys(), ...unended.map(({ message: { hold } }) => hold)] });
+    this.#welcomed = true;
+    for (const ending of unended) this.#sendEnding(ending);
   }
 
   close() {
     this.#socket.destroy();
+  }
+
+  get isConnected() {
+    return this.#welcomed;
   }
 
   /** HELD, whatever it says; its `error` is a name, or undefined. */
@@ -194,7 +208,7 @@ export class FakeEdge {
     return held;
   }
 
-  /** What is booked and told, in nano-dollars. */
+  /** What is booked and told, in nano-dollars; undefined when nobody could say it any more after a ledger's death. */
   async settle(held, message) {
     return this.#end('settle', held, message);
   }
@@ -203,17 +217,39 @@ export class FakeEdge {
     return this.#end('release', held, message);
   }
 
-  async #end(name, held, message) {
-    const settled = await this.#ask(name, { ...message, n: ++this.#n, hold: held.hold, generation: held.generation });
+  #end(name, held, message) {
+    const n = ++this.#n;
     this.#open.delete(held.hold);
-    return settled.charge;
+    const acknowledged = new Promise((resolve) => {
+      const done = (charge) => {
+        this.#ended.delete(n);
+        resolve(charge);
+      };
+      this.#ended.set(n, { name, done, message: { ...message, n, hold: held.hold, generation: held.generation } });
+    });
+    this.#sendEnding(this.#ended.get(n));
+    return within(ENDING_MAX_MS, `the acknowledgement of ${name}`, acknowledged);
+  }
+
+  #sendEnding({ name, message, done }) {
+    this.#ask(name, message).then(({ charge }) => done(charge), () => {}); // what is lost is sent again
   }
 
   #ask(name, message) {
+    if (!this.#welcomed && name !== 'hello') return Promise.reject(new Error(LOST));
     const request = ++this.#requests;
-    const answered = new Promise((resolve) => this.#waiting.set(request, resolve));
+    const answered = new Promise((resolve, reject) => this.#waiting.set(request, { resolve, reject, socket: this.#socket }));
     this.#send(name, request, message);
     return within(ANSWER_MAX_MS, `the answer to ${name}`, answered);
+  }
+
+  #lost(socket) {
+    if (socket === this.#socket) this.#welcomed = false;
+    for (const [request, waiting] of this.#waiting) {
+      if (waiting.socket !== socket) continue;
+      this.#waiting.delete(request);
+      waiting.reject(new Error(LOST));
+    }
   }
 
   #send(name, request, message) {
@@ -229,7 +265,7 @@ export class FakeEdge {
       const request = this.#unread.readBigUInt64LE(8);
       const body = this.#unread.subarray(HEAD_SIZE, HEAD_SIZE + length);
       this.#unread = this.#unread.subarray(HEAD_SIZE + length);
-      this.#waiting.get(request)?.(decode(name, body));
+      this.#waiting.get(request)?.resolve(decode(name, body));
       this.#waiting.delete(request);
     }
   }
