@@ -48,6 +48,21 @@ for (const [point, passage] of Object.entries(POINTS)) {
   });
 }
 
+function setDurability(durability, journal_sync_interval) {
+  bourse.setOption('durability', durability);
+  bourse.setOption('journal_sync_interval', journal_sync_interval);
+}
+
+for (const [point, passage] of Object.entries({ after_journal: 40, after_ack: 20 })) {
+  test(`where durability is fast the ledger may die at ${point}, before any sync: what was written is there`, async (t) => {
+    t.after(() => setDurability('strict', 1));
+    await killInstance(bourse);
+    setDurability('fast', 1000); // what is acknowledged is not synced for up to a second
+    await startInstanceAgain(bourse, { environment: { BOURSE_CRASH_AT: `${point}:${passage}` } });
+    await underLoad(bourse, ledgerDied());
+  });
+}
+
 test('the whole instance may be killed at once and started again: what was complete is billed, what broke is free', async () => {
   const rounds = Math.max(1, Math.floor(ROUNDS / 5));
   const rules = { edgeStopped: true, providerLogLost: true };
