@@ -205,6 +205,8 @@ struct sim_run {
     uint32_t seeds;
     uint64_t events;
     uint64_t elapsed_ms;
+    uint64_t
+        told_lost; /* where durability is fast: charges that were told and went with the power */
     struct coverage coverage;
 };
 
@@ -252,6 +254,9 @@ void sim_byok_restart(struct simulator *sim);
 void begin_plan(struct simulator *sim, struct model_org *org);
 void change_plan(struct simulator *sim);
 const char *audit_byok(const struct model_database *model, const struct sim_log *log);
+
+/* simulator_power.c: what was not synced is torn off anywhere, also amid a record. */
+void sim_tear_disk(struct simulator *sim);
 
 /* simulator_audit.c: written without looking at the ledger. */
 const char *audit_now(const struct model_database *model, const struct sim_log *log);

@@ -40,8 +40,11 @@ TEST(no_seed_loses_or_invents_money_and_everything_is_met)
     print_message("seeds %llu to %llu: %llu events, %llu/s\n", (unsigned long long)first,
                   (unsigned long long)(first + run.seeds - 1), (unsigned long long)run.events,
                   (unsigned long long)per_s);
+    print_message("%llu charges were told and lost to the power where durability is fast\n",
+                  (unsigned long long)run.told_lost);
     assert_int_equal(failed, 0);
     assert_int_equal(missing, 0);
+    if (run.seeds >= SEEDS_OF_A_FULL_RUN) assert_true(run.told_lost > 0); /* or nothing was tried */
     assert_true(per_s >= (uint64_t)number_of("BOURSE_SIMULATE_EVENTS_MIN", 0));
 }
 
