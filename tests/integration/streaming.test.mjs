@@ -346,6 +346,18 @@ const json =
     response.end(bytes);
   };
 
+test('answers that their provider names all alike, or not at all, have ids of ours and are billed one by one', async () => {
+  const ids = new Set();
+  for (const name of ['chatcmpl-same', 'chatcmpl-same', '', '', undefined, undefined]) {
+    const got = await answerTo(json(JSON.stringify(whole({ id: name }))));
+    assert.equal(got.status, 200, got.text);
+    ids.add(got.json.id);
+  }
+  await bourse.quiet();
+  assert.equal(ids.size, 6);
+  for (const id of ids) assert.equal((await bourse.generationRow(id)).charge, 7n * PROMPT_NANO + 3n * COMPLETION_NANO, id);
+});
+
 const fine = {
   'blanks before the JSON, as sent to keep a connection': json(`${' \n'.repeat(500)}${JSON.stringify(whole())}\n`),
   'a head of the status 103 before the real one': (_, response) =>

@@ -485,6 +485,42 @@ test('a dispute takes the credit and freezes the account; won, all of it comes b
   assert.equal((await bourse.api.chat(buyer.key, { model: MODEL, messages: user('Hello') })).status, 200);
 });
 
+test('every event of a payment’s life, fifty times at once each, counts once; all again with the last first change nothing', async () => {
+  const buyer = await makeBuyer();
+  const { id } = (await buy(buyer, 100)).json.data;
+  const session = stripe.sessionOf(id);
+  const told = [];
+  const happens = async (event, balance, frozen) => {
+    told.push(event);
+    const answers = await Promise.all(Array.from({ length: 50 }, () => deliver(event)));
+    for (const answer of answers) assert.equal(answer.status, 200, `${event.type}: ${answer.text}`);
+    assert.equal(await credits(buyer), balance * DOLLAR, event.type);
+    assert.equal(await isFrozen(buyer), frozen, event.type);
+  };
+  await happens(stripe.pay(session, { later: true }), 0n, false);
+  await happens(stripe.arrive(session), 100n, false);
+  const refunded = stripe.refundInDashboard(session, 3000);
+  await happens(refunded, 70n, false);
+  const withdrawn = stripe.dispute(session, { amount: 7550, fee: 0 }); // $105.50 were charged, $30 given back
+  await happens(withdrawn, 0n, true);
+  await happens(stripe.win(withdrawn), 70n, false);
+
+  // With the ids that are known, and with others, as from a second webhook endpoint.
+  const copies = told.reverse().flatMap((event) => Array.from({ length: 50 }, (_, i) => (i % 2 ? event : { ...event, id: `evt_${++keys}` })));
+  for (const answer of await Promise.all(copies.map((event) => deliver(event)))) assert.equal(answer.status, 200, answer.text);
+  assert.equal(await credits(buyer), 70n * DOLLAR);
+  assert.equal(await isFrozen(buyer), false);
+  assert.deepEqual(await moves(refunded.data.object.id), ['refund 1>101 3000']);
+  assert.deepEqual(await moves(id), [
+    'purchase 101>1 10000',
+    'purchase_fee 101>111 550',
+    'dispute 1>101 7000',
+    'dispute 132>101 550',
+    'reinstatement 101>1 7000',
+    'reinstatement 101>132 550',
+  ]);
+});
+
 test('a dispute that is told before the payment credits first and then takes back', async () => {
   const { buyer, id, session, paid } = await makePaid(100);
   const withdrawn = stripe.dispute(session);
@@ -521,6 +557,23 @@ test('a dispute after the credit was spent leaves a debt; won, the debt is gone'
   assert.equal(await bourse.sqlValue('select debt from purchase where id = $1', [id]), 0n);
 });
 
+test('two disputes of one payment are added up, and the account is free once both are won', async () => {
+  const { buyer, id, session } = await makeCredited(100);
+  const first = stripe.dispute(session, { amount: 4000, fee: 0 });
+  await delivered(first);
+  assert.equal(await credits(buyer), 60n * DOLLAR);
+  const second = stripe.dispute(session, { amount: 6550, fee: 0 }); // the rest of $105.50
+  await delivered(second);
+  assert.equal(await credits(buyer), 0n);
+  assert.equal(nanoOf((await read(buyer, id)).disputed), 105_500_000_000n);
+  await delivered(stripe.win(second));
+  assert.equal(await isFrozen(buyer), true);
+  await delivered(stripe.win(first));
+  assert.equal(await isFrozen(buyer), false);
+  assert.equal(await credits(buyer), 100n * DOLLAR);
+  assert.equal(nanoOf((await read(buyer, id)).disputed), 0n);
+});
+
 test('a disputed payment that was partly refunded takes only what is left of the credit', async () => {
   const { buyer, id, session } = await makeCredited(100);
   assert.equal((await refund(buyer, id, { amount: 40 })).status, 201);
@@ -542,6 +595,27 @@ test('a dashboard refund of spent credit is a debt, which the next purchase pays
   await delivered(stripe.pay(stripe.sessionOf(next)));
   await eventually(async () => assert.equal(await isFrozen(buyer), false));
   assert.equal(await credits(buyer), 10n * DOLLAR - spent);
+  assert.equal((await bourse.api.chat(buyer.key, { model: MODEL, messages: user('Hello') })).status, 200);
+});
+
+test('a refund that fails after a debt arose pays the debt first, and the account is free again', async () => {
+  const { buyer, session, id } = await makeCredited(100);
+  assert.equal((await bourse.api.chat(buyer.key, { model: MODEL, messages: user('sim:tokens=1000') })).status, 200);
+  await bourse.quiet();
+  const spent = 100n * DOLLAR - (await credits(buyer));
+  assert.ok(spent > 0n);
+  stripe.refundStatus = 'pending';
+  assert.equal((await refund(buyer, id, { amount: 60 })).json.data.status, 'pending');
+  stripe.refundStatus = 'succeeded';
+  const pending = [...stripe.refunds.values()].at(-1);
+  // All else of the $105.50: the other $40, less what was spent, the fee, and the rest is owed.
+  await delivered(stripe.refundInDashboard(session, 4550));
+  assert.equal(await credits(buyer), -spent);
+  assert.equal(await isFrozen(buyer), true);
+  await delivered(stripe.decide(pending, 'failed'));
+  await eventually(async () => assert.equal(await isFrozen(buyer), false));
+  assert.equal(await credits(buyer), 60n * DOLLAR - spent);
+  assert.equal(await bourse.sqlValue('select debits - credits from account where org = $1 and kind = 4', [buyer.number]), 0n);
   assert.equal((await bourse.api.chat(buyer.key, { model: MODEL, messages: user('Hello') })).status, 200);
 });
 
