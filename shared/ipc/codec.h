@@ -108,7 +108,7 @@ enum fact_flag {
     FACT_CANCELLED = 2, /* the client left */
     FACT_ESTIMATED = 4, /* usage_estimate() instead of the provider's figure */
     FACT_SIMULATED = 8,
-    FACT_BYOK = 16,
+    FACT_BYOK = 16,       /* with the customer's own key; in rows the ledger says so, by the hold */
     FACT_FREE_MODEL = 32, /* set by the ledger: the hold was of MODEL_FREE */
 };
 

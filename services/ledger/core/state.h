@@ -347,8 +347,8 @@ void core_lease_answered(struct step *step, const struct core_event *event);
 void core_credit_changed(struct step *step, const struct core_event *event);
 void core_credit_recalled(struct step *step, const struct core_event *event);
 
-/* byok.c. Kept apart from what each hold goes through, which has better things to do than to make
- * room for it. */
+/* byok.c. What only holds with own keys need stays out of line, so that others do not pay for
+ * it. */
 #define RARE __attribute__((noinline, cold))
 void byok_note_asked(struct core *core, uint32_t caller); /* the caller in this slot */
 void byok_learn(struct step *step, uint32_t caller, const struct byok_terms *terms);
