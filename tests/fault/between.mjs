@@ -7,6 +7,7 @@ import net from 'node:net';
 export class Between {
   connections = new Set(); // {client, server}
   away = false; // nobody gets through
+  refused = 0; // who tried meanwhile
 
   /** `place`: the socket's path, where programs look for it. `pass(bytes, connection)`: a client said something. */
   constructor(place, pass = (bytes, { server }) => server.write(bytes)) {
@@ -42,7 +43,10 @@ export class Between {
   }
 
   #serve(client) {
-    if (this.away) return client.destroy();
+    if (this.away) {
+      this.refused++;
+      return client.destroy();
+    }
     const server = net.connect(this.behind);
     const connection = { client, server };
     this.connections.add(connection);

@@ -7,10 +7,10 @@ import { appendFileSync, chownSync, mkdirSync, renameSync, rmSync, rmdirSync, st
 import path from 'node:path';
 import test from 'node:test';
 
-import { MODEL, user } from '../integration/api.mjs';
+import { COMPLETION_NANO, MODEL, PROMPT_NANO, nanoOf, user } from '../integration/api.mjs';
 import { eventually, startInstance } from '../integration/harness.mjs';
 import { Between } from './between.mjs';
-import { postgresServes, signal, startInstanceAgain, stopInstance, strike, underLoad } from './faults.mjs';
+import { kill, postgresServes, signal, startInstanceAgain, stopInstance, strike, underLoad } from './faults.mjs';
 
 const bourse = startInstance({ options: { lease_seconds: 600, lease_idle: 600, journal_segment_size: 1048576 } });
 const DELAY_MS = 2000;
@@ -92,28 +92,42 @@ test('a PostgreSQL that takes two seconds for a statement is not noticed by requ
 
 // ---- an answer that is lost
 
+/** A COMMIT of the poster's reaches PostgreSQL, its answer reaches nobody, and then PostgreSQL is away. */
+class Loser {
+  commits = Infinity; // until that one
+  waiting; // while the poster's words wait: what it said
+
+  begin(between, commits) {
+    this.between = between;
+    this.commits = commits;
+  }
+
+  pass = (bytes, connection) => {
+    connection.posts ||= bytes.includes('stream_advance');
+    if (connection.posts && this.waiting) return this.waiting.push([bytes, connection]);
+    if (connection.posts && bytes.includes('COMMIT') && --this.commits === 0) connection.lost = () => this.#lose();
+    connection.server.write(bytes);
+  };
+
+  goOn() {
+    const { waiting } = this;
+    this.waiting = undefined;
+    for (const [bytes, connection] of waiting) this.pass(bytes, connection);
+  }
+
+  #lose() {
+    this.between.away = true;
+    this.between.cut();
+    return true;
+  }
+}
+
 test('a COMMIT whose answer is lost is found out when PostgreSQL is back, though more is waiting by then, and no program dies', async () => {
   for (const name of ['lease_seconds', 'lease_idle']) bourse.setOption(name, 1);
   await bourse.killAndWait('ledger', 'SIGTERM');
-  let armed = false;
-  let between;
-  /** The poster's next COMMIT reaches PostgreSQL, its answer reaches nobody, and then PostgreSQL is away. */
-  const pass = (bytes, connection) => {
-    const { server } = connection;
-    connection.posts ||= bytes.includes('stream_advance');
-    if (armed && connection.posts && bytes.includes('COMMIT')) {
-      armed = false;
-      connection.lost = () => {
-        between.away = true;
-        between.cut();
-        return true;
-      };
-    }
-    server.write(bytes);
-  };
-  await underLoad(bourse, (load) => whileBetween(pass, (socket) => strike(bourse, load, async () => {
-    between = socket;
-    armed = true;
+  const loser = new Loser();
+  await underLoad(bourse, (load) => whileBetween(loser.pass, (between) => strike(bourse, load, async () => {
+    loser.begin(between, 1);
     await eventually(() => assert.ok(between.away, 'no COMMIT came'));
     const lag = (await bourse.metrics('ledger')).posting_lag_records;
     await eventually(async () => assert.ok((await bourse.metrics('ledger')).posting_lag_records > lag + 10));
@@ -176,4 +190,41 @@ test('while PostgreSQL’s disk is full nothing is lost, none is billed twice, a
   } finally {
     await useOwnDisk();
   }
+});
+
+// ---- an answer about a part of a batch that is lost
+
+test('where the answer to a part of a batch is lost, which was halved for a record that is refused, the rest is posted once', async () => {
+  const { key, management } = await bourse.makeCustomer();
+  const ask = async (tokens) => {
+    const answer = await bourse.api.chat(key, { model: MODEL, messages: user(`sim:tokens=${tokens}`) });
+    assert.equal(answer.status, 200, answer.text);
+  };
+  await bourse.quiet();
+  await bourse.asOwner('alter table generation add constraint poison check (completion <> 13) not valid');
+  const loser = new Loser();
+  const before = bourse.pid('ledger');
+  await whileBetween(loser.pass, async (between) => {
+    // While the first is being posted the others become one batch: of its halves the first is good, and its COMMIT is the second.
+    loser.waiting = [];
+    await ask(9);
+    await eventually(() => assert.ok(loser.waiting.length > 0));
+    for (const tokens of [10, 11, 12, 13, 14, 15, 16]) await ask(tokens);
+    loser.begin(between, 2);
+    loser.goOn();
+    await eventually(() => assert.ok(between.away, 'no second COMMIT came'));
+    await eventually(() => assert.ok(between.refused > 0));
+    between.away = false;
+    await bourse.quiet(20_000);
+  });
+  await bourse.quiet(20_000);
+  assert.equal(bourse.pid('ledger'), before, 'the ledger ended itself');
+  assert.match(bourse.log('ledger'), /event=batch_refused /);
+  assert.equal(await bourse.sqlValue('select count(*) from suspense'), 1n);
+  const { data } = (await bourse.api.get('/credits', { key: management })).exact;
+  // Eight prompts of 12 or 13 bytes, 3 or 4 tokens each; of the answers all but the poisoned 13.
+  assert.equal(nanoOf(data.total_usage), (3n + 6n * 4n) * PROMPT_NANO + BigInt(9 + 10 + 11 + 12 + 14 + 15 + 16) * COMPLETION_NANO);
+  await bourse.asOwner('alter table generation drop constraint poison; update suspense set resolved_at = now()');
+  await kill(bourse, 'ledger');
+  await bourse.ready();
 });
