@@ -106,3 +106,16 @@ test('many keys of one account together never spend more than the account has', 
   const { data } = (await bourse.api.get('/credits', { key: management })).exact;
   assert.equal(nanoOf(data.balance), 5n * hold - 5n * DEAR_COST);
 });
+
+test('nobody is trusted: who has $25,000 is held for as much as who has $1', async () => {
+  const hold = await holdOf();
+  const { key, management } = await bourse.makeCustomer({ credit: '25000' });
+  await bourse.simulator.fault('openai', { kind: 'hold' });
+  const served = await bourse.simulator.total();
+  const running = bourse.api.chat(key, dear, { agent });
+  await eventually(async () => assert.equal(await bourse.simulator.total(), served + 1));
+  const { data } = (await bourse.api.get('/credits', { key: management })).exact;
+  assert.equal(nanoOf(data.held), hold);
+  await bourse.simulator.clearFaults();
+  assert.equal((await running).status, 200);
+});
