@@ -420,4 +420,9 @@ from generation where tableoid = 'generation_rest'::regclass group by day;
 select 'lease_epoch_is_known', format('lease %s/%s/%s of cell %s has epoch %s', l.org, l.meter, l.period, l.cell, l.epoch)
 from lease l left join cell c on c.id = l.cell where l.epoch > coalesce(c.epoch, 0);
 
+-- Nor anything of an epoch before the one to which the cell moved its leases last: that could not go back, or was lent too late.
+select 'lease_is_of_its_epoch', format('lease %s/%s/%s of cell %s, epoch %s before %s, has %s left', l.org, l.meter, l.period, l.cell,
+       l.epoch, c.leases_epoch, l.granted - l.settled - l.returned)
+from lease l join cell c on c.id = l.cell where l.epoch < c.leases_epoch and l.settled + l.returned < l.granted;
+
 commit;

@@ -35,9 +35,14 @@ select count(*) from (
       and (kind in (1, 2, 4) or kind = 3 and cell = $1)
     order by org, kind, cell, detail for update) locked
 
+-- From here on no lease of an older epoch has anything left, but what the audit names.
+-- name: move_begin
+update cell set leases_epoch = $2 where id = $1 and epoch = $2
+
 -- What open holds keep stays in escrow under the new epoch; the rest of every older lease goes back. Promotional money was spent
--- first and goes back last; what a credit line lent goes back to the receivable. One statement, so every part of it sees the leases
--- as they were.
+-- first and goes back last; what a credit line lent goes back to the receivable, as far as that is owed: one organization whose books
+-- are wrong must not keep the cell down, so what does not fit stays where it is. One statement, so every part of it sees the leases as
+-- they were.
 -- name: move_leases
 with held as (
     select * from unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) as h (org, meter, period, held)
@@ -48,10 +53,13 @@ with held as (
 ), kept as (
     select o.*, least(o.rest, coalesce(h.held, 0)) as keep from old o
     left join held h on h.org = o.org and h.meter = o.meter and h.period = o.period
-), split as (
-    select k.*, k.rest - k.keep as back, least(k.rest - k.keep, k.rest - k.promo) as back_paid,
-           case when a.line is null then 1 else 4 end as paid_kind
+), due as (
+    select k.*, least(k.rest - k.keep, k.rest - k.promo) as due_paid, case when a.line is null then 1 else 4 end as paid_kind,
+           case when k.meter = 0 and a.line is not null then a.debits - a.credits end as room
     from kept k left join account a on a.org = k.org and a.kind = 4 and a.cell = 0 and a.detail = 0
+), split as (
+    select d.*, d.rest - d.keep - s.stays as back, d.due_paid - s.stays as back_paid, s.stays
+    from due d cross join lateral (select greatest(0, d.due_paid - coalesce(d.room, d.due_paid)) as stays) s
 ), paid as (
     update account a set credits = a.credits + s.back_paid,
         over = least(a.over, greatest(0, a.debits - a.credits - s.back_paid - a.line)) from split s
@@ -68,7 +76,13 @@ with held as (
     from split s cross join lateral (values (s.paid_kind, s.back_paid), (2, s.back - s.back_paid)) as t (kind, amount)
     where s.meter = 0 and t.amount > 0
 ), ended as (
-    update lease set returned = granted - settled where cell = $1 and epoch < $2 and settled + returned < granted
+    update lease l set returned = l.granted - l.settled - o.stays
+    from (select u.*, least(u.rest, greatest(0, s.stays - (sum(u.rest) over newer - u.rest)))::bigint as stays
+          from (select org, meter, period, epoch, granted - settled - returned as rest
+                from lease where cell = $1 and epoch < $2 and settled + returned < granted) u
+          join split s using (org, meter, period)
+          window newer as (partition by u.org, u.meter, u.period order by u.epoch desc)) o
+    where l.org = o.org and l.meter = o.meter and l.period = o.period and l.cell = $1 and l.epoch = o.epoch
 ), freed as (
     update meter_period p set leased = p.leased - s.back from split s
     where s.meter <> 0 and s.back > 0 and p.org = s.org and p.meter = s.meter and p.period = s.period
@@ -76,7 +90,7 @@ with held as (
     insert into lease (org, meter, period, cell, epoch, granted, granted_promo)
     select s.org, s.meter, s.period, $1, $2, s.keep, s.promo - (s.back - s.back_paid) from split s where s.keep > 0
 )
-select org, meter, period, keep from split where keep > 0
+select org, meter, period, keep, stays from split where keep > 0 or stays > 0
 
 -- ---- callers and prices
 

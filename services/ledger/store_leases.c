@@ -337,6 +337,29 @@ static status lease_body(struct db *db, void *context)
 
 /* ---- the move to a new epoch ---------------------------------------------------------------- */
 
+/* Also a fence: a ledger that was taken over meanwhile moves nothing. */
+static status begin_move(struct db *db, const struct store_move *move)
+{
+    SCOPED(db_result_free) struct db_result *result = NULL;
+    const struct db_param params[] = {DB_P_I64(move->cell), DB_P_I64(move->epoch)};
+    TRY(db_run(db, "move_begin", params, COUNT_OF(params), &result));
+    if (db_affected(result) != 1) return FAIL(CONFLICT);
+    return db_run(db, "move_lock", params, COUNT_OF(params), NULL);
+}
+
+static void note_moved(const struct store_move *move, const struct db_result *result, size_t row)
+{
+    struct lease_held lease = {.org = db_i64(result, row, 0),
+                               .meter = db_i64(result, row, 1),
+                               .period = (int32_t)db_i64(result, row, 2)};
+    money keep = db_money(result, row, 3), stays = db_money(result, row, 4);
+    if (money_is_positive(keep)) move->kept(move->context, &lease, keep);
+    if (!money_is_positive(stays)) return;
+    log_error("lease_does_not_fit_back", FN(number, org, lease.org), FN(number, nano, stays.nano),
+              F(reason, SLICE("the organization's receivable is less than what was lent on its "
+                              "line; see bourse audit")));
+}
+
 static status move_body(struct db *db, void *context)
 {
     const struct store_move *move = context;
@@ -354,8 +377,7 @@ static status move_body(struct db *db, void *context)
         columns[2][i] = move->held[i].period;
         columns[3][i] = move->held[i].held.nano;
     }
-    const struct db_param lock[] = {DB_P_I64(move->cell), DB_P_I64(move->epoch)};
-    TRY(db_run(db, "move_lock", lock, COUNT_OF(lock), NULL));
+    TRY(begin_move(db, move));
     const struct db_param params[] = {DB_P_I64(move->cell),
                                       DB_P_I64(move->epoch),
                                       DB_P_I64_ARRAY(columns[0], count),
@@ -364,12 +386,8 @@ static status move_body(struct db *db, void *context)
                                       DB_P_I64_ARRAY(columns[3], count)};
     SCOPED(db_result_free) struct db_result *result = NULL;
     TRY(db_run(db, "move_leases", params, COUNT_OF(params), &result));
-    for (size_t row = 0; row < db_row_count(result); row++) {
-        struct lease_held lease = {.org = db_i64(result, row, 0),
-                                   .meter = db_i64(result, row, 1),
-                                   .period = (int32_t)db_i64(result, row, 2)};
-        move->kept(move->context, &lease, db_money(result, row, 3));
-    }
+    for (size_t row = 0; row < db_row_count(result); row++)
+        note_moved(move, result, row);
     return OK;
 }
 

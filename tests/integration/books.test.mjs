@@ -183,6 +183,7 @@ const rules = [
   ['suspense_is_empty', 'suspense', `insert into suspense (cell, incarnation, seq, sqlstate, record) values (1, 1, 1, '23514', 'x')`],
   ['default_partition_is_empty', 'generation', 'update generation set day = 1'],
   ['lease_epoch_is_known', 'cell', 'update cell set epoch = 0'],
+  ['lease_is_of_its_epoch', 'lease', 'update lease set epoch = epoch - 1, granted = granted + 1 where meter = 0'],
 ];
 
 test('every rule of the audit has a case here', () => {

@@ -134,6 +134,74 @@ TEST(a_ledger_of_an_older_epoch_gets_no_more_to_spend)
     world_free(&world);
 }
 
+/* ---- the move to a new epoch
+ * -------------------------------------------------------------------- */
+
+static void nothing_kept(void *context, const struct lease_held *lease, money granted)
+{
+    (void)context;
+    (void)lease;
+    (void)granted;
+}
+
+/* As at a start with no hold open. */
+static void move_all(void)
+{
+    struct store_move move = {.cell = 1, .kept = nothing_kept};
+    assert_ok(store_begin_cell(sql_book_db(sql), 1, &move.epoch));
+    assert_ok(store_move_leases(sql_book_db(sql), &move));
+}
+
+static void lend(const struct store_cell *cell, int64_t org, int64_t nano)
+{
+    struct lease_answer answer;
+    struct lease_request grant = request_of(nano, 0, 0);
+    grant.org = org;
+    assert_ok(store_lease(sql_book_db(sql), cell, &grant, &answer));
+    assert_int_equal(answer.items[0].granted.nano, nano);
+}
+
+/* Organization 2 has a line of $10 and two leases on it, $2 and then, in the next epoch, $3. $4
+ * came in by invoice, so it owes 5 - 4 = $1, and of the $5 in escrow only that fits back. Whoever
+ * books such a payment is at fault, but the cell has to start. */
+TEST(what_does_not_fit_back_onto_a_line_stays_and_is_named_and_all_else_moves)
+{
+    struct world world;
+    begin(&world, 10 * DOLLAR);
+    struct store_cell cell = {1, world.settings.epoch};
+    sql_book_run(sql, "insert into org (org, name) values (2, 'Line');"
+                      "insert into account (org, kind, line) values (2, 4, 10000000000)");
+    lend(&cell, 1, 3 * DOLLAR);
+    lend(&cell, 2, 2 * DOLLAR);
+    assert_ok(store_begin_cell(sql_book_db(sql), 1, &cell.epoch));
+    lend(&cell, 2, 3 * DOLLAR);
+    sql_book_run(
+        sql,
+        "update account set credits = credits + 4000000000 where org = 2 and kind = 4;"
+        "insert into account (org, kind, cell, debits) values (0, 101, 1, 4000000000) on "
+        "conflict (org, kind, cell, detail) do update set debits = account.debits + 4000000000;"
+        "insert into transfer (org, debit_kind, credit_kind, cell, amount, code, reference) "
+        "values (2, 101, 4, 1, 4000000000, 'invoice_payment', 'test')");
+    move_all();
+    assert_int_equal(sql_book.figure(&world, 1, BOOK_PAID), 10 * DOLLAR);
+    assert_int_equal(sql_book.figure(&world, 1, BOOK_ESCROW), 0);
+    assert_int_equal(sql_book.figure(&world, 2, BOOK_OWED), 0);
+    assert_int_equal(sql_book.figure(&world, 2, BOOK_ESCROW), 4 * DOLLAR);
+    assert_int_equal(sql_book_audit(sql, EXPECTED " lease_is_of_its_epoch line_lease_is_owed"), 0);
+    assert_int_equal(sql_book_audit(sql, EXPECTED " line_lease_is_owed"), 2);
+    /* When the payment was taken back, the next start finds room for the rest. */
+    sql_book_run(
+        sql, "update account set debits = debits + 4000000000 where org = 2 and kind = 4;"
+             "update account set credits = credits + 4000000000 where org = 0 and kind = 101;"
+             "insert into transfer (org, debit_kind, credit_kind, cell, amount, code, reference) "
+             "values (2, 4, 101, 1, 4000000000, 'reinstatement', 'debt')");
+    move_all();
+    assert_int_equal(sql_book.figure(&world, 2, BOOK_OWED), 0);
+    assert_int_equal(sql_book.figure(&world, 2, BOOK_ESCROW), 0);
+    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
+    world_free(&world);
+}
+
 /* ---- posting
  * ------------------------------------------------------------------------------------ */
 
@@ -462,6 +530,7 @@ int main(void)
         cmocka_unit_test(more_than_there_is_is_never_granted),
         cmocka_unit_test(what_is_wanted_ahead_of_need_takes_at_most_half),
         cmocka_unit_test(a_ledger_of_an_older_epoch_gets_no_more_to_spend),
+        cmocka_unit_test(what_does_not_fit_back_onto_a_line_stays_and_is_named_and_all_else_moves),
         cmocka_unit_test(a_batch_that_is_posted_twice_is_booked_once),
         cmocka_unit_test(the_last_use_of_a_key_is_a_row_which_an_older_one_does_not_change),
         cmocka_unit_test(the_link_of_a_batch_is_what_anybody_can_compute_from_its_rows),
