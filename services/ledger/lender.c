@@ -40,6 +40,7 @@ struct lender {
     bool stopping;
     struct question *questions;
     uint32_t first, count;
+    bool prices_asked; /* and not taken from the ring yet */
     uint64_t partitions_at_ms;
     int64_t expired_after; /* the organization at which the look for old credit goes on */
     bool listening;
@@ -106,12 +107,22 @@ void lender_stop(struct lender *lender)
 
 /* ---- asking (the core's thread) ------------------------------------------------------------- */
 
-static void ask(struct lender *lender, const struct question *question)
+/* The core keeps to questions_max. It asks for prices again after any that came, announced or
+ * asked for, so a question for them may be there already, and serves both. */
+static void put(struct lender *lender, const struct question *question)
 {
-    (void)pthread_mutex_lock(&lender->lock);
+    bool of_prices = question->kind == QUESTION_PRICES;
+    if (of_prices && lender->prices_asked) return;
+    lender->prices_asked |= of_prices;
     assert(lender->count < lender->settings.questions_max);
     lender->questions[(lender->first + lender->count) % lender->settings.questions_max] = *question;
     lender->count++;
+}
+
+static void ask(struct lender *lender, const struct question *question)
+{
+    (void)pthread_mutex_lock(&lender->lock);
+    put(lender, question);
     (void)pthread_cond_signal(&lender->work);
     (void)pthread_mutex_unlock(&lender->lock);
 }
@@ -235,6 +246,7 @@ static bool next_question(struct lender *lender, uint64_t until_ms, struct quest
     if (found) {
         *question = lender->questions[lender->first];
         lender->count--;
+        if (question->kind == QUESTION_PRICES) lender->prices_asked = false;
         /* An empty ring begins anew, so that it stays in the memory it has used. */
         lender->first =
             lender->count == 0 ? 0 : (lender->first + 1) % lender->settings.questions_max;

@@ -238,6 +238,7 @@ static void new_core(struct ledger *ledger)
         .rates_max = (uint32_t)config->ledger_callers,
         .holds_max = (uint32_t)config->ledger_holds,
         .waiting_max = WAITING_MAX,
+        .questions_max = QUESTIONS_MAX,
         .streams_max = STREAMS_MAX,
         .cell = ledger->cell,
         .incarnation = ledger->incarnation,

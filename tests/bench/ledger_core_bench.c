@@ -346,6 +346,7 @@ static void start_core(struct bench *bench)
                                      .rates_max = 64,
                                      .holds_max = HOLDS,
                                      .waiting_max = 64,
+                                     .questions_max = 1024,
                                      .streams_max = 64,
                                      .cell = 1,
                                      .incarnation = 1,

@@ -49,8 +49,21 @@ void caller_prefetch(const struct core *core, const struct key_hash *stored)
     if (lease < core->settings.leases_max) prefetch_two_lines(&core->leases[lease]);
 }
 
+/* Anybody can make keys that look like ours, and each has to be asked for. So strangers get half of
+ * the questions, and none where nobody could wait for its answer: the other half is the leases'. */
+static bool can_ask(const struct core *core)
+{
+    return core->callers_asked < core->settings.questions_max / 2;
+}
+
+static bool can_wait_for(const struct core *core)
+{
+    return can_ask(core) && core->waiting_free.count > 0;
+}
+
 static void ask_for(struct step *step, uint32_t slot)
 {
+    step->core->callers_asked++;
     struct core_action action = {.type = ACTION_LOAD_CALLER,
                                  .stored = step->core->callers[slot].stored};
     rates_note_asked(step, slot);
@@ -106,15 +119,18 @@ uint32_t caller_touch(struct step *step, const struct key_hash *stored)
         if (caller->state == CALLER_LOADING) return slot;
         bool old = step->now.boot_ns - caller->loaded_boot_ns > CALLER_REFRESH_NS;
         if (is_outdated(caller, step->now.boot_ns)) {
+            if (!can_wait_for(core)) return SLOT_NONE;
             caller->state = CALLER_LOADING;
             ask_for(step, slot);
-        } else if (old && !caller->refreshing && core->refreshing < ASKING_AHEAD_MAX) {
+        } else if (old && !caller->refreshing && core->refreshing < ASKING_AHEAD_MAX &&
+                   can_ask(core)) {
             caller->refreshing = true;
             core->refreshing++;
             ask_for(step, slot);
         }
         return slot;
     }
+    if (!can_wait_for(core)) return SLOT_NONE;
     if (core->callers_free.count == 0 && !make_room(core)) return SLOT_NONE;
     slot = slot_list_take(&core->callers_free, core->caller_links);
     core->callers[slot] = (struct caller_slot){
@@ -130,15 +146,17 @@ uint32_t caller_touch(struct step *step, const struct key_hash *stored)
     return slot;
 }
 
-void caller_reload(struct step *step, uint32_t slot)
+bool caller_reload(struct step *step, uint32_t slot)
 {
     struct caller_slot *caller = &step->core->callers[slot];
+    if (!can_wait_for(step->core)) return false;
     /* A question that is under way may have been asked before the change. */
     if (caller->refreshing)
         caller->changed = true;
     else
         ask_for(step, slot);
     caller->state = CALLER_LOADING;
+    return true;
 }
 
 /* Beside a hold's it takes no room of its own: both fit what is kept for one record. */
@@ -275,6 +293,7 @@ void core_caller_answered(struct step *step, const struct core_event *event)
 {
     struct core *core = step->core;
     const struct caller_answer *answer = event->caller;
+    if (core->callers_asked > 0) core->callers_asked--;
     uint32_t slot = caller_find(core, &answer->stored);
     if (slot == SLOT_NONE) return;
     struct caller_slot *caller = &core->callers[slot];

@@ -19,9 +19,10 @@ struct core_settings {
     uint32_t leases_max; /* accounts and meters together */
     uint32_t callers_max;
     uint32_t holds_max;
-    uint32_t rates_max;   /* keys with rate limits, and organizations that use free models */
-    uint32_t waiting_max; /* questions that wait for PostgreSQL */
-    uint32_t streams_max; /* (edge process, thread) pairs */
+    uint32_t rates_max;     /* keys with rate limits, and organizations that use free models */
+    uint32_t waiting_max;   /* holds and callers that wait for PostgreSQL */
+    uint32_t questions_max; /* to PostgreSQL, asked and not answered; half of them about callers */
+    uint32_t streams_max;   /* (edge process, thread) pairs */
     uint16_t cell;
     uint32_t incarnation;
     uint64_t epoch;

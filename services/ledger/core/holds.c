@@ -101,6 +101,12 @@ static enum admission wait_for(struct attempt *attempt, enum waiting_for on, uin
     return refuse(attempt, ERROR_LEDGER_FULL);
 }
 
+static enum admission wait_for_reload(struct attempt *attempt, uint32_t caller)
+{
+    if (!caller_reload(attempt->step, caller)) return refuse(attempt, ERROR_LEDGER_FULL);
+    return wait_for(attempt, WAITING_CALLER, caller);
+}
+
 /* ---- steps ---------------------------------------------------------------------------------- */
 
 /* Every open hold has room for its ending in the journal and in the ring of answers, so an ending
@@ -161,8 +167,7 @@ static enum admission check_rates(struct attempt *attempt)
         rates_check(attempt->step, &attempt->rates, attempt->waiting, &action.held);
     if (verdict == RATES_PASS) return ADMISSION_PASS;
     if (verdict == RATES_OUTDATED) {
-        caller_reload(attempt->step, caller);
-        return wait_for(attempt, WAITING_CALLER, caller);
+        return wait_for_reload(attempt, caller);
     }
     metric_add(holds_refused_total, 1);
     core_deliver(attempt->step, &action);
@@ -235,6 +240,9 @@ static enum admission find_leases(struct attempt *attempt)
 
 static enum admission wait_for_lease(struct attempt *attempt)
 {
+    const struct core *core = attempt->step->core;
+    bool asked = core->leases[attempt->account].asking;
+    if (!asked && !lease_can_ask(core)) return refuse(attempt, ERROR_LEDGER_FULL);
     enum admission admission = wait_for(attempt, WAITING_LEASE, attempt->account);
     if (admission == ADMISSION_WAITS) lease_ask(attempt->step, attempt->account);
     return admission;
@@ -261,8 +269,7 @@ RARE static enum admission use_allowance(struct attempt *attempt)
     uint32_t caller = (uint32_t)(attempt->caller - core->callers);
     if (byok_is_outdated(core, caller)) {
         attempt->waiting->round = 0; /* it asked for another allowance, perhaps */
-        caller_reload(attempt->step, caller);
-        return wait_for(attempt, WAITING_CALLER, caller);
+        return wait_for_reload(attempt, caller);
     }
     core->byok_at_hand = (struct byok_hold){.list = attempt->amount};
     attempt->byok = &core->byok_at_hand;

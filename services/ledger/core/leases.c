@@ -356,6 +356,17 @@ static void send_request(struct step *step, uint32_t account_slot, struct lease_
     core_deliver(step, &action);
 }
 
+/* One question stays free for prices. */
+bool lease_can_ask(const struct core *core)
+{
+    return core->asking + 1 < core->settings.questions_max / 2;
+}
+
+static bool can_ask_ahead(const struct core *core)
+{
+    return core->asking < ASKING_AHEAD_MAX && lease_can_ask(core);
+}
+
 void lease_ask(struct step *step, uint32_t account_slot)
 {
     struct core *core = step->core;
@@ -377,7 +388,7 @@ void lease_prefetch(struct step *step, uint32_t slot)
     money traffic = money_max(lease->window, lease->window_before);
     if (!money_less(lease_free_room(lease), money_half(traffic))) return;
     if (account->asking || core->stopping || step->now.boot_ns < lease->prefetch_boot_ns) return;
-    if (core->asking >= ASKING_AHEAD_MAX) return;
+    if (!can_ask_ahead(core)) return;
     struct lease_request request = {.org = account->org};
     (void)item_of(&request, account);
     (void)item_of(&request, lease);
@@ -397,7 +408,7 @@ void lease_give_back(struct step *step, uint32_t slot)
     if (money_is_positive(free_room)) lease->short_until_boot_ns = 0; /* it can be lent again */
     set_unconfirmed(core, lease, true);
     struct lease *account = &core->leases[lease->account];
-    if (account->asking || core->asking >= ASKING_AHEAD_MAX) return; /* the tick sends it later */
+    if (account->asking || !can_ask_ahead(core)) return; /* the tick sends it later */
     struct lease_request request = {.org = account->org};
     item_of(&request, account)->want = MONEY_ZERO;
     item_of(&request, lease)->want = MONEY_ZERO;
@@ -479,7 +490,6 @@ void core_lease_answered(struct step *step, const struct core_event *event)
     if (slot == SLOT_NONE || !core->leases[slot].asking) return;
     struct lease *account = &core->leases[slot];
     account->asking = false;
-    core->asking--;
     if (answer->failed) {
         account->retry_boot_ns = step->now.boot_ns + LEASE_RETRY_NS;
     } else {
@@ -495,6 +505,7 @@ void core_lease_answered(struct step *step, const struct core_event *event)
     for (uint32_t left = account->waiting.count; left > 0; left--)
         waiting_run(step, slot_list_take(&account->waiting, core->waiting_links));
     account->answer_failed = false;
+    core->asking--; /* only now, so that there is room for the next */
     /* Whoever is left came after the question was asked. */
     if (account->waiting.count > 0) lease_ask(step, slot);
 }
@@ -530,7 +541,7 @@ static void repeat_unconfirmed(struct step *step)
         if (!lease->in_use || !lease->unconfirmed) continue;
         struct lease *account = &core->leases[lease->account];
         if (account->asking || step->now.boot_ns < account->retry_boot_ns) continue;
-        if (core->asking >= ASKING_AHEAD_MAX) return;
+        if (!can_ask_ahead(core)) return;
         struct lease_request request = {.org = account->org};
         (void)item_of(&request, account);
         (void)item_of(&request, lease);

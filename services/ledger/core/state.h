@@ -224,8 +224,9 @@ struct core {
     uint64_t journal_room;
     uint64_t next_hold;
     uint32_t plans_changed; /* how often */
-    uint32_t asking;
-    uint32_t refreshing; /* callers */
+    uint32_t asking;        /* lease questions without an answer */
+    uint32_t callers_asked; /* and those about callers */
+    uint32_t refreshing;    /* callers */
 
     struct caller_slot *callers;
     /* By slot of a caller: that of the account's lease its last hold used. Apart from the callers
@@ -304,10 +305,11 @@ uint32_t caller_find(const struct core *core, const struct key_hash *stored);
  * its caller stands, and when that is here, the caller itself and its lease. */
 void caller_prefetch_place(const struct core *core, const struct key_hash *stored);
 void caller_prefetch(const struct core *core, const struct key_hash *stored);
-/* The slot, loading or loaded; SLOT_NONE when none is free. Asks for it when that is needed. */
+/* The slot, loading or loaded; SLOT_NONE when none is free, or it has to be asked for and there is
+ * no room for the question or for whoever waits for it. */
 uint32_t caller_touch(struct step *step, const struct key_hash *stored);
-/* What is known of it is too old: its holds wait for what PostgreSQL says now. */
-void caller_reload(struct step *step, uint32_t slot);
+/* What is known of it is too old: its holds wait for what PostgreSQL says now. false: as above. */
+bool caller_reload(struct step *step, uint32_t slot);
 /* The key is used, from there: noted once a minute, which journal and poster hardly feel. */
 void caller_note_use(struct step *step, uint32_t slot, client_prefix client);
 /* What was noted is posted though no ending follows. */
@@ -339,6 +341,7 @@ money lease_settle(struct step *step, uint32_t slot, money held, money charge, u
  * open holds leave over as soon as they end. Also what a question in flight may bring. */
 void lease_limit_changed(struct step *step, uint32_t slot);
 void leases_limits_changed(struct step *step, int64_t org); /* every meter of an organization */
+bool lease_can_ask(const struct core *core);                /* else there are too many questions */
 void lease_ask(struct step *step, uint32_t account);
 void lease_prefetch(struct step *step, uint32_t slot);
 void lease_give_back(struct step *step, uint32_t slot);

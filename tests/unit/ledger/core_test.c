@@ -223,6 +223,105 @@ TEST(more_holds_than_slots_are_refused_and_a_freed_slot_serves_again)
     world_free(&world);
 }
 
+/* ---- more questions than there is room for ---- */
+
+static void begin_with(struct world *world, uint32_t waiting_max, uint32_t questions_max)
+{
+    with_credit(world, DOLLAR);
+    core_free(&world->core);
+    world->settings.waiting_max = waiting_max;
+    world->settings.questions_max = questions_max;
+    world->core = core_new(&world->settings);
+    world_step_only(world, &(struct core_event){.type = EVENT_PRICES, .prices = world->prices});
+    world_connect(world, NULL, 0);
+}
+
+/* Keys that nobody has ever made, each another; answers how many were refused for want of room. */
+static int flood(struct world *world, int64_t first, int count)
+{
+    int full = 0;
+    for (int64_t key = first; key < first + count; key++) {
+        world->answered = false;
+        world_step_only(world, &(struct core_event){.type = EVENT_IDENTIFY,
+                                                    .link = world->link,
+                                                    .stored = model_hash(key)});
+        if (!world->answered) continue;
+        assert_int_equal(world->last.identified.error, ERROR_LEDGER_FULL);
+        full++;
+    }
+    return full;
+}
+
+/* Of 4 places to wait in the last stays free, so 3 strangers wait and PostgreSQL is asked for 3. */
+TEST(nobody_is_asked_for_who_could_not_wait_for_the_answer)
+{
+    struct world world;
+    begin_with(&world, 4, 64);
+    assert_int_equal(flood(&world, 1000, 50), 47);
+    assert_int_equal(world.question_count, 3);
+    world_pump(&world);
+    assert_int_equal(take(&world, CENT).error, ERROR_NONE);
+    world_free(&world);
+}
+
+/* PostgreSQL hangs. Whoever waited is refused after two seconds, but his question is still there,
+ * so 16 / 2 = 8 strangers are asked for and no more, however often they come. An account whose key
+ * is known is lent to meanwhile: the other half of the questions is the leases'. */
+TEST(strangers_have_half_of_the_questions_however_long_the_answers_take)
+{
+    struct world world;
+    begin_with(&world, 64, 16);
+    (void)world_settle(&world, 0, take(&world, CENT).hold, CENT);
+    assert_int_equal(flood(&world, 1000, 20), 12);
+    for (int i = 0; i < 60; i++) { /* three seconds */
+        world.now.boot_ns += 50000000;
+        world_step_only(&world, &(struct core_event){.type = EVENT_TICK});
+    }
+    assert_int_equal(world.last.identified.error, ERROR_LEDGER_DOWN);
+    assert_int_equal(flood(&world, 2000, 20), 20);
+    assert_int_equal(world.question_count, 8);
+    struct message_hold message = hold_of(90 * CENT);
+    world_step_only(&world, &(struct core_event){.type = EVENT_HOLD,
+                                                 .link = world.link,
+                                                 .hold = {model_hash(1), &message}});
+    assert_int_equal(world.question_count, 9);
+    world_pump(&world);
+    assert_int_equal(world.last.held.error, ERROR_NONE);
+    assert_int_equal(flood(&world, 3000, 20),
+                     12); /* all were answered, so all may be asked again */
+    world_free(&world);
+}
+
+/* Ten accounts want credit at once; 16 / 2 - 1 = 7 are asked for, and the others are told that the
+ * ledger is full. When the answers came there is room again. */
+TEST(lease_questions_have_the_other_half_less_one_for_prices)
+{
+    struct world world;
+    begin_with(&world, 64, 16);
+    for (int64_t i = 2; i <= 11; i++) {
+        model_org(&world.model, i)->paid = DOLLAR;
+        (void)model_add_key(&world.model, i, i);
+        struct message_hold nothing = hold_of(0);
+        (void)world_settle(&world, 0, world_hold(&world, i, &nothing).hold, 0);
+    }
+    int full = 0;
+    for (int64_t i = 2; i <= 11; i++) {
+        struct message_hold message = hold_of(CENT);
+        world.answered = false;
+        world_step_only(&world, &(struct core_event){.type = EVENT_HOLD,
+                                                     .link = world.link,
+                                                     .hold = {model_hash(i), &message}});
+        if (world.answered) assert_int_equal(world.last.held.error, ERROR_LEDGER_FULL);
+        full += world.answered ? 1 : 0;
+    }
+    assert_int_equal(full, 3);
+    assert_int_equal(world.question_count, 7);
+    world_pump(&world);
+    struct message_hold message = hold_of(CENT);
+    assert_int_equal(world_hold(&world, 11, &message).error, ERROR_NONE);
+    world_free(&world);
+}
+
 TEST(slots_of_idle_accounts_are_used_again)
 {
     struct world world;
@@ -500,6 +599,9 @@ int main(void)
         cmocka_unit_test(what_is_leased_serves_while_the_database_is_down),
         cmocka_unit_test(no_hold_is_admitted_without_room_in_the_journal_for_its_ending),
         cmocka_unit_test(more_holds_than_slots_are_refused_and_a_freed_slot_serves_again),
+        cmocka_unit_test(nobody_is_asked_for_who_could_not_wait_for_the_answer),
+        cmocka_unit_test(strangers_have_half_of_the_questions_however_long_the_answers_take),
+        cmocka_unit_test(lease_questions_have_the_other_half_less_one_for_prices),
         cmocka_unit_test(slots_of_idle_accounts_are_used_again),
         cmocka_unit_test(a_lease_slot_that_is_used_again_knows_what_was_settled_before),
         cmocka_unit_test(

@@ -83,7 +83,7 @@ static void deliver(void *context, const struct core_action *action)
     coverage_note_action(&sim->run->coverage, action);
     if (action->type == ACTION_LOAD_CALLER || action->type == ACTION_LOAD_PRICES ||
         action->type == ACTION_LEASE) {
-        assert(sim->question_count < SIM_QUEUE);
+        assert(sim->question_count < sim->settings.questions_max);
         struct sim_question *question = &sim->questions[sim->question_count++];
         question->type = action->type;
         if (action->type == ACTION_LEASE)
@@ -554,6 +554,7 @@ static void begin(struct simulator *sim)
                                            .rates_max = 64,
                                            .holds_max = 8 + sim_below(sim, 40),
                                            .waiting_max = 6 + sim_below(sim, 26),
+                                           .questions_max = 8 + sim_below(sim, 24),
                                            .streams_max = 48,
                                            .cell = 1,
                                            .incarnation = 1,

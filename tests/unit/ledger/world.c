@@ -66,6 +66,7 @@ void world_init_with(struct world *world, const struct book *book, void *context
         .rates_max = 128,
         .holds_max = 256,
         .waiting_max = 64,
+        .questions_max = WORLD_QUESTIONS_MAX,
         .streams_max = 16,
         .cell = 1,
         .incarnation = 1,
