@@ -206,6 +206,8 @@ static bool is_finished(const struct front *front)
 
 void front_run(struct front *front)
 {
+    begin_turn(front);
+    core_await_edges(front->ledger->core, front->now);
     for (;;) {
         end_turn(front);
         if (front->stop_at_ms != 0) {

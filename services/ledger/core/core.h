@@ -252,8 +252,8 @@ void core_describe(const struct core *core, struct segment_head *head, struct bu
  * journal contradicts itself. */
 status core_replay_head(struct core *core, const struct segment_head *head);
 status core_replay_record(struct core *core, const struct record *record);
-/* After the last record: streams count as lost from now on. MALFORMED when records are missing that
- * the head spoke of. */
+/* After the last record: streams count as lost. MALFORMED when records are missing that the head
+ * spoke of. */
 status core_replay_end(struct core *core, struct core_now now);
 
 /* What replayed holds keep of each lease, for the move to the new epoch, and what the move
@@ -266,6 +266,10 @@ struct lease_held {
 };
 uint32_t core_list_held(const struct core *core, struct lease_held *items, uint32_t items_max);
 void core_set_granted(struct core *core, const struct lease_held *lease, money granted);
+
+/* Called right before edges can connect: each has its time from now on. What came before, posting
+ * and moving, may have waited for PostgreSQL much longer than an edge is waited for. */
+void core_await_edges(struct core *core, struct core_now now);
 
 /* Requests of free models that the organization made today, as posted; added to those of the
  * replayed holds. LEDGER_FULL: there are more such organizations than rates_max. */

@@ -44,15 +44,21 @@ status core_replay_end(struct core *core, struct core_now now)
     if (core->seq_last < core->replay_marks_seq) return FAIL(MALFORMED);
     for (uint32_t i = core->streams_by_age.first; i != SLOT_NONE; i = core->stream_links[i].after) {
         core->streams[i].mark_synced = core->streams[i].mark;
-        core->streams[i].release_boot_ns = now.boot_ns + STREAM_LOST_NS;
         if (core->streams[i].holds > 0) core->streams_lost++;
     }
+    core_await_edges(core, now);
     core->seq_synced = core->seq_last;
     core->ack_sent = core->ack_next;
     for (uint32_t i = core->leases_by_age.first; i != SLOT_NONE; i = core->lease_links[i].after)
         core->leases[i].used_boot_ns = now.boot_ns;
     rates_replayed(core, now);
     return OK;
+}
+
+void core_await_edges(struct core *core, struct core_now now)
+{
+    for (uint32_t i = core->streams_by_age.first; i != SLOT_NONE; i = core->stream_links[i].after)
+        core->streams[i].release_boot_ns = now.boot_ns + STREAM_LOST_NS;
 }
 
 /* The lease a replayed hold uses, empty so far. */

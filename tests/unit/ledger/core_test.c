@@ -484,6 +484,37 @@ TEST(what_a_hold_leaves_over_after_a_restart_is_not_spent_under_the_limit_from_b
     world_free(&world);
 }
 
+/* Posting and moving waited for PostgreSQL for twenty seconds, twice what an edge is waited for. The
+ * first thing that is done when edges can connect again is a tick. */
+TEST(a_start_that_took_long_leaves_an_edge_the_time_to_come_back)
+{
+    struct world world;
+    with_credit(&world, DOLLAR);
+    uint64_t hold = take(&world, 10 * CENT).hold;
+    world_crash(&world, world.disk.len);
+    world.now.boot_ns += 20000000000;
+    core_await_edges(world.core, world.now);
+    world_step(&world, &(struct core_event){.type = EVENT_TICK});
+    world_wait(&world, 9000000000);
+    world_connect(&world, &hold, 1);
+    assert_int_equal(world_settle(&world, 0, hold, 4 * CENT), 4 * CENT);
+    world_free(&world);
+}
+
+TEST(an_edge_that_does_not_come_back_after_a_long_start_loses_its_holds_after_ten_seconds)
+{
+    struct world world;
+    with_credit(&world, DOLLAR);
+    uint64_t hold = take(&world, 10 * CENT).hold;
+    world_crash(&world, world.disk.len);
+    world.now.boot_ns += 20000000000;
+    core_await_edges(world.core, world.now);
+    world_wait(&world, 10050000000);
+    world_connect(&world, &hold, 1);
+    assert_int_equal(world_settle(&world, 0, hold, 4 * CENT), 0);
+    world_free(&world);
+}
+
 /* What is leased does not suffice, so there is a question now. */
 static void ask_for_a_hold(struct world *world, int64_t nano)
 {
@@ -610,6 +641,9 @@ int main(void)
         cmocka_unit_test(room_given_back_while_a_question_is_in_flight_reaches_the_database_later),
         cmocka_unit_test(
             what_a_hold_leaves_over_after_a_restart_is_not_spent_under_the_limit_from_before),
+        cmocka_unit_test(a_start_that_took_long_leaves_an_edge_the_time_to_come_back),
+        cmocka_unit_test(
+            an_edge_that_does_not_come_back_after_a_long_start_loses_its_holds_after_ten_seconds),
         cmocka_unit_test(what_a_question_in_flight_brings_is_not_spent_under_the_limit_from_before),
         cmocka_unit_test(
             a_question_that_fails_after_a_change_refuses_its_holds_and_is_not_repeated_at_once),
