@@ -214,7 +214,10 @@ static void grant(struct lease_work *work, size_t i)
     }
     work->promo_out = money_min(chunk, work->promo);
     work->paid_out = money_minus(chunk, work->promo_out);
-    leased->granted_promo = money_plus(leased->granted_promo, work->promo_out);
+    if (money_is_zero(work->promo_out)) return;
+    /* What was settled already was not spent from what comes now. */
+    money before = money_max(leased->granted_promo, leased->settled);
+    leased->granted_promo = money_plus(before, work->promo_out);
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */

@@ -322,7 +322,7 @@ static void lease_credit(struct model_org *org, struct model_lease *lease,
     org->paid -= chunk - promo;
     org->escrow += chunk;
     lease->granted += chunk;
-    lease->granted_promo += promo;
+    if (promo > 0) lease->granted_promo = larger(lease->granted_promo, lease->settled) + promo;
     total->available.nano = available - chunk;
 }
 
