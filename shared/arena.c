@@ -49,6 +49,21 @@ void arena_free(struct arena *arena)
     arena->used = 0;
 }
 
+struct arena_mark arena_take_mark(const struct arena *arena)
+{
+    return (struct arena_mark){.chunk = arena->chunk,
+                               .chunk_used = arena->chunk == NULL ? 0 : arena->chunk->used,
+                               .used = arena->used};
+}
+
+void arena_rewind(struct arena *arena, struct arena_mark mark)
+{
+    free_chunks(arena->chunk, mark.chunk);
+    arena->chunk = mark.chunk;
+    if (mark.chunk != NULL) mark.chunk->used = mark.chunk_used;
+    arena->used = mark.used;
+}
+
 void *arena_alloc(struct arena *arena, size_t size)
 {
     /* Compared raw before it is rounded up: a hostile length must not wrap to a small one. */

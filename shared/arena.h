@@ -20,6 +20,16 @@ void arena_init(struct arena *arena, size_t size_max);
 void arena_reset(struct arena *arena);
 void arena_free(struct arena *arena);
 
+/* What was allocated after the mark is given back; pointers to it are dead. A mark from before a
+ * reset is worth nothing. */
+struct arena_mark {
+    struct arena_chunk *chunk;
+    size_t chunk_used;
+    size_t used;
+};
+struct arena_mark arena_take_mark(const struct arena *arena);
+void arena_rewind(struct arena *arena, struct arena_mark mark);
+
 /* 16-byte aligned, zeroed. NULL when the cap would be exceeded. */
 void *arena_alloc(struct arena *arena, size_t size) __attribute__((warn_unused_result));
 void *arena_alloc_array(struct arena *arena, size_t count, size_t size)

@@ -19,6 +19,7 @@
 
 #define ARENA_MAX  ((size_t)256 << 20)
 #define ROW_MEMORY 4096 /* bytes of a batch, per record: about 3 KB for records, rows and sums */
+#define GATHER_MAX (ARENA_MAX / 4) /* of it for records, so that rows and sums of them fit, too */
 #define RETRY_MS   200
 
 struct poster {
@@ -136,7 +137,8 @@ static status gather(struct poster *poster, uint64_t seq)
     if (poster->failed) return OK;
     TRY(open_reader(poster));
     struct posting *posting = &poster->posting;
-    while (posting->hi < seq && posting->hi - posting->lo < poster->settings.batch_max) {
+    while (posting->hi < seq && posting->hi - posting->lo < poster->settings.batch_max &&
+           poster->arena.used < GATHER_MAX) {
         struct record record;
         TRY(journal_reader_next(poster->reader, &record));
         TRY(posting_add(posting, &record));

@@ -29,6 +29,7 @@ void posting_begin(struct posting *posting, struct arena *arena, size_t count_ma
     posting->payloads = arena_alloc_array(arena, count_max, sizeof(*posting->payloads));
     posting->uses = arena_alloc_array(arena, count_max, sizeof(*posting->uses));
     posting->use_count = 0;
+    posting->finished = false;
     assert(posting->endings != NULL && posting->seqs != NULL && posting->payloads != NULL &&
            posting->uses != NULL);
 }
@@ -36,6 +37,7 @@ void posting_begin(struct posting *posting, struct arena *arena, size_t count_ma
 status posting_add(struct posting *posting, const struct record *record)
 {
     if (record->seq != posting->hi + 1) return FAIL(MALFORMED);
+    assert(!posting->finished);
     posting->hi = record->seq;
     if (record->type == RECORD_use) {
         assert(posting->use_count < posting->count_max);
@@ -56,6 +58,11 @@ status posting_add(struct posting *posting, const struct record *record)
 
 status posting_finish(struct posting *posting)
 {
+    if (posting->finished)
+        arena_rewind(posting->arena, posting->gathered);
+    else
+        posting->gathered = arena_take_mark(posting->arena);
+    posting->finished = true;
     merge_uses(posting);
     TRY(fill_rows(posting));
     TRY(fill_sums(posting));

@@ -55,6 +55,8 @@ struct posting {
     slice *payloads;
     struct record_use *uses; /* after posting_finish(): the last of each key, by org and key */
     size_t use_count;
+    bool finished;
+    struct arena_mark gathered; /* what an attempt to post needs is behind it */
 
     /* After posting_finish(): */
     int64_t *numbers[GENERATION_NUMBER_COUNT];
@@ -79,7 +81,8 @@ struct posting {
 void posting_begin(struct posting *posting, struct arena *arena, size_t count_max);
 /* The next record of the journal, of whatever type. MALFORMED. */
 status posting_add(struct posting *posting, const struct record *record);
-/* Rows and sums. OVERFLOW when a sum leaves int64: post fewer at once. */
+/* Rows and sums. OVERFLOW when a sum leaves int64: post fewer at once. Each time anew: what the
+ * attempt before had allocated, here and behind it, is given back. */
 status posting_finish(struct posting *posting);
 /* Whose meters the batch may have to count in: one row per ending and owner, with doubles. */
 size_t posting_owners(const struct posting *posting, int64_t *orgs, int64_t *kinds,

@@ -46,6 +46,28 @@ TEST(memory_is_zeroed_again_after_a_reset)
     assert_true(is_zero(second, 1000));
 }
 
+TEST(what_was_allocated_behind_a_mark_is_given_back_and_what_was_before_stays)
+{
+    SCOPED(arena_free) struct arena arena;
+    arena_init(&arena, MEBIBYTE);
+    struct arena_mark empty = arena_take_mark(&arena);
+    char *kept = arena_alloc(&arena, 100);
+    assert_non_null(kept);
+    kept[99] = 'k';
+    struct arena_mark mark = arena_take_mark(&arena);
+    void *first = arena_alloc(&arena, 100);
+    for (int i = 0; i < 100; i++) { /* a hundred times most of the cap */
+        arena_rewind(&arena, mark);
+        assert_int_equal(arena.used, mark.used);
+        assert_ptr_equal(arena_alloc(&arena, 100), first);
+        assert_non_null(arena_alloc(&arena, 900000));
+    }
+    assert_int_equal(kept[99], 'k');
+    arena_rewind(&arena, empty);
+    assert_int_equal(arena.used, 0);
+    assert_non_null(arena_alloc(&arena, 900000));
+}
+
 TEST(a_reset_keeps_the_first_chunk_and_gives_back_the_others)
 {
     SCOPED(arena_free) struct arena arena;
@@ -138,6 +160,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_is_aligned_zeroed_and_apart),
         cmocka_unit_test(memory_is_zeroed_again_after_a_reset),
+        cmocka_unit_test(what_was_allocated_behind_a_mark_is_given_back_and_what_was_before_stays),
         cmocka_unit_test(a_reset_keeps_the_first_chunk_and_gives_back_the_others),
         cmocka_unit_test(the_cap_is_reached_exactly_and_not_passed),
         cmocka_unit_test(a_refused_request_changes_nothing),
