@@ -398,6 +398,17 @@ void lease_prefetch(struct step *step, uint32_t slot)
     send_request(step, lease->account, &request);
 }
 
+/* Says what was returned and wants nothing: what an idle lease got it would give back at once, and
+ * so on for ever. */
+static void send_return(struct step *step, const struct lease *lease)
+{
+    const struct lease *account = &step->core->leases[lease->account];
+    struct lease_request request = {.org = account->org};
+    item_of(&request, account)->want = MONEY_ZERO;
+    item_of(&request, lease)->want = MONEY_ZERO;
+    send_request(step, lease->account, &request);
+}
+
 void lease_give_back(struct step *step, uint32_t slot)
 {
     struct core *core = step->core;
@@ -407,12 +418,9 @@ void lease_give_back(struct step *step, uint32_t slot)
     lease->returned = money_plus(lease->returned, free_room);
     if (money_is_positive(free_room)) lease->short_until_boot_ns = 0; /* it can be lent again */
     set_unconfirmed(core, lease, true);
-    struct lease *account = &core->leases[lease->account];
+    const struct lease *account = &core->leases[lease->account];
     if (account->asking || !can_ask_ahead(core)) return; /* the tick sends it later */
-    struct lease_request request = {.org = account->org};
-    item_of(&request, account)->want = MONEY_ZERO;
-    item_of(&request, lease)->want = MONEY_ZERO;
-    send_request(step, lease->account, &request);
+    send_return(step, lease);
 }
 
 void lease_limit_changed(struct step *step, uint32_t slot)
@@ -542,10 +550,7 @@ static void repeat_unconfirmed(struct step *step)
         struct lease *account = &core->leases[lease->account];
         if (account->asking || step->now.boot_ns < account->retry_boot_ns) continue;
         if (!can_ask_ahead(core)) return;
-        struct lease_request request = {.org = account->org};
-        (void)item_of(&request, account);
-        (void)item_of(&request, lease);
-        send_request(step, lease->account, &request);
+        send_return(step, lease);
     }
 }
 

@@ -252,6 +252,30 @@ static int flood(struct world *world, int64_t first, int count)
     return full;
 }
 
+/* Of 4 questions leases have half, and prices one of those: one lease at a time goes back. */
+TEST(idle_leases_that_cannot_all_be_told_of_at_once_go_back_one_after_another)
+{
+    struct world world;
+    begin_with(&world, 16, 4);
+    for (int64_t org = 2; org <= 3; org++) {
+        model_org(&world.model, org)->paid = DOLLAR;
+        (void)model_add_key(&world.model, org, org);
+    }
+    struct message_hold message = hold_of(10 * CENT);
+    for (int64_t key = 1; key <= 3; key++) {
+        struct message_held held = world_hold(&world, key, &message);
+        assert_int_equal(held.error, ERROR_NONE);
+        (void)world_settle(&world, 0, held.hold, CENT);
+    }
+    world_post(&world);
+    world_wait(&world, 120000000000);
+    for (int64_t org = 1; org <= 3; org++) {
+        assert_int_equal(model_org(&world.model, org)->escrow, 0);
+        assert_int_equal(model_org(&world.model, org)->paid, DOLLAR - CENT);
+    }
+    world_free(&world);
+}
+
 /* Of 4 places to wait in the last stays free, so 3 strangers wait and PostgreSQL is asked for 3. */
 TEST(nobody_is_asked_for_who_could_not_wait_for_the_answer)
 {
@@ -630,6 +654,7 @@ int main(void)
         cmocka_unit_test(what_is_leased_serves_while_the_database_is_down),
         cmocka_unit_test(no_hold_is_admitted_without_room_in_the_journal_for_its_ending),
         cmocka_unit_test(more_holds_than_slots_are_refused_and_a_freed_slot_serves_again),
+        cmocka_unit_test(idle_leases_that_cannot_all_be_told_of_at_once_go_back_one_after_another),
         cmocka_unit_test(nobody_is_asked_for_who_could_not_wait_for_the_answer),
         cmocka_unit_test(strangers_have_half_of_the_questions_however_long_the_answers_take),
         cmocka_unit_test(lease_questions_have_the_other_half_less_one_for_prices),
