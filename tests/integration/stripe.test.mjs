@@ -2,97 +2,35 @@
 // Buying credits through Stripe: a purchase is a row first, a session second, credit only when Stripe's own object says that exactly
 // our amount is paid; and whatever order, number or delay events have, each payment credits once. The books are audited after each.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, chmodSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import test, { after, afterEach } from 'node:test';
+import test from 'node:test';
 
 import { MODEL, assertError, nanoOf, user } from './api.mjs';
-import { eventually, startInstance, within } from './harness.mjs';
-import { SimulatedStripe } from './simulated_stripe.mjs';
-
-const stripe = await new SimulatedStripe().listen();
-const secrets = mkdtempSync(path.join(tmpdir(), 'bourse-stripe-'));
-chmodSync(secrets, 0o755); // as root the ledger is a user of its own
-writeFileSync(path.join(secrets, 'key'), `${stripe.key}\n`);
-writeFileSync(path.join(secrets, 'webhook'), stripe.secrets.join('\n') + '\n');
-const bourse = startInstance({
-  options: {
-    stripe_key_file: path.join(secrets, 'key'),
-    stripe_webhook_secrets_file: path.join(secrets, 'webhook'),
-    stripe_base_url: stripe.url,
-    stripe_janitor_interval: 300,
-    egress_allow: `stripe=${stripe.url}`,
-    egress_simulated: stripe.url,
-  },
-});
-afterEach(() => {
-  stripe.faults = [];
-  stripe.cardSays = stripe.refundStatus = 'succeeded';
-});
-after(async () => {
-  await stripe.close();
-  rmSync(secrets, { recursive: true });
-});
-
-let keys = 0;
-async function makeBuyer() {
-  const org = await bourse.makeOrg();
-  const { key: management } = await bourse.makeKey(org, { management: true });
-  const { key } = await bourse.makeKey(org);
-  return { org, number: org.replace('org-', ''), management, key };
-}
-
-const post = (buyer, route, body, idempotencyKey = `stripe-${++keys}`) =>
-  bourse.api.post(route, body, { key: buyer.management, headers: { 'idempotency-key': idempotencyKey } });
-const buy = (buyer, amount, idempotencyKey) =>
-  post(buyer, '/purchases', { amount, payment_method: 'stripe' }, idempotencyKey);
-const refund = (buyer, id, body = {}, idempotencyKey) => post(buyer, `/purchases/${id}/refund`, body, idempotencyKey);
-const deliver = (event, options) => stripe.deliver(bourse.api, event, options);
-const read = async (buyer, id) => (await bourse.api.get(`/purchases/${id}`, { key: buyer.management })).exact.data;
-
-async function credits(buyer) {
-  const { data } = (await bourse.api.get('/credits', { key: buyer.management })).exact;
-  return nanoOf(data.balance);
-}
-
-async function delivered(event, options) {
-  const answer = await deliver(event, options);
-  assert.equal(answer.status, 200, answer.text);
-}
-
-/** Bought, and paid by the customer; nothing was delivered yet. */
-async function makePaid(amount = 100) {
-  const buyer = await makeBuyer();
-  const { id } = (await buy(buyer, amount)).json.data;
-  const session = stripe.sessionOf(id);
-  return { buyer, id, session, paid: stripe.pay(session) };
-}
-
-async function makeCredited(amount) {
-  const made = await makePaid(amount);
-  await delivered(made.paid);
-  return made;
-}
-
-/** What a purchase, and what its refunds, moved between which accounts. */
-async function moves(reference) {
-  const rows = await bourse.sql(
-    'select code, debit_kind, credit_kind, amount from transfer where reference = $1 order by id',
-    [reference],
-  );
-  return rows.map((row) => `${row.code} ${row.debit_kind}>${row.credit_kind} ${row.amount / 10_000_000n}`);
-}
-
-/** Time passes: only the owner of the tables may change when something was. */
-function asOwner(sql) {
-  const place = bourse.demo.BOURSE_PG.replace('bourse_reader', 'bourse_owner');
-  return execFileSync('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', place, '-c', sql], { encoding: 'utf8' }).trim();
-}
-
-const isFrozen = (buyer) => bourse.sqlValue('select frozen from org where org = $1', [buyer.number]);
-const DOLLAR = 1_000_000_000n;
+import { eventually, within } from './harness.mjs';
+import {
+  DOLLAR,
+  asOwner,
+  bourse,
+  buy,
+  charges,
+  credits,
+  deliver,
+  delivered,
+  isFrozen,
+  makeBuyer,
+  makeCardholder,
+  makeCredited,
+  makePaid,
+  moves,
+  post,
+  read,
+  refund,
+  rule,
+  setRule,
+  stripe,
+  topupDue,
+  topups,
+  unique,
+} from './stripe_instance.mjs';
 
 // ---- paying
 
@@ -477,7 +415,7 @@ test('a dispute takes the credit and freezes the account; won, all of it comes b
   // The fee of the purchase and the $15 that Stripe takes are ours.
   assert.deepEqual((await moves(id)).slice(2), ['dispute 1>101 10000', 'dispute 132>101 2050']);
   const won = stripe.win(withdrawn);
-  const copies = [won, withdrawn, won, withdrawn].flatMap((event) => Array.from({ length: 12 }, () => ({ ...event, id: `evt_${++keys}` })));
+  const copies = [won, withdrawn, won, withdrawn].flatMap((event) => Array.from({ length: 12 }, () => ({ ...event, id: `evt_${unique()}` })));
   for (const answer of await Promise.all(copies.map((event) => deliver(event)))) assert.equal(answer.status, 200, answer.text);
   assert.equal(await credits(buyer), 100n * DOLLAR);
   assert.equal(await isFrozen(buyer), false);
@@ -641,27 +579,6 @@ test('a dispute or a refund of more than was paid is not believed', async () => 
 });
 
 // ---- saved cards
-
-/** A customer whose card was saved with a purchase, and whose credit is `credit` dollars then. */
-async function makeCardholder(credit = 5) {
-  const buyer = await makeBuyer();
-  const { id } = (await post(buyer, '/purchases', { amount: credit, payment_method: 'stripe', save_card: true })).json.data;
-  const session = stripe.sessionOf(id);
-  await delivered(stripe.pay(session));
-  return { buyer, intent: stripe.intents.get(session.payment_intent) };
-}
-
-const setRule = (buyer, rule = {}) =>
-  bourse.api.request('PUT', '/auto-topup', {
-    key: buyer.management,
-    body: { enabled: true, threshold: 10, target: 50, daily_max: 100, ...rule },
-  });
-const rule = async (buyer) => (await bourse.api.get('/auto-topup', { key: buyer.management })).json.data;
-/** In cents, as the ledger sizes it. */
-const topupDue = (buyer) => asOwner(`select topup_cents(${buyer.number})`);
-const topups = async (buyer) =>
-  (await bourse.api.get('/purchases', { key: buyer.management })).json.data.filter((entry) => entry.auto);
-const charges = (buyer) => stripe.made('POST /v1/payment_intents').filter((one) => one.form.get('metadata[org]') === buyer.org);
 
 test('credit below the threshold is topped up to the target with one charge of the saved card', async () => {
   const { buyer, intent } = await makeCardholder(5);

@@ -44,15 +44,18 @@ status credit_line_set(struct db *db, struct control_response *response, int64_t
 {
     struct line_account account;
     SCOPED(db_result_free) struct db_result *pending = NULL;
+    const struct db_param own[] = {DB_P_I64(org)};
+    TRY(db_run(db, "lock_org", own, 1, NULL));
     TRY(lock_account(db, org, &account));
-    TRY(db_run(db, "has_pending", (const struct db_param[]){DB_P_I64(org)}, 1, &pending));
+    TRY(db_run(db, "has_pending", own, 1, &pending));
     bool begins = !account.has_line && !line->is_null;
     if (begins && (account.has_credit || db_bool(pending, 0, 0)))
         return control_fail(response, FAIL(CONFLICT),
-                            SLICE("The organization has credit, or a purchase that waits for its "
-                                  "payment. A credit line takes the place of credit, so there "
+                            SLICE("The organization has credit, or a purchase or refund that is "
+                                  "not decided. A credit line takes the place of credit, so there "
                                   "must be none; what was leased comes back within a minute of "
-                                  "the last request."));
+                                  "the last request, and a session that nobody pays ends after a "
+                                  "day."));
     if (account.has_line && line->is_null && !money_is_zero(account.owed))
         return control_fail(response, FAIL(CONFLICT),
                             SLICE("The organization owes something or has requests running. It "
@@ -65,6 +68,7 @@ status credit_line_set(struct db *db, struct control_response *response, int64_t
 status credit_line_refuse(struct db *db, struct control_response *response, int64_t org)
 {
     SCOPED(db_result_free) struct db_result *rows = NULL;
+    TRY(db_run(db, "hold_org", (const struct db_param[]){DB_P_I64(org)}, 1, NULL));
     TRY(db_run(db, "read_line", (const struct db_param[]){DB_P_I64(org)}, 1, &rows));
     if (db_row_count(rows) == 0 || db_is_null(rows, 0, 0)) return OK;
     return control_fail(response, FAIL(CONFLICT),

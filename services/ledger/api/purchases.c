@@ -5,6 +5,7 @@
  * is asked of Stripe (stripe_purchase.c), and the answer shows what came of it. */
 #include "services/ledger/api/api.h"
 
+#include "services/ledger/api/credit_line.h"
 #include "services/ledger/api/credits.h"
 #include "services/ledger/api/fields.h"
 #include "services/ledger/api/purchases.h"
@@ -225,6 +226,7 @@ static status create_effect(struct control_request *request, struct control_resp
 {
     struct purchase *p = context;
     int64_t fee_cents;
+    TRY(credit_line_refuse(request->db, response, p->org));
     TRY(price_purchase(request, response, p, &fee_cents));
     const struct api *api = request->service;
     const struct db_param params[] = {DB_P_I64(p->org),

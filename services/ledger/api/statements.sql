@@ -7,11 +7,8 @@ insert into org (org, name) values ($1, $2)
 -- name: insert_workspace
 insert into workspace (org, id, name, slug) values ($1, 1, 'Default', 'default')
 
--- An organization with a credit line buys nothing.
 -- name: find_org
-select o.name, o.frozen, p.purchase_fee_permille, p.purchase_fee_min_cents, p.purchase_min_cents,
-       case when exists (select 1 from account a where a.org = o.org and a.kind = 4 and a.line is not null) then 0
-            else p.purchase_max_cents end
+select o.name, o.frozen, p.purchase_fee_permille, p.purchase_fee_min_cents, p.purchase_min_cents, p.purchase_max_cents
 from org o join plan p on p.id = o.plan where o.org = $1
 
 -- name: list_orgs
@@ -356,8 +353,17 @@ where org = $1
 -- name: lock_customer
 select kind, credits - debits, line from account where org = $1 and kind in (1, 2, 3, 4) order by kind, cell, detail for update
 
+-- Whoever brings credit in holds the organization's row; whoever sets a line locks it. So neither overlooks the other.
+-- name: hold_org
+select 1 from org where org = $1 for key share
+
+-- name: lock_org
+select 1 from org where org = $1 for update
+
+-- What may still become credit.
 -- name: has_pending
-select exists (select 1 from purchase where org = $1 and state = 'pending')
+select exists (select 1 from purchase where org = $1 and state in ('pending', 'unknown', 'open'))
+       or exists (select 1 from purchase_refund where org = $1 and state in ('pending', 'unknown'))
 
 -- name: set_line
 update account set line = $2, over = case when $2::bigint is null then 0 else greatest(0, debits - credits - $2) end
@@ -411,10 +417,12 @@ order by g.charge desc, g.model, g.byok limit $3
 -- name: invoice_movements
 select to_char(at at time zone 'UTC', 'YYYY-MM-DD'),
        case code when 'promo' then 'Promotional credit' when 'expiry' then 'Credit expired' when 'refund' then 'Refund'
-            when 'dispute' then 'Disputed payment' when 'reinstatement' then 'Dispute won' else 'Payment received' end,
+            when 'refund_void' then 'Refund sent back' when 'reinstatement' then 'Dispute won' when 'invoice_payment' then 'Payment received'
+            else case when debit_kind = 1 and credit_kind = 4 then 'Debt paid from credit' else 'Disputed payment' end end,
        reference, amount, count(*) over ()
 from transfer
-where org = $1 and code in ('promo', 'expiry', 'refund', 'dispute', 'reinstatement', 'invoice_payment')
+where org = $1 and code in ('promo', 'expiry', 'refund', 'refund_void', 'dispute', 'reinstatement', 'invoice_payment')
+  and (code <> 'refund_void' or debit_kind = 101)
   and at >= ($2 || '-01')::timestamp at time zone 'UTC'
   and at < (($2 || '-01')::timestamp + interval '1 month') at time zone 'UTC'
 order by at, id limit $3
@@ -452,9 +460,12 @@ update purchase_refund set state = $3, stripe_refund = nullif($4, ''),
     done_at = case when $3 in ('succeeded', 'failed') then now() end
 where org = $1 and id = $2
 
+-- What cells have leased on a line is not owed: it may come back. Under the receivable's lock it can only become less.
 -- name: read_credit_and_debt
-select coalesce(sum(credits - debits) filter (where kind = 1), 0)::bigint, coalesce(sum(debits - credits) filter (where kind = 4), 0)::bigint
-from account where org = $1 and kind in (1, 4)
+select coalesce(sum(credits - debits) filter (where kind = 1), 0)::bigint,
+       greatest(0, coalesce(sum(debits - credits) filter (where kind = 4), 0)
+                   - case when bool_or(line is not null) then coalesce(sum(credits - debits) filter (where kind = 3), 0) else 0 end)::bigint
+from account where org = $1 and kind in (1, 3, 4)
 
 -- name: freeze_org
 update org set frozen = true where org = $1 and not frozen

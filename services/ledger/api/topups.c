@@ -4,6 +4,7 @@
 #include "services/ledger/api/topups.h"
 
 #include "services/ledger/api/api.h"
+#include "services/ledger/api/credit_line.h"
 #include "services/ledger/api/fields.h"
 #include "shared/array.h"
 
@@ -12,6 +13,7 @@
 
 struct rule {
     int64_t org;
+    struct control_response *response;
     bool enabled;
     int64_t threshold_cents, target_cents, day_cents_max, day_count_max;
 };
@@ -75,6 +77,7 @@ static status read_dollars(struct control_request *request, slice name, int64_t 
 static status set_rule(struct db *db, void *context)
 {
     const struct rule *rule = context;
+    if (rule->enabled) TRY(credit_line_refuse(db, rule->response, rule->org));
     return db_run(
         db, "set_auto_topup",
         (const struct db_param[]){DB_P_I64(rule->org), DB_P_BOOL(rule->enabled),
@@ -90,7 +93,7 @@ status topups_change(struct control_request *request, struct control_response *r
                                           {.name = SLICE_INIT("target")},
                                           {.name = SLICE_INIT("daily_max")},
                                           {.name = SLICE_INIT("daily_count")}};
-    struct rule rule = {.day_count_max = DAY_COUNT_INITIAL};
+    struct rule rule = {.response = response, .day_count_max = DAY_COUNT_INITIAL};
     struct json_value count = json_get(request->json, SLICE("daily_count"));
     TRY(api_org(request, response, &rule.org));
     TRY(fields_check_names(request, response, fields, COUNT_OF(fields)));
@@ -126,6 +129,7 @@ static status begin(struct db *db, void *context)
     SCOPED(db_result_free) struct db_result *size = NULL;
     const struct db_param org[] = {DB_P_I64(b->org)};
     int64_t fee_cents;
+    TRY(db_run(db, "hold_org", org, 1, NULL));
     TRY(db_run(db, "lock_auto_topup", org, 1, NULL));
     TRY(db_run(db, "size_topup", org, 1, &size));
     int64_t cents = db_i64(size, 0, 0);

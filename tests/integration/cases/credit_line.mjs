@@ -84,7 +84,11 @@ test('what is paid is owed no more, and nobody pays more than he owes', async ()
 test('an account has credit or a line, never both', async () => {
   const { org, management } = await makeDebtor('5');
   const headers = { 'idempotency-key': 'line-1' };
-  assertError(await bourse.api.post('/purchases', { amount: 25 }, { key: management, headers }), 400);
+  assertError(await bourse.api.post('/purchases', { amount: 25 }, { key: management, headers }), 409, /invoice/);
+  const rule = { enabled: true, threshold: 10, target: 50, daily_max: 100 };
+  assertError(await bourse.api.request('PUT', '/auto-topup', { key: management, body: rule }), 409, /invoice/);
+  const off = await bourse.api.request('PUT', '/auto-topup', { key: management, body: { ...rule, enabled: false } });
+  assert.equal(off.status, 200, off.text);
   assert.match(await bourse.bourseFails('credit', 'grant', '--org', org, '--amount', '1'), /409.*invoice/);
   const { code } = await bourse.bourse('code', 'create', '--amount', '1', '--uses', '1');
   assertError(await bourse.api.post('/credits/redeem', { code }, { key: management, headers }), 409, /invoice/);

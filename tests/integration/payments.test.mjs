@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// Payments where two of the ledger's ways meet: credit that comes to an account with a credit line, refunds and top-ups that undo each
+// other, debts that are paid from outside. The books are audited after each.
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import test from 'node:test';
+import pg from 'pg';
+
+import { MODEL, assertError, nanoOf, user } from './api.mjs';
+import { eventually } from './harness.mjs';
+import {
+  DOLLAR,
+  asOwner,
+  bourse,
+  buy,
+  credits,
+  deliver,
+  delivered,
+  isFrozen,
+  makeBuyer,
+  makeCardholder,
+  makeCredited,
+  moves,
+  read,
+  refund,
+  rule,
+  setRule,
+  stripe,
+  topupDue,
+  topups,
+} from './stripe_instance.mjs';
+
+const hello = (buyer) => bourse.api.chat(buyer.key, { model: MODEL, messages: user('Hello') });
+const setLine = (buyer, dollars) => bourse.bourse('org', 'set', '--org', buyer.org, '--credit-line', dollars);
+const setLineFails = (buyer) => bourse.bourseFails('org', 'set', '--org', buyer.org, '--credit-line', '100');
+const organization = async (buyer) =>
+  (await bourse.api.get('/organization', { key: buyer.management })).exact.data;
+/** An account of the customer's, credits less debits. */
+const balance = async (buyer, kind) =>
+  (await bourse.sqlValue(
+    'select coalesce(sum(credits - debits), 0)::bigint from account where org = $1 and kind = $2',
+    [buyer.number, kind],
+  ));
+const CREDIT_PAID = 1;
+const RECEIVABLE = 4;
+
+/** A line that was set behind the ledger's back, as one from before it looked at purchases that are not decided. */
+function forceLine(buyer, dollars) {
+  asOwner(`insert into account (org, kind) values (${buyer.number}, 4) on conflict do nothing;
+           update account set line = ${dollars} * 1000000000::bigint where org = ${buyer.number} and kind = 4`);
+}
+
+/** Holds the locks that a statement takes, as a transaction that is slow. */
+async function whileLocked(sql, during) {
+  const owner = new pg.Client({ host: path.join(bourse.var, 'run/pg'), database: 'bourse', user: 'bourse_owner' });
+  await owner.connect();
+  try {
+    await owner.query('begin');
+    await owner.query(sql);
+    return await during();
+  } finally {
+    await owner.end();
+  }
+}
+
+// ---- credit and lines
+
+test('no line is set while a session is open, or a refund is on its way', async () => {
+  const buyer = await makeBuyer();
+  const { id } = (await buy(buyer, 25)).json.data;
+  assert.equal((await read(buyer, id)).status, 'open');
+  assert.match(await setLineFails(buyer), /409.*not decided/);
+  await delivered(stripe.expire(stripe.sessionOf(id)));
+  await setLine(buyer, '100');
+
+  const made = await makeCredited(25);
+  stripe.refundStatus = 'pending';
+  assert.equal((await refund(made.buyer, made.id)).json.data.status, 'pending'); // all of it: no credit is left
+  assert.match(await setLineFails(made.buyer), /409.*not decided/);
+  await delivered(stripe.decide([...stripe.refunds.values()].at(-1), 'failed'));
+  assert.equal(await credits(made.buyer), 25n * DOLLAR);
+});
+
+test('credit that comes to an account with a line pays what was used, never what cells have leased', async () => {
+  const buyer = await makeBuyer();
+  const { id } = (await buy(buyer, 25)).json.data;
+  const session = stripe.sessionOf(id);
+  await delivered(stripe.expire(session));
+  await setLine(buyer, '100');
+  assert.equal((await hello(buyer)).status, 200); // something is leased
+  await delivered(stripe.pay(session)); // money that came in spite of it
+  await bourse.quiet();
+  const used = nanoOf((await bourse.api.get('/credits', { key: buyer.management })).exact.data.total_usage);
+  assert.ok(used > 0n);
+  await eventually(async () => assert.equal(await balance(buyer, CREDIT_PAID), 25n * DOLLAR - used));
+  assert.equal(nanoOf((await organization(buyer)).owed), 0n);
+  await bourse.killAndWait('ledger'); // what was leased comes back
+  assert.equal(await balance(buyer, RECEIVABLE), 0n);
+  assert.equal((await hello(buyer)).status, 200);
+});
+
+test('a rule from before the line charges no card, and none is set under a line', async () => {
+  const { buyer } = await makeCardholder(5);
+  await setRule(buyer, { threshold: 1, target: 50 });
+  forceLine(buyer, 100);
+  await setRule(buyer, { threshold: 1, target: 50, enabled: false });
+  assertError(await setRule(buyer), 409, /invoice/);
+  asOwner(`update auto_topup set enabled = true, threshold_cents = 1000 where org = ${buyer.number}`);
+  assert.equal(topupDue(buyer), '0');
+});
+
+test('purchases that are not decided are looked at before those that only might have changed', async () => {
+  const waiting = await makeBuyer();
+  stripe.fault('POST /v1/checkout/sessions', { status: 500, count: 1000 });
+  const { id } = (await buy(waiting, 25)).json.data;
+  const settled = await makeBuyer();
+  stripe.faults = [];
+  const { id: open } = (await buy(settled, 25)).json.data;
+  const first = asOwner(`begin;
+    update purchase set look_at = now() - interval '1 day' where id = '${open}';
+    update purchase set state = 'unknown', look_at = now() where id = '${id}';
+    select id from purchases_due(1);
+    rollback`);
+  assert.equal(first, id);
+});
