@@ -123,3 +123,62 @@ test('purchases that are not decided are looked at before those that only might 
     rollback`);
   assert.equal(first, id);
 });
+
+// ---- refunds
+
+test('a second refund that Stripe refuses for one purchase ends like the first', async () => {
+  const { buyer, id } = await makeCredited(100);
+  for (let time = 0; time < 2; time++) {
+    stripe.fault('POST /v1/refunds', { status: 400 });
+    const answer = await refund(buyer, id, { amount: 40 });
+    assert.equal(answer.json.data.status, 'failed', answer.text);
+    assert.equal(await credits(buyer), 100n * DOLLAR);
+    assert.deepEqual(await moves(answer.json.data.id), ['refund_hold 1>5 4000', 'refund_void 5>1 4000']);
+  }
+  assert.equal((await refund(buyer, id, { amount: 40 })).json.data.status, 'succeeded');
+});
+
+test('what is owed is paid before credit is refunded', async () => {
+  const first = await makeCredited(5);
+  const { buyer } = first;
+  assert.equal((await bourse.api.chat(buyer.key, { model: MODEL, messages: user('sim:tokens=1000') })).status, 200);
+  await bourse.quiet();
+  const spent = 5n * DOLLAR - (await credits(buyer));
+  await delivered(stripe.refundInDashboard(first.session, 500)); // of which `spent` is owed
+  const { id } = (await buy(buyer, 25)).json.data;
+  // The janitor pays the debt within 0.3 s; what counts is the moment before it.
+  await whileLocked(`select 1 from purchase where id = '${first.id}' for update`, async () => {
+    await delivered(stripe.pay(stripe.sessionOf(id)));
+    assertError(await refund(buyer, id, { amount: 25 }), 409, /owed is paid first/);
+  });
+  await eventually(async () => assert.equal(await credits(buyer), 25n * DOLLAR - spent));
+  const rest = await refund(buyer, id);
+  assert.equal(rest.status, 201, rest.text);
+  const left = 25n * DOLLAR - spent;
+  assert.equal(nanoOf(rest.exact.data.amount), left - (left % 10_000_000n));
+});
+
+test('a refund turns the automatic top-up off: what was given back is not charged again', async () => {
+  const { buyer, id } = await makeCardholder(100);
+  assert.equal((await setRule(buyer)).status, 200);
+  assert.equal((await refund(buyer, id, { amount: 95 })).status, 201); // $5 are left, below the threshold of $10
+  assert.equal(topupDue(buyer), '0');
+  const { enabled, off_reason } = await rule(buyer);
+  assert.deepEqual({ enabled, off_reason }, { enabled: false, off_reason: 'Credit was refunded.' });
+  assert.deepEqual(await topups(buyer), []);
+  await setRule(buyer); // whoever wants it says so again
+  await eventually(async () => assert.equal(await credits(buyer), 50n * DOLLAR));
+});
+
+test('a refund in Stripe’s dashboard and a dispute turn the automatic top-up off, too', async () => {
+  for (const [event, reason] of [
+    [(session) => stripe.refundInDashboard(session, 9500), 'Credit was refunded.'],
+    [(session) => stripe.dispute(session), 'A payment was disputed.'],
+  ]) {
+    const { buyer, session } = await makeCardholder(100);
+    await setRule(buyer);
+    await delivered(event(session));
+    assert.equal((await rule(buyer)).off_reason, reason);
+    assert.deepEqual(await topups(buyer), []);
+  }
+});

@@ -12,6 +12,7 @@
 #include "services/ledger/api/idempotency.h"
 #include "services/ledger/api/postings.h"
 #include "services/ledger/api/purchases.h"
+#include "services/ledger/api/topups.h"
 #include "services/ledger/apply.h"
 #include "shared/array.h"
 #include "shared/clock.h"
@@ -25,6 +26,7 @@ struct refund {
     slice asked; /* digits of the amount; empty: all that can be refunded */
     int64_t cents;
     bool by_operator, by_stripe;
+    bool owes; /* what is owed is paid first */
 };
 
 /* Columns of lock_purchase_for_refund. */
@@ -60,21 +62,26 @@ static status check_purchase(struct control_response *response, const struct ref
     return OK;
 }
 
-static status lock_credit(struct control_request *request, const struct refund *refund,
+/* Of credit that is owed nothing goes back: it pays the debt. */
+static status lock_credit(struct control_request *request, struct refund *refund,
                           int64_t *credit_cents)
 {
     SCOPED(db_result_free) struct db_result *own = NULL;
     const int64_t cell = ((struct api *)request->service)->config->cell;
-    const int64_t orgs[] = {0, refund->org, refund->org};
-    const int64_t kinds[] = {ACCOUNT_PAYMENT_CLEARING, ACCOUNT_CREDIT_PAID, ACCOUNT_REFUND_PENDING};
-    const int64_t cells[] = {cell, 0, 0};
-    const struct db_param params[] = {DB_P_I64_ARRAY(orgs, 3), DB_P_I64_ARRAY(kinds, 3),
-                                      DB_P_I64_ARRAY(cells, 3)};
+    const int64_t orgs[] = {0, refund->org, refund->org, refund->org};
+    const int64_t kinds[] = {ACCOUNT_PAYMENT_CLEARING, ACCOUNT_CREDIT_PAID, ACCOUNT_RECEIVABLE,
+                             ACCOUNT_REFUND_PENDING};
+    const int64_t cells[] = {cell, 0, 0, 0};
+    const struct db_param params[] = {DB_P_I64_ARRAY(orgs, COUNT_OF(orgs)),
+                                      DB_P_I64_ARRAY(kinds, COUNT_OF(kinds)),
+                                      DB_P_I64_ARRAY(cells, COUNT_OF(cells))};
     TRY(db_run(request->db, "ensure_accounts", params, 3, NULL));
     TRY(db_run(request->db, "lock_accounts", params, 3, NULL));
     TRY(db_run(request->db, "read_credit_and_debt",
                (const struct db_param[]){DB_P_I64(refund->org)}, 1, &own));
-    *credit_cents = db_money(own, 0, 0).nano / NANO_PER_CENT;
+    money credit = db_money(own, 0, 0), owed = db_money(own, 0, 1);
+    refund->owes = money_is_positive(owed);
+    *credit_cents = money_less(owed, credit) ? money_minus(credit, owed).nano / NANO_PER_CENT : 0;
     return OK;
 }
 
@@ -91,6 +98,9 @@ static status choose_amount(struct control_response *response, struct refund *re
     }
     refund->cents = amount.nano / NANO_PER_CENT;
     if (refund->cents > 0 && refund->cents <= cents_max) return OK;
+    if (refund->owes)
+        return control_fail(response, FAIL(CONFLICT),
+                            SLICE("So much is not left of the credit: what is owed is paid first."));
     return control_fail(response, FAIL(CONFLICT),
                         SLICE("So much of this purchase is not unused. What requests under way "
                               "may cost counts as used until they end."));
@@ -121,6 +131,7 @@ static status book_refund(struct control_request *request, const struct refund *
                    DB_P_TEXT(SLICE(""))},
                8, NULL));
     TRY(postings_make(request->db, &booking));
+    TRY(topups_turn_off(request->db, refund->org, TOPUP_OFF_REFUND));
     return db_run(request->db, refund->by_stripe ? "look_at_purchase" : "add_purchase_refunded",
                   place, 3, NULL);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "services/ledger/api/postings.h"
+#include "services/ledger/api/topups.h"
 #include "shared/log.h"
 
 #define DISPUTE_FEE_MAX 1000000 /* cents; Stripe takes 1,500 to 3,000 */
@@ -128,9 +129,11 @@ static bool is_in_flight(const struct refund_row *row)
     return slice_equal(row->state, SLICE("pending")) || slice_equal(row->state, SLICE("unknown"));
 }
 
+/* What Stripe refused has no id of its, on neither side. */
 static bool is_about(const struct refund_fact *fact, const struct refund_row *row)
 {
-    return slice_equal(fact->own_id, row->id) || slice_equal(fact->stripe_id, row->stripe_id);
+    bool same = fact->stripe_id.len > 0 && slice_equal(fact->stripe_id, row->stripe_id);
+    return same || slice_equal(fact->own_id, row->id);
 }
 
 static status set_refund(const struct returns *r, const struct refund_row *row, slice state,
@@ -310,6 +313,7 @@ static status take_foreign(struct returns *r, const struct refund_fact *fact)
                               money_of_cents(fact->amount_cents - credit_cents), "refund"};
     TRY(take(r, credit_cents, "refund", fact->stripe_id));
     TRY(post(r, fact->stripe_id, &fee, 1));
+    TRY(topups_turn_off(c->db, c->org, TOPUP_OFF_REFUND));
     r->row->refunded_cents += credit_cents;
     return db_run(c->db, "insert_purchase_refund",
                   (const struct db_param[]){DB_P_I64(c->org), DB_P_TEXT(fact->stripe_id),
@@ -357,6 +361,7 @@ static status book_disputes(struct returns *r)
     row->disputed_cents = r->disputed_cents;
     row->dispute_fee_cents = r->dispute_fee_cents;
     if (row->disputed_cents == 0) return OK;
+    TRY(topups_turn_off(r->c->db, r->c->org, TOPUP_OFF_DISPUTE));
     return freeze(r);
 }
 

@@ -3,6 +3,7 @@
  * session, made under the purchase's id. What Stripe or the bank refuses ends the charge and turns
  * the rule off, so that a card is not tried over and over. */
 #include "services/ledger/api/stripe_purchase.h"
+#include "services/ledger/api/topups.h"
 
 #include "shared/log.h"
 
@@ -23,8 +24,7 @@ static status refuse(const struct convergence *c, struct purchase_row *row, slic
 {
     row->state = SLICE("cancelled");
     log_warning("topup_turned_off", FN(name, purchase, c->purchase));
-    return db_run(c->db, "turn_topup_off",
-                  (const struct db_param[]){DB_P_I64(c->org), DB_P_TEXT(reason)}, 2, NULL);
+    return topups_turn_off(c->db, c->org, reason);
 }
 
 static bool is_ours(const struct convergence *c, const struct purchase_row *row,

@@ -115,6 +115,12 @@ status topups_change(struct control_request *request, struct control_response *r
     return db_transaction(request->db, rule.org, write_rule, &reading);
 }
 
+status topups_turn_off(struct db *db, int64_t org, slice reason)
+{
+    return db_run(db, "turn_topup_off",
+                  (const struct db_param[]){DB_P_I64(org), DB_P_TEXT(reason)}, 2, NULL);
+}
+
 /* ---- beginning ------------------------------------------------------------------------------- */
 
 struct beginning {
