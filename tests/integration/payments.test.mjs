@@ -63,6 +63,22 @@ async function whileLocked(sql, during) {
   }
 }
 
+const pay = (buyer, nano) =>
+  bourse.bourse('org', 'pay', '--org', buyer.org, '--amount', `${nano / DOLLAR}.${String(nano % DOLLAR).padStart(9, '0')}`);
+
+/** A customer who spent some of his $5, all of which went back to his card; what he spent is owed. */
+async function makeIndebted() {
+  const made = await makeCredited(5);
+  const { buyer } = made;
+  assert.equal((await bourse.api.chat(buyer.key, { model: MODEL, messages: user('sim:tokens=1000') })).status, 200);
+  await bourse.quiet();
+  const owed = 5n * DOLLAR - (await credits(buyer));
+  await delivered(stripe.refundInDashboard(made.session, 500));
+  // What the cell has on lease comes back and pays its part.
+  await eventually(async () => assert.equal(await balance(buyer, RECEIVABLE), -owed));
+  return { ...made, owed };
+}
+
 // ---- credit and lines
 
 test('no line is set while a session is open, or a refund is on its way', async () => {
@@ -181,4 +197,90 @@ test('a refund in Stripe’s dashboard and a dispute turn the automatic top-up o
     assert.equal((await rule(buyer)).off_reason, reason);
     assert.deepEqual(await topups(buyer), []);
   }
+});
+
+// ---- debts, disputes and frozen accounts
+
+test('a debt of a refund that is paid from outside is a debt no more, and the account is free', async () => {
+  const { buyer, id, owed } = await makeIndebted();
+  assert.equal(await isFrozen(buyer), true);
+  await pay(buyer, owed - 1n);
+  assert.equal(await isFrozen(buyer), true);
+  assert.equal(await bourse.sqlValue('select debt from purchase where id = $1', [id]), 1n);
+  await pay(buyer, 1n);
+  assert.equal(await isFrozen(buyer), false);
+  assert.equal(await bourse.sqlValue('select debt from purchase where id = $1', [id]), 0n);
+  assert.equal(await balance(buyer, RECEIVABLE), 0n);
+});
+
+test('a dispute that is lost and owes nothing ends the freeze; its money stays away', async () => {
+  const { buyer, id, session } = await makeCredited(100);
+  const withdrawn = stripe.dispute(session);
+  await delivered(withdrawn);
+  assert.equal(await isFrozen(buyer), true);
+  await delivered(stripe.lose(withdrawn));
+  assert.equal(await isFrozen(buyer), false);
+  assert.equal(await credits(buyer), 0n);
+  assert.equal(nanoOf((await read(buyer, id)).disputed), 105_500_000_000n);
+  const { id: next } = (await buy(buyer, 25)).json.data;
+  await delivered(stripe.pay(stripe.sessionOf(next)));
+  assert.equal((await hello(buyer)).status, 200);
+});
+
+test('a dispute that is lost with a debt ends the freeze once the debt is paid, and not before', async () => {
+  const { buyer, session } = await makeCredited(5);
+  assert.equal((await bourse.api.chat(buyer.key, { model: MODEL, messages: user('sim:tokens=1000') })).status, 200);
+  await bourse.quiet();
+  const owed = 5n * DOLLAR - (await credits(buyer));
+  const withdrawn = stripe.dispute(session);
+  await delivered(withdrawn);
+  await eventually(async () => assert.equal(await balance(buyer, RECEIVABLE), -owed));
+  await delivered(stripe.lose(withdrawn));
+  assert.equal(await isFrozen(buyer), true);
+  await pay(buyer, owed);
+  assert.equal(await isFrozen(buyer), false);
+});
+
+test('one dispute that is over does not end the freeze of another that is open', async () => {
+  const { buyer, session } = await makeCredited(100);
+  const [first, second] = [stripe.dispute(session, { amount: 2000 }), stripe.dispute(session, { amount: 3000 })];
+  await delivered(second);
+  await delivered(stripe.lose(first));
+  assert.equal(await isFrozen(buyer), true);
+  await delivered(stripe.lose(second));
+  assert.equal(await isFrozen(buyer), false);
+  assert.equal(await credits(buyer), 50n * DOLLAR);
+});
+
+test('a dispute that is won thaws an account with a line, though it is in use', async () => {
+  const { buyer, id, session } = await makeCredited(25);
+  assert.equal((await refund(buyer, id)).status, 201);
+  await setLine(buyer, '100');
+  assert.equal((await hello(buyer)).status, 200); // used and leased
+  const withdrawn = stripe.dispute(session, { amount: 138 }); // the fee, which was kept
+  await delivered(withdrawn);
+  assert.equal(await isFrozen(buyer), true);
+  await delivered(stripe.win(withdrawn));
+  assert.equal(await isFrozen(buyer), false);
+  assert.equal((await hello(buyer)).status, 200);
+});
+
+test('what an operator freezes only he thaws; what he thaws is served whatever is disputed', async () => {
+  const { buyer, session } = await makeCredited(100);
+  const org = ['--org', buyer.org];
+  assert.equal((await bourse.bourse('org', 'freeze', ...org)).frozen, true);
+  assertError(await hello(buyer), 402);
+  const withdrawn = stripe.dispute(session, { amount: 2000 });
+  await delivered(withdrawn);
+  await delivered(stripe.win(withdrawn));
+  assert.equal(await isFrozen(buyer), true);
+  assert.equal((await bourse.bourse('org', 'thaw', ...org)).frozen, false);
+  assert.equal((await hello(buyer)).status, 200);
+  await delivered(stripe.dispute(session, { amount: 3000 }));
+  assert.equal(await isFrozen(buyer), true);
+  assert.equal((await bourse.bourse('org', 'thaw', ...org)).frozen, false);
+  assert.equal((await hello(buyer)).status, 200);
+  assert.match(await bourse.bourseFails('org', 'thaw', '--org', 'org-1'), /404/);
+  const route = '/operator/orgs/thaw';
+  assert.ok([401, 403, 404].includes((await bourse.api.post(route, {}, { key: buyer.management, root: true })).status));
 });

@@ -104,6 +104,13 @@ export class SimulatedStripe {
     return this.#happened('charge.dispute.funds_reinstated', dispute);
   }
 
+  /** The bank has decided for the customer: what was withdrawn stays away. */
+  lose(disputeEvent) {
+    const dispute = this.disputes.get(disputeEvent.data.object.id);
+    dispute.status = 'lost';
+    return this.#happened('charge.dispute.closed', dispute);
+  }
+
   refundInDashboard(session, amount) {
     return this.#happened('charge.refunded', this.#refund({ payment_intent: session.payment_intent, amount }));
   }

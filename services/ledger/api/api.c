@@ -52,6 +52,8 @@ static const struct control_route routes[] = {
      purchases_cancel},
     {"GET", "/operator/orgs", ACCESS_OPERATOR, 0, false, false, orgs_list},
     {"POST", "/operator/orgs", ACCESS_OPERATOR, BODY_MAX, true, false, orgs_create},
+    {"POST", "/operator/orgs/freeze", ACCESS_OPERATOR, BODY_MAX, false, false, organization_freeze},
+    {"POST", "/operator/orgs/thaw", ACCESS_OPERATOR, BODY_MAX, false, false, organization_thaw},
     {"POST", "/operator/grants", ACCESS_OPERATOR, BODY_MAX, true, true, orgs_grant},
     {"POST", "/operator/payments", ACCESS_OPERATOR, BODY_MAX, true, true, payments_create},
     {"GET", "/operator/plans", ACCESS_OPERATOR, 0, false, false, plans_list},

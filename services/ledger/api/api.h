@@ -95,6 +95,8 @@ status codes_disable(struct control_request *request, struct control_response *r
 status credits_redeem(struct control_request *request, struct control_response *response);
 status organization_read(struct control_request *request, struct control_response *response);
 status organization_change(struct control_request *request, struct control_response *response);
+status organization_freeze(struct control_request *request, struct control_response *response);
+status organization_thaw(struct control_request *request, struct control_response *response);
 status payments_create(struct control_request *request, struct control_response *response);
 status receipts_read(struct control_request *request, struct control_response *response);
 status invoices_read(struct control_request *request, struct control_response *response);

@@ -111,6 +111,14 @@ static status book_payment(struct control_request *request, struct control_respo
                         SLICE("The organization owes less than that. Nothing was booked."));
 }
 
+/* What disputes and refunds left owing is paid first, and whoever owes none of it is free. */
+static status end_debts(struct db *db, const struct payment *payment)
+{
+    const struct db_param params[] = {DB_P_I64(payment->org), DB_P_MONEY(payment->amount)};
+    TRY(db_run(db, "lower_debts", params, 2, NULL));
+    return db_run(db, "thaw_org", params, 1, NULL);
+}
+
 static status payment_effect(struct control_request *request, struct control_response *response,
                              void *context)
 {
@@ -121,7 +129,9 @@ static status payment_effect(struct control_request *request, struct control_res
     TRY(db_run(request->db, "find_org", params, 1, &org));
     if (db_row_count(org) == 0)
         return control_fail(response, FAIL(NOT_FOUND), SLICE("No organization has this id."));
+    TRY(db_run(request->db, "lock_debts", params, 1, NULL));
     TRY(book_payment(request, response, payment));
+    TRY(end_debts(request->db, payment));
     TRY(db_run(request->db, "read_line", params, 1, &rows));
     response->http_status = 201;
     struct json_writer *w = &response->json;

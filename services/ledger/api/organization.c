@@ -131,3 +131,41 @@ status organization_change(struct control_request *request, struct control_respo
     api_recall_credit(request->service, organization.org);
     return OK;
 }
+
+/* ---- the operator's word ---- */
+
+struct freezing {
+    struct organization organization;
+    bool frozen;
+};
+
+static status set_frozen(struct db *db, void *context)
+{
+    struct freezing *f = context;
+    TRY(db_run(db, "set_frozen",
+               (const struct db_param[]){DB_P_I64(f->organization.org), DB_P_BOOL(f->frozen)}, 2,
+               NULL));
+    return read_body(db, &f->organization);
+}
+
+static status freeze_or_thaw(struct control_request *request, struct control_response *response,
+                             bool frozen)
+{
+    struct freezing freezing = {{.request = request, .response = response}, frozen};
+    struct organization *o = &freezing.organization;
+    TRY(api_org(request, response, &o->org));
+    TRY(db_transaction(request->db, o->org, set_frozen, &freezing));
+    api_credit_moved(request->service, o->org);
+    if (frozen) api_recall_credit(request->service, o->org);
+    return OK;
+}
+
+status organization_freeze(struct control_request *request, struct control_response *response)
+{
+    return freeze_or_thaw(request, response, true);
+}
+
+status organization_thaw(struct control_request *request, struct control_response *response)
+{
+    return freeze_or_thaw(request, response, false);
+}

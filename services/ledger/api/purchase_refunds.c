@@ -99,8 +99,9 @@ static status choose_amount(struct control_response *response, struct refund *re
     refund->cents = amount.nano / NANO_PER_CENT;
     if (refund->cents > 0 && refund->cents <= cents_max) return OK;
     if (refund->owes)
-        return control_fail(response, FAIL(CONFLICT),
-                            SLICE("So much is not left of the credit: what is owed is paid first."));
+        return control_fail(
+            response, FAIL(CONFLICT),
+            SLICE("So much is not left of the credit: what is owed is paid first."));
     return control_fail(response, FAIL(CONFLICT),
                         SLICE("So much of this purchase is not unused. What requests under way "
                               "may cost counts as used until they end."));

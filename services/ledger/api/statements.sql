@@ -437,13 +437,13 @@ select p.state, p.session, p.payment_intent, p.amount_cents, p.fee_cents, p.char
        coalesce((select sum(r.credit_cents) from purchase_refund r
                  where r.org = p.org and r.purchase = p.id and r.state in ('pending', 'unknown')), 0)::bigint,
        p.disputed_cents, p.dispute_fee_cents, p.clawed_cents, p.debt, extract(epoch from now() - p.created_at)::bigint,
-       p.save_card, p.auto, p.customer, p.card
+       p.save_card, p.auto, p.customer, p.card, p.dispute_open
 from purchase p where p.org = $1 and p.id = $2 and p.method = 'stripe' for update of p
 
 -- name: save_stripe_purchase
 update purchase set state = $3, session = nullif($4, ''), session_url = coalesce(nullif($5, ''), session_url),
     payment_intent = nullif($6, ''), refunded_cents = $7, disputed_cents = $8, dispute_fee_cents = $9, clawed_cents = $10, debt = $11,
-    look_at = now() + $12::bigint * interval '1 millisecond'
+    look_at = now() + $12::bigint * interval '1 millisecond', dispute_open = $13
 where org = $1 and id = $2
 
 -- name: list_purchase_refunds
@@ -470,11 +470,15 @@ from account where org = $1 and kind in (1, 3, 4)
 -- name: freeze_org
 update org set frozen = true where org = $1 and not frozen
 
--- A dispute that was won and a debt that was paid end what they began.
+-- A dispute that is over and a debt that was paid end what they began. What is used on a credit line is no debt.
 -- name: thaw_org
-update org set frozen = false where org = $1 and frozen
-    and not exists (select 1 from purchase p where p.org = $1 and p.disputed_cents > 0)
-    and not exists (select 1 from account a where a.org = $1 and a.kind = 4 and a.debits > a.credits)
+update org set frozen = false where org = $1 and frozen and not operator_froze
+    and not exists (select 1 from purchase p where p.org = $1 and (p.dispute_open or p.debt > 0))
+    and not exists (select 1 from account a where a.org = $1 and a.kind = 4 and a.line is null and a.debits > a.credits)
+
+-- An operator's word.
+-- name: set_frozen
+update org set frozen = $2, operator_froze = $2 where org = $1
 
 -- name: find_stripe_event
 select 1 from stripe_event where id = $1

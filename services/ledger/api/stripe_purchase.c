@@ -50,6 +50,7 @@ static status load(struct convergence *c, struct purchase_row *row)
         .automatic = db_bool(found, 0, 15),
         .customer = arena_copy(c->arena, db_text(found, 0, 16)),
         .card = arena_copy(c->arena, db_text(found, 0, 17)),
+        .dispute_open = db_bool(found, 0, 18),
         .look_after_ms = NEVER,
     };
     bool fits = row->state.data != NULL && row->session.data != NULL && row->intent.data != NULL &&
@@ -59,15 +60,16 @@ static status load(struct convergence *c, struct purchase_row *row)
 
 static status save(const struct convergence *c, const struct purchase_row *row)
 {
-    return db_run(c->db, "save_stripe_purchase",
-                  (const struct db_param[]){
-                      DB_P_I64(c->org), DB_P_TEXT(c->purchase), DB_P_TEXT(row->state),
-                      DB_P_TEXT(row->session), DB_P_TEXT(row->url), DB_P_TEXT(row->intent),
-                      DB_P_I64(row->refunded_cents), DB_P_I64(row->disputed_cents),
-                      DB_P_I64(row->dispute_fee_cents), DB_P_I64(row->clawed_cents),
-                      DB_P_MONEY(row->debt),
-                      row->look_after_ms < 0 ? DB_P_NULL : DB_P_I64(row->look_after_ms)},
-                  12, NULL);
+    return db_run(
+        c->db, "save_stripe_purchase",
+        (const struct db_param[]){DB_P_I64(c->org), DB_P_TEXT(c->purchase), DB_P_TEXT(row->state),
+                                  DB_P_TEXT(row->session), DB_P_TEXT(row->url),
+                                  DB_P_TEXT(row->intent), DB_P_I64(row->refunded_cents),
+                                  DB_P_I64(row->disputed_cents), DB_P_I64(row->dispute_fee_cents),
+                                  DB_P_I64(row->clawed_cents), DB_P_MONEY(row->debt),
+                                  row->look_after_ms < 0 ? DB_P_NULL : DB_P_I64(row->look_after_ms),
+                                  DB_P_BOOL(row->dispute_open)},
+        13, NULL);
 }
 
 static void look_again(const struct convergence *c, struct purchase_row *row)

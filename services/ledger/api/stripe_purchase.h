@@ -35,7 +35,7 @@ struct purchase_row {
     int64_t amount_cents, fee_cents, charged_cents, credited_cents;
     int64_t refunded_cents, refunding_cents, disputed_cents, dispute_fee_cents, clawed_cents;
     money debt;
-    bool save_card, automatic;
+    bool save_card, automatic, dispute_open;
     slice customer, card;
     int64_t age_s;
     int64_t look_after_ms; /* < 0: not before an event */

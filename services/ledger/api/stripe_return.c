@@ -9,6 +9,7 @@
 
 #include "services/ledger/api/postings.h"
 #include "services/ledger/api/topups.h"
+#include "shared/array.h"
 #include "shared/log.h"
 
 #define DISPUTE_FEE_MAX 1000000 /* cents; Stripe takes 1,500 to 3,000 */
@@ -39,6 +40,7 @@ struct returns {
     struct refund_row *rows;
     size_t row_count;
     int64_t disputed_cents, dispute_fee_cents; /* as Stripe has them */
+    bool dispute_open;
     money credit, receivable;                  /* of the organization, under lock */
 };
 
@@ -86,20 +88,39 @@ static void add_fact(struct returns *r, struct json_value refund)
 }
 
 /* Money that went out for a dispute is a negative amount, what came back a positive one. */
+static int64_t add_dispute_movement(struct returns *r, struct json_value movement)
+{
+    int64_t amount = stripe_number(movement, SLICE("amount"));
+    int64_t fee = stripe_number(movement, SLICE("fee"));
+    bool sane = llabs(amount) <= r->row->charged_cents && llabs(fee) <= DISPUTE_FEE_MAX;
+    if (!sane) {
+        r->c->alien = true;
+        return 0;
+    }
+    r->disputed_cents -= amount;
+    r->dispute_fee_cents += fee;
+    return -amount;
+}
+
+/* Lost is over, too, though its money stays away. */
+static bool is_over(struct json_value dispute)
+{
+    static const slice states[] = {SLICE_INIT("won"), SLICE_INIT("lost"),
+                                   SLICE_INIT("warning_closed"), SLICE_INIT("prevented")};
+    slice state = stripe_text(dispute, SLICE("status"));
+    for (size_t i = 0; i < COUNT_OF(states); i++) {
+        if (slice_equal(state, states[i])) return true;
+    }
+    return false;
+}
+
 static void add_dispute(struct returns *r, struct json_value dispute)
 {
+    int64_t withdrawn = 0;
     struct json_value moves = json_get(dispute, SLICE("balance_transactions"));
-    for (struct json_iterator i = json_iterate(moves); json_next(&i);) {
-        int64_t amount = stripe_number(i.value, SLICE("amount"));
-        int64_t fee = stripe_number(i.value, SLICE("fee"));
-        bool sane = llabs(amount) <= r->row->charged_cents && llabs(fee) <= DISPUTE_FEE_MAX;
-        if (sane) {
-            r->disputed_cents -= amount;
-            r->dispute_fee_cents += fee;
-        } else {
-            r->c->alien = true;
-        }
-    }
+    for (struct json_iterator i = json_iterate(moves); json_next(&i);)
+        withdrawn += add_dispute_movement(r, i.value);
+    r->dispute_open |= withdrawn > 0 && !is_over(dispute);
 }
 
 static status load_rows(struct returns *r)
@@ -337,6 +358,18 @@ static status book_refund(struct returns *r, const struct refund_fact *fact)
     return fact->state == REFUND_SUCCEEDED ? take_foreign(r, fact) : OK;
 }
 
+/* While a dispute is open the account is frozen; once none is, it may be thawed. */
+static status follow_dispute(struct returns *r)
+{
+    struct purchase_row *row = r->row;
+    bool more = r->disputed_cents > row->disputed_cents;
+    bool begun = r->dispute_open && (more || !row->dispute_open);
+    if (row->dispute_open && !r->dispute_open) r->c->moved = true;
+    row->dispute_open = r->dispute_open;
+    if (more) TRY(topups_turn_off(r->c->db, r->c->org, TOPUP_OFF_DISPUTE));
+    return begun ? freeze(r) : OK;
+}
+
 /* Stripe's figure may rise (withdrawn) and fall (reinstated). What the customer's credit of this
  * purchase cannot answer for, the fee among it, is our expense, and so is what Stripe takes for a
  * dispute. */
@@ -344,6 +377,7 @@ static status book_disputes(struct returns *r)
 {
     struct purchase_row *row = r->row;
     slice reference = r->c->purchase;
+    TRY(follow_dispute(r));
     int64_t clawed = share_of(row, r->disputed_cents);
     int64_t customer = clawed - row->clawed_cents;
     int64_t ours = r->disputed_cents - row->disputed_cents - customer + r->dispute_fee_cents -
@@ -360,9 +394,7 @@ static status book_disputes(struct returns *r)
     row->clawed_cents = clawed;
     row->disputed_cents = r->disputed_cents;
     row->dispute_fee_cents = r->dispute_fee_cents;
-    if (row->disputed_cents == 0) return OK;
-    TRY(topups_turn_off(r->c->db, r->c->org, TOPUP_OFF_DISPUTE));
-    return freeze(r);
+    return OK;
 }
 
 static status book(struct returns *r)
