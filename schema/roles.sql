@@ -30,6 +30,7 @@ grant select, insert on redemption to bourse_ledger_api;
 grant execute on function lots_fold(bigint, smallint, bigint) to bourse_ledger_api;
 grant execute on function org_list(bigint, integer), idempotency_prune(bigint), posting_pause() to bourse_ledger_api;
 grant select, insert, update on purchase_refund, payment_card, auto_topup to bourse_ledger_api;
+grant select, insert, update (ended_at) on credit_line_span to bourse_ledger_api;
 grant select, insert on stripe_event, stripe_reconciliation to bourse_ledger_api;
 grant execute on function purchase_of_payment(text, text), purchases_due(integer), orgs_in_debt(integer),
     topup_cents(bigint), topups_due(integer) to bourse_ledger_api;
@@ -55,7 +56,7 @@ declare
     r text;
 begin
     foreach t in array array['org', 'workspace', 'member', 'api_key', 'account', 'transfer', 'meter', 'meter_period', 'lease', 'generation',
-                             'purchase', 'purchase_refund', 'payment_card', 'auto_topup', 'idempotency', 'free_requests', 'key_use', 'lot', 'redemption'] loop
+                             'purchase', 'purchase_refund', 'payment_card', 'auto_topup', 'credit_line_span', 'idempotency', 'free_requests', 'key_use', 'lot', 'redemption'] loop
         foreach r in array array['bourse_ledger', 'bourse_usage', 'bourse_reader'] loop
             execute format('drop policy if exists all_rows_%s on %I', r, t);
             execute format('create policy all_rows_%s on %I to %I using (true) with check (true)', r, t, r);

@@ -61,8 +61,10 @@ status credit_line_set(struct db *db, struct control_response *response, int64_t
                             SLICE("The organization owes something or has requests running. It "
                                   "goes back to credit once it has paid; what was leased comes "
                                   "back within a minute of the last request."));
-    return db_run(db, "set_line", (const struct db_param[]){DB_P_I64(org), field_number(line)}, 2,
-                  NULL);
+    TRY(db_run(db, "set_line", (const struct db_param[]){DB_P_I64(org), field_number(line)}, 2,
+               NULL));
+    if (begins) return db_run(db, "begin_line", own, 1, NULL);
+    return line->is_null ? db_run(db, "end_line", own, 1, NULL) : OK;
 }
 
 status credit_line_refuse(struct db *db, struct control_response *response, int64_t org)

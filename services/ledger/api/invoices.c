@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GET /api/v1/invoices/{YYYY-MM}: a month as a page. What an account with credit was charged for is
  * the credit it bought, and its usage is told beside it; what an account with a credit line is
- * charged for is its usage. Sums are made by the database over the very rows that are shown. */
+ * charged for is its usage. Which of them a request was its hold says, so a month in which the line
+ * began or ended has both. Sums are made by the database over the very rows that are shown. */
 #include "services/ledger/api/api.h"
 
 #include "services/ledger/api/page.h"
@@ -14,7 +15,8 @@ struct invoice {
     struct control_request *request;
     struct control_response *response;
     int64_t org;
-    slice month; /* 2026-11 */
+    slice month;   /* 2026-11 */
+    bool has_line; /* at some time of the month */
     char number[48];
 };
 
@@ -54,6 +56,12 @@ static status run(struct db *db, const struct invoice *invoice, const char *stat
                   3, rows);
 }
 
+/* What an invoice need not have: without a row it is not told. */
+static bool is_left_out(const struct invoice *invoice, size_t rows)
+{
+    return invoice->has_line && rows == 0;
+}
+
 static money cents_at(const struct db_result *rows, size_t row, size_t column)
 {
     return (money){db_i64(rows, row, column) * NANO_PER_CENT};
@@ -69,6 +77,7 @@ static status append_purchases(struct db *db, const struct invoice *invoice, str
     SCOPED(db_result_free) struct db_result *rows = NULL;
     TRY(run(db, invoice, "invoice_purchases", &rows));
     size_t count = db_row_count(rows);
+    if (is_left_out(invoice, count)) return OK;
     page_table_begin(out, SLICE("Credit bought"), columns, 5);
     for (size_t i = 0; i < count; i++) {
         page_row_begin(out);
@@ -85,7 +94,7 @@ static status append_purchases(struct db *db, const struct invoice *invoice, str
     return OK;
 }
 
-static status append_usage(struct db *db, const struct invoice *invoice, bool on_line,
+static status append_usage(struct db *db, const struct invoice *invoice, bool due,
                            struct buffer *out)
 {
     static const struct page_column columns[] = {{"Model", false},
@@ -94,9 +103,13 @@ static status append_usage(struct db *db, const struct invoice *invoice, bool on
                                                  {"Tokens out", true},
                                                  {"Amount", true}};
     SCOPED(db_result_free) struct db_result *rows = NULL;
-    TRY(run(db, invoice, "invoice_usage", &rows));
+    TRY(db_run(db, "invoice_usage",
+               (const struct db_param[]){DB_P_I64(invoice->org), DB_P_TEXT(invoice->month),
+                                         DB_P_I64(ROWS_MAX), DB_P_BOOL(due)},
+               4, &rows));
     size_t count = db_row_count(rows);
-    page_table_begin(out, on_line ? SLICE("Usage") : SLICE("Usage, paid from credit"), columns, 5);
+    if (!due && is_left_out(invoice, count)) return OK;
+    page_table_begin(out, due ? SLICE("Usage") : SLICE("Usage, paid from credit"), columns, 5);
     for (size_t i = 0; i < count; i++) {
         page_row_begin(out);
         page_cell_text(out, db_text(rows, i, 0));
@@ -108,8 +121,8 @@ static status append_usage(struct db *db, const struct invoice *invoice, bool on
     }
     if (count > 0) append_rest(out, db_i64(rows, 0, 5));
     page_table_total(out,
-                     on_line ? SLICE("Total due in US dollars") : SLICE("Total used in US dollars"),
-                     5, count > 0 ? db_money(rows, 0, 6) : MONEY_ZERO);
+                     due ? SLICE("Total due in US dollars") : SLICE("Total used in US dollars"), 5,
+                     count > 0 ? db_money(rows, 0, 6) : MONEY_ZERO);
     return OK;
 }
 
@@ -139,7 +152,7 @@ static status append_movements(struct db *db, const struct invoice *invoice, str
 /* ---- the page ---- */
 
 /* Columns of read_buyer behind those of page_buyer. */
-enum { COLUMN_ON_LINE = 4, COLUMN_OWED, COLUMN_TODAY };
+enum { COLUMN_OWED = 4, COLUMN_TODAY };
 
 static slice number_of(struct invoice *invoice)
 {
@@ -149,6 +162,25 @@ static slice number_of(struct invoice *invoice)
     buffer_append_char(&number, '/');
     buffer_append(&number, invoice->month);
     return buffer_slice(&number);
+}
+
+static status read_has_line(struct db *db, struct invoice *invoice)
+{
+    SCOPED(db_result_free) struct db_result *row = NULL;
+    TRY(db_run(db, "invoice_has_line",
+               (const struct db_param[]){DB_P_I64(invoice->org), DB_P_TEXT(invoice->month)}, 2,
+               &row));
+    invoice->has_line = db_bool(row, 0, 0);
+    return OK;
+}
+
+static void append_owed(struct buffer *out, slice today, money owed)
+{
+    buffer_append(out, SLICE("<p>Owed in all on "));
+    page_text(out, today);
+    buffer_append(out, SLICE(": <strong>"));
+    page_money(out, owed);
+    buffer_append(out, SLICE("</strong></p>\n"));
 }
 
 static status write_invoice(struct db *db, void *context)
@@ -162,9 +194,9 @@ static status write_invoice(struct db *db, void *context)
         return control_fail(invoice->response, FAIL(NOT_FOUND),
                             SLICE("No organization has this id."));
     slice today = db_text(buyer, 0, COLUMN_TODAY);
-    bool on_line = db_bool(buyer, 0, COLUMN_ON_LINE);
+    TRY(read_has_line(db, invoice));
     const struct page_head head = {
-        .kind = on_line ? SLICE("Invoice") : SLICE("Monthly statement"),
+        .kind = invoice->has_line ? SLICE("Invoice") : SLICE("Monthly statement"),
         .number = number_of(invoice),
         .date = today,
         .seller = page_seller(api->config),
@@ -173,16 +205,11 @@ static status write_invoice(struct db *db, void *context)
     page_begin(invoice->response, &head);
     if (slice_starts_with(today, invoice->month))
         page_note(out, SLICE("The month is not over: these are the figures until now."));
-    if (!on_line) TRY(append_purchases(db, invoice, out));
-    TRY(append_usage(db, invoice, on_line, out));
+    TRY(append_purchases(db, invoice, out));
+    if (invoice->has_line) TRY(append_usage(db, invoice, true, out));
+    TRY(append_usage(db, invoice, false, out));
     TRY(append_movements(db, invoice, out));
-    if (on_line) {
-        buffer_append(out, SLICE("<p>Owed in all on "));
-        page_text(out, today);
-        buffer_append(out, SLICE(": <strong>"));
-        page_money(out, db_money(buyer, 0, COLUMN_OWED));
-        buffer_append(out, SLICE("</strong></p>\n"));
-    }
+    if (invoice->has_line) append_owed(out, today, db_money(buyer, 0, COLUMN_OWED));
     page_end(invoice->response);
     return OK;
 }

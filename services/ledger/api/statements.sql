@@ -369,6 +369,12 @@ select exists (select 1 from purchase where org = $1 and state in ('pending', 'u
 update account set line = $2, over = case when $2::bigint is null then 0 else greatest(0, debits - credits - $2) end
 where org = $1 and kind = 4 and cell = 0 and detail = 0
 
+-- name: begin_line
+insert into credit_line_span (org, begun_at) values ($1, now())
+
+-- name: end_line
+update credit_line_span set ended_at = now() where org = $1 and ended_at is null
+
 -- name: read_line
 select a.line, (a.debits - a.credits - case when a.line is null then 0 else
            (select coalesce(sum(e.credits - e.debits), 0) from account e where e.org = a.org and e.kind = 3) end)::bigint
@@ -377,7 +383,7 @@ from account a where a.org = $1 and a.kind = 4 and a.cell = 0 and a.detail = 0
 -- ---- receipts and invoices
 
 -- name: read_buyer
-select o.name, o.billing_name, o.billing_address, o.tax_id, coalesce(a.line is not null, false),
+select o.name, o.billing_name, o.billing_address, o.tax_id,
        coalesce(a.debits - a.credits - case when a.line is null then 0 else
            (select coalesce(sum(e.credits - e.debits), 0) from account e where e.org = o.org and e.kind = 3) end, 0)::bigint,
        to_char(now() at time zone 'UTC', 'YYYY-MM-DD')
@@ -399,7 +405,7 @@ where org = $1 and paid_at >= ($2 || '-01')::timestamp at time zone 'UTC'
 order by paid_at, id limit $3
 
 -- A request belongs to the month of its hold, as in the limits. Numbers of days are those of a generation's row. Fees on own keys stand
--- by themselves, for they are not what the tokens cost.
+-- by themselves, for they are not what the tokens cost. $4: what is due by invoice, or what was paid from credit.
 -- name: invoice_usage
 select coalesce(m.name, 'no longer listed') || case when g.byok then ', fee on own provider keys' else '' end, g.requests, g.tokens_in, g.tokens_out, g.charge, count(*) over (),
        (sum(g.charge) over ())::bigint
@@ -410,9 +416,17 @@ from (select model, byok_unit <> 0 as byok, count(*) filter (where state = 1) as
       from generation
       where org = $1 and day >= ($2 || '-01')::date - date '1970-01-01'
         and day < (($2 || '-01')::date + interval '1 month')::date - date '1970-01-01'
+        and $4::boolean = coalesce(created_ns <@ (
+            select range_agg(int8range((extract(epoch from begun_at) * 1000000000)::bigint, (extract(epoch from ended_at) * 1000000000)::bigint))
+            from credit_line_span where org = $1), false)
       group by model, byok_unit <> 0 having count(*) filter (where state = 1) > 0) g
 left join model m on m.id = g.model
 order by g.charge desc, g.model, g.byok limit $3
+
+-- name: invoice_has_line
+select exists (select 1 from credit_line_span
+               where org = $1 and begun_at < (($2 || '-01')::timestamp + interval '1 month') at time zone 'UTC'
+                 and coalesce(ended_at, 'infinity') > ($2 || '-01')::timestamp at time zone 'UTC')
 
 -- name: invoice_movements
 select to_char(at at time zone 'UTC', 'YYYY-MM-DD'),

@@ -179,6 +179,63 @@ test('a month of an account with a credit line is its usage, and payments lower 
   assert.equal(nanoOf((await bourse.api.get('/organization', { key: management })).exact.data.owed), 201_200n);
 });
 
+test('a month in which a line began tells what credit paid and what is due, each by itself', async () => {
+  const { org, number, key, management } = await makeCustomer();
+  const bought = await buy(management, 5);
+  assert.equal((await bourse.api.chat(key, dear)).status, 200);
+  await bourse.quiet();
+  await bourse.killAndWait('ledger'); // what was leased is back
+  // The rest goes back, to the last nano-dollar, as if it had expired: no line is set while there is credit.
+  asOwner(`begin;
+    insert into account (org, kind, cell) values (0, 114, 1) on conflict do nothing;
+    insert into transfer (org, debit_kind, credit_kind, cell, amount, code, reference)
+        select org, 1, 114, 1, credits - debits, 'expiry', 'lot ' || (select max(id) from lot where org = ${number})
+        from account where org = ${number} and kind = 1;
+    update account set credits = credits + (select credits - debits from account where org = ${number} and kind = 1)
+        where org = 0 and kind = 114 and cell = 1;
+    update lot set spent = 600600, expired = amount - 600600 where org = ${number};
+    update account set debits = credits where org = ${number} and kind = 1;
+    commit`);
+  await bourse.bourse('org', 'set', '--org', org, '--credit-line', '1');
+  for (let i = 0; i < 2; i++) assert.equal((await bourse.api.chat(key, dear)).status, 200);
+  await bourse.quiet();
+  const html = await page(management, `/invoices/${THIS_MONTH()}`);
+  const model = await bourse.sqlValue('select name from model where slug = $1', [MODEL]);
+  const today = new Date().toISOString().slice(0, 10);
+  const usage = ['Model', 'Requests', 'Tokens in', 'Tokens out', 'Amount'];
+  assert.ok(html.includes('<h1>Invoice</h1>'));
+  assert.deepEqual(rows(html), [
+    ['Paid on', 'Purchase', 'Credit', 'Fee', 'Charged'],
+    [today, bought, '$5.00', '$0.80', '$5.80'],
+    ['Total charged in US dollars', '$5.80'],
+    usage,
+    [model, '2', '8', '2000', '$0.0012012'], // due: twice $0.0006006
+    ['Total due in US dollars', '$0.0012012'],
+    usage,
+    [model, '1', '4', '1000', '$0.0006006'],
+    ['Total used in US dollars', '$0.0006006'],
+    ['Date', 'What', 'Reference', 'Amount'],
+    [today, 'Credit expired', rows(html).at(-1)[2], '$4.9993994'],
+  ]);
+  assert.match(html, /Owed in all on \d{4}-\d\d-\d\d: <strong>\$0\.0012012<\/strong>/);
+});
+
+test('what a month was it stays: before a line a statement, with one an invoice, whatever the account has today', async () => {
+  const { org, number, management } = await makeCustomer();
+  const month = (back) => {
+    const now = new Date();
+    return new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - back, 1)).toISOString().slice(0, 7);
+  };
+  const kind = async (back) => /<h1>(.*?)<\/h1>/.exec(await page(management, `/invoices/${month(back)}`))[1];
+  await bourse.bourse('org', 'set', '--org', org, '--credit-line', '1');
+  assert.deepEqual([await kind(0), await kind(1)], ['Invoice', 'Monthly statement']);
+  await bourse.bourse('org', 'unline', '--org', org);
+  assert.equal(await kind(0), 'Invoice');
+  asOwner(`update credit_line_span set begun_at = '${month(2)}-01 00:00+00', ended_at = '${month(1)}-01 00:00+00' where org = ${number}`);
+  assert.deepEqual([await kind(0), await kind(1), await kind(2), await kind(3)],
+    ['Monthly statement', 'Monthly statement', 'Invoice', 'Monthly statement']);
+});
+
 test('there is no page of what is not there, not paid, to come, or another’s', async () => {
   const [a, b] = [await makeCustomer(), await makeCustomer()];
   const id = await buy(a.management, 5);
