@@ -20,8 +20,11 @@
 #define PARAMETER_SIZE_MAX ((size_t)64 << 20)
 #define CONNECT_PAUSE_MS \
     100 /* between two attempts, so that a thread does not spin on a dead server */
-#define SQLSTATE_SIZE  6
-#define BACKOFF_MS_MAX 64
+#define BOUNDED_WAITS      "-c lock_timeout=5s -c statement_timeout=30s"
+#define SQLSTATE_SIZE      6
+#define LOCK_NOT_AVAILABLE "55P03"
+#define QUERY_CANCELED     "57014"
+#define BACKOFF_MS_MAX     64
 
 struct db {
     char *connection;
@@ -31,6 +34,7 @@ struct db {
     bool *listens;  /* per statement: said on every new connection */
     PGconn *pg;     /* NULL: not connected */
     uint64_t connect_after_ms;
+    bool bounded; /* db_bound_waits */
     bool in_transaction;
     bool repeat; /* a serialization failure or a deadlock: doing it again may succeed */
     bool notifications_missed;
@@ -102,6 +106,11 @@ void db_close(struct db **pointer)
     free(db->connection);
     free(db->role);
     free(db);
+}
+
+void db_bound_waits(struct db *db)
+{
+    db->bounded = true;
 }
 
 bool db_is_connected(const struct db *db)
@@ -270,9 +279,11 @@ static status connect_if_needed(struct db *db)
 static status connect_now(struct db *db)
 {
     /* The first value is expanded as a connection string, later ones rule over what it says. */
-    const char *const keys[] = {"dbname",          "user", "application_name", "client_encoding",
-                                "connect_timeout", NULL};
-    const char *const values[] = {db->connection, db->role, db->role, "UTF8", "5", NULL};
+    const char *const keys[] = {
+        "dbname",  "user", "application_name", "client_encoding", "connect_timeout",
+        "options", NULL};
+    const char *const values[] = {
+        db->connection, db->role, db->role, "UTF8", "5", db->bounded ? BOUNDED_WAITS : NULL, NULL};
     db->pg = PQconnectdbParams(keys, values, 1);
     if (PQstatus(db->pg) != CONNECTION_OK) {
         log_warning("database_unreachable", FN(name, role, slice_of(db->role)));
@@ -482,8 +493,9 @@ static status classify(struct db *db, const PGresult *pg, const char *what)
     if (sqlstate == NULL) sqlstate = "";
     status failure = status_of_sqlstate(sqlstate);
     db->repeat = strcmp(sqlstate, "40001") == 0 || strcmp(sqlstate, "40P01") == 0;
-    bool lost =
-        PQstatus(db->pg) != CONNECTION_OK || (failure.code == ERROR_DATABASE && !db->repeat);
+    bool stands = db->repeat || strcmp(sqlstate, LOCK_NOT_AVAILABLE) == 0 ||
+                  strcmp(sqlstate, QUERY_CANCELED) == 0;
+    bool lost = PQstatus(db->pg) != CONNECTION_OK || (failure.code == ERROR_DATABASE && !stands);
     db->sqlstate[0] = '\0';
     if (!lost) memcpy(db->sqlstate, sqlstate, strnlen(sqlstate, SQLSTATE_SIZE - 1) + 1);
     /* Messages may quote rows of customers. Those of class 42 speak of the schema and of grants
@@ -514,8 +526,10 @@ static status status_of_sqlstate(const char *sqlstate)
         {"40", {ERROR_DATABASE}},             /* serialization failure, deadlock: repeated before */
         {"08", {ERROR_DATABASE}},             /* connection */
         {"57P", {ERROR_DATABASE}},            /* shutdown, crash of another backend, starting up */
-        {"53", {ERROR_DATABASE}},             /* too many connections, out of memory, disk full */
-        {"22021", {ERROR_BAD_REQUEST}},       /* text that is not UTF-8 or holds a NUL */
+        {LOCK_NOT_AVAILABLE, {ERROR_DATABASE}}, /* waited too long: db_bound_waits */
+        {QUERY_CANCELED, {ERROR_DATABASE}},     /* ran too long */
+        {"53", {ERROR_DATABASE}},               /* too many connections, out of memory, disk full */
+        {"22021", {ERROR_BAD_REQUEST}},         /* text that is not UTF-8 or holds a NUL */
         {"22P05", {ERROR_BAD_REQUEST}},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

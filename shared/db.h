@@ -23,6 +23,9 @@ status db_open(const char *connection, const char *role, const struct db_stateme
                struct db **db);
 void db_close(struct db **db);
 bool db_is_connected(const struct db *db);
+/* For connections that serve many: a statement waits at most 5 s for a lock and runs at most 30 s,
+ * then it is DATABASE. Holds from the next connect on. */
+void db_bound_waits(struct db *db);
 
 /* Parameters. Scalars are sent as text and take the type the statement gives them; arrays are sent
  * in binary, so the statement says $1::bigint[], $1::bytea[] or $1::text[]. An empty slice is an

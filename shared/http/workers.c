@@ -112,6 +112,7 @@ static status worker_start(struct worker *worker)
     if (settings->database != NULL) {
         TRY(db_open(settings->database, settings->database_role, settings->statements,
                     &worker->db));
+        db_bound_waits(worker->db); /* who holds a row must not hold all workers */
     }
     if (pthread_create(&worker->thread, NULL, worker_run, worker) != 0) return FAIL(IO);
     pool->started++;

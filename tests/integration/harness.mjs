@@ -203,6 +203,19 @@ class Instance {
     }
   }
 
+  /** Holds the locks that a statement takes for the time of `during`, as a transaction that is slow. */
+  async whileLocked(text, during) {
+    const owner = new pg.Client({ host: path.join(this.var, 'run/pg'), database: 'bourse', user: 'bourse_owner' });
+    await owner.connect();
+    try {
+      await owner.query('begin');
+      await owner.query(text);
+      return await during();
+    } finally {
+      await owner.end();
+    }
+  }
+
   async sqlValue(text, values = []) {
     const [row] = await this.sql(text, values);
     return Object.values(row)[0];

@@ -2,12 +2,10 @@
 // Payments where two of the ledger's ways meet: credit that comes to an account with a credit line, refunds and top-ups that undo each
 // other, debts that are paid from outside. The books are audited after each.
 import assert from 'node:assert/strict';
-import path from 'node:path';
 import test from 'node:test';
-import pg from 'pg';
 
 import { MODEL, assertError, nanoOf, user } from './api.mjs';
-import { eventually } from './harness.mjs';
+import { eventually, within } from './harness.mjs';
 import {
   DOLLAR,
   asOwner,
@@ -48,19 +46,6 @@ const RECEIVABLE = 4;
 function forceLine(buyer, dollars) {
   asOwner(`insert into account (org, kind) values (${buyer.number}, 4) on conflict do nothing;
            update account set line = ${dollars} * 1000000000::bigint where org = ${buyer.number} and kind = 4`);
-}
-
-/** Holds the locks that a statement takes, as a transaction that is slow. */
-async function whileLocked(sql, during) {
-  const owner = new pg.Client({ host: path.join(bourse.var, 'run/pg'), database: 'bourse', user: 'bourse_owner' });
-  await owner.connect();
-  try {
-    await owner.query('begin');
-    await owner.query(sql);
-    return await during();
-  } finally {
-    await owner.end();
-  }
 }
 
 const pay = (buyer, nano) =>
@@ -163,7 +148,7 @@ test('what is owed is paid before credit is refunded', async () => {
   await delivered(stripe.refundInDashboard(first.session, 500)); // of which `spent` is owed
   const { id } = (await buy(buyer, 25)).json.data;
   // The janitor pays the debt within 0.3 s; what counts is the moment before it.
-  await whileLocked(`select 1 from purchase where id = '${first.id}' for update`, async () => {
+  await bourse.whileLocked(`select 1 from purchase where id = '${first.id}' for update`, async () => {
     await delivered(stripe.pay(stripe.sessionOf(id)));
     assertError(await refund(buyer, id, { amount: 25 }), 409, /owed is paid first/);
   });
@@ -283,4 +268,43 @@ test('what an operator freezes only he thaws; what he thaws is served whatever i
   assert.match(await bourse.bourseFails('org', 'thaw', '--org', 'org-1'), /404/);
   const route = '/operator/orgs/thaw';
   assert.ok([401, 403, 404].includes((await bourse.api.post(route, {}, { key: buyer.management, root: true })).status));
+});
+
+// ---- nobody holds up the others
+
+test('a repeat asks Stripe only while something is not decided', async () => {
+  const buyer = await makeBuyer();
+  const { id } = (await buy(buyer, 100, 'asked-once')).json.data;
+  await delivered(stripe.pay(stripe.sessionOf(id)));
+  assert.equal((await refund(buyer, id, { amount: 10 }, 'refunded-once')).json.data.status, 'succeeded');
+  asOwner(`update purchase set look_at = now() + interval '1 hour' where id = '${id}'`);
+  stripe.fault('GET /v1/', { hang: true, count: 1000 });
+  const [bought, back] = await within(2000, 'both repeats', Promise.all([
+    buy(buyer, 100, 'asked-once'),
+    refund(buyer, id, { amount: 10 }, 'refunded-once'),
+  ]));
+  assert.equal(bought.json.data.status, 'paid');
+  assert.equal(back.json.data.status, 'succeeded');
+});
+
+test('a refund of what is not there, or was not paid, waits for nothing', async () => {
+  const { buyer, id } = await makeCredited(100);
+  await bourse.whileLocked('select 1 from stream for update', async () => { // nothing is posted
+    assert.equal((await hello(buyer)).status, 200);
+    const began = performance.now();
+    for (let time = 0; time < 5; time++) assertError(await refund(buyer, 'pur-unknown'), 404);
+    assert.ok(performance.now() - began < 4000, 'each waited for posting'); // which is a second
+  });
+  assert.equal((await read(buyer, id)).status, 'paid');
+});
+
+test('a row that somebody holds costs its own organization 503 after 5 s, and nobody a worker for long', async () => {
+  const [buyer, other] = [await makeBuyer(), await makeBuyer()];
+  await bourse.whileLocked(`select 1 from org where org = ${buyer.number} for update`, async () => {
+    const renamed = Array.from({ length: 6 }, () => // more than there are workers
+      bourse.bourseFails('org', 'set', '--org', buyer.org, '--name', 'Held'));
+    for (const said of await within(30_000, 'all of them', Promise.all(renamed))) assert.match(said, /503/);
+    assert.equal(await credits(other), 0n);
+  });
+  assert.equal((await bourse.bourse('org', 'set', '--org', buyer.org, '--name', 'Free')).name, 'Free');
 });

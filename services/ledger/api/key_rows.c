@@ -79,6 +79,14 @@ static status find_member(struct db *db, const struct key_new *new)
     return db_row_count(row) == 1 ? OK : FAIL(NOT_FOUND);
 }
 
+/* What touches all keys of an organization, as a limit of its does, must stay small. */
+static status check_count(struct db *db, int64_t org)
+{
+    SCOPED(db_result_free) struct db_result *row = NULL;
+    TRY(db_run(db, "count_keys", (const struct db_param[]){DB_P_I64(org)}, 1, &row));
+    return db_i64(row, 0, 0) < KEYS_MAX ? OK : FAIL(CONFLICT);
+}
+
 status key_rows_insert(struct db *db, void *context)
 {
     const struct key_new *new = context;
@@ -86,6 +94,7 @@ status key_rows_insert(struct db *db, void *context)
     struct db_param limit = c->has_limit ? DB_P_MONEY(c->limit) : DB_P_NULL;
     struct db_param member = new->member == 0 ? DB_P_NULL : DB_P_I64(new->member);
     if (new->member != 0) TRY(find_member(db, new));
+    TRY(check_count(db, new->org));
     TRY(db_run(db, "insert_key",
                (const struct db_param[]){DB_P_I64(new->org), DB_P_I64(new->id),
                                          DB_P_BYTES(new->hash), DB_P_TEXT(new->label),

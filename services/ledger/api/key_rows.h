@@ -69,9 +69,12 @@ struct key_update {
 /* As limit_reset says it; empty for a limit of the key's life. */
 extern const slice key_rows_cadence_names[CADENCE_COUNT];
 
+#define KEYS_MAX 10000 /* of an organization */
+
 /* Bodies for db_transaction; the contexts are the structs above. */
 status key_rows_query(struct db *db, void *query);
-status key_rows_insert(struct db *db, void *new);    /* NOT_FOUND: no such member */
+/* NOT_FOUND: no such member; CONFLICT: the organization has KEYS_MAX keys. */
+status key_rows_insert(struct db *db, void *new);
 status key_rows_update(struct db *db, void *update); /* NOT_FOUND */
 /* Part of a transaction that changes the key. */
 status key_rows_hashes(struct db *db, int64_t org, int64_t key, struct key_hashes *hashes);

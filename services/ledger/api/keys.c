@@ -199,6 +199,10 @@ status keys_create(struct control_request *request, struct control_response *res
     status made = db_transaction(request->db, new.org, key_rows_insert, &new);
     if (made.code == ERROR_NOT_FOUND)
         return control_fail(response, made, SLICE("The organization has no such member."));
+    if (made.code == ERROR_CONFLICT)
+        return control_fail(response, made,
+                            SLICE("The organization has 10,000 keys, the most it may have. Delete "
+                                  "some that are not used."));
     TRY(made);
     TRY(apply_key_changed(api->ledger, new.org, secret.stored));
     response->http_status = 201;

@@ -2,7 +2,8 @@
 /* Limits in dollars of whoever can have one: the organization, its workspaces, members and keys,
  * each for life, by day, week and month, any of them at once. A change is in the core before the
  * answer goes out. The complication: a first limit of an owner other than a key begins with what
- * its keys have spent in the period, so no batch is posted while that is added up. */
+ * its keys have spent in the period, so no batch is posted while that is added up; only then, for
+ * it is everybody's posting that waits. */
 #include "services/ledger/api/api.h"
 
 #include "services/ledger/api/fields.h"
@@ -197,16 +198,43 @@ struct limit_work {
     const struct field_value *changes;
 };
 
-static status change_one(struct db *db, const struct limit_owner *owner, enum cadence cadence,
-                         const struct field_value *change)
+static bool is_limited(const struct field_value *change)
 {
+    return change->given && !change->is_null;
+}
+
+/* Keys have all their meters from the start; others begin one with its first limit. */
+static status find_whether_begins(struct db *db, const struct limit_work *work, bool *begins)
+{
+    const struct limit_owner *owner = work->owner;
+    SCOPED(db_result_free) struct db_result *row = NULL;
+    int64_t cadences[CADENCE_COUNT];
+    size_t count = 0;
+    for (int cadence = 0; cadence < CADENCE_COUNT; cadence++) {
+        if (is_limited(&work->changes[cadence])) cadences[count++] = cadence;
+    }
+    *begins = false;
+    if (owner->kind == OWNER_KEY || count == 0) return OK;
+    TRY(db_run(db, "meter_begins",
+               (const struct db_param[]){DB_P_I64(owner->org), DB_P_I64(owner->kind),
+                                         DB_P_I64(owner->id), DB_P_I64_ARRAY(cadences, count)},
+               4, &row));
+    *begins = db_bool(row, 0, 0);
+    return OK;
+}
+
+static status change_one(struct db *db, const struct limit_work *work, enum cadence cadence,
+                         bool begins)
+{
+    const struct limit_owner *owner = work->owner;
+    const struct field_value *change = &work->changes[cadence];
     const struct db_param params[] = {DB_P_I64(owner->org),
                                       DB_P_I64(owner->kind),
                                       DB_P_I64(owner->id),
                                       DB_P_I64(cadence),
                                       DB_P_I64(clock_period(cadence, api_now())),
                                       field_number(change)};
-    if (owner->kind != OWNER_KEY && !change->is_null) {
+    if (begins && is_limited(change)) {
         TRY(db_run(db, "begin_meter", params, 5, NULL));
         TRY(db_run(db, "begin_meter_period", params, 5, NULL));
     }
@@ -214,20 +242,29 @@ static status change_one(struct db *db, const struct limit_owner *owner, enum ca
     return db_run(db, "set_period_limit", params, 6, NULL);
 }
 
-static status change_limits(struct db *db, void *context)
+static status raise_versions(struct db *db, const struct limit_owner *owner)
 {
-    const struct limit_work *work = context;
-    struct limit_owner *owner = work->owner;
-    TRY(find_owner(db, owner));
-    if (owner->kind != OWNER_KEY) TRY(db_run(db, "pause_posting", NULL, 0, NULL));
-    for (int cadence = 0; cadence < CADENCE_COUNT; cadence++) {
-        if (work->changes[cadence].given)
-            TRY(change_one(db, owner, (enum cadence)cadence, &work->changes[cadence]));
-    }
     return db_run(
         db, "raise_versions",
         (const struct db_param[]){DB_P_I64(owner->org), DB_P_I64(owner->kind), DB_P_I64(owner->id)},
         3, NULL);
+}
+
+static status change_limits(struct db *db, void *context)
+{
+    const struct limit_work *work = context;
+    struct limit_owner *owner = work->owner;
+    bool begins;
+    TRY(find_owner(db, owner));
+    TRY(find_whether_begins(db, work, &begins));
+    /* Of an owner with many keys this takes its time, and nobody's posting should wait for it. */
+    if (owner->kind != OWNER_KEY) TRY(raise_versions(db, owner));
+    if (begins) TRY(db_run(db, "pause_posting", NULL, 0, NULL));
+    for (int cadence = 0; cadence < CADENCE_COUNT; cadence++) {
+        if (work->changes[cadence].given) TRY(change_one(db, work, (enum cadence)cadence, begins));
+    }
+    /* A key's row repeats its limit, which stands only now. */
+    return owner->kind == OWNER_KEY ? raise_versions(db, owner) : OK;
 }
 
 status limits_change(struct control_request *request, struct control_response *response)

@@ -26,10 +26,11 @@ struct refund {
     slice asked; /* digits of the amount; empty: all that can be refunded */
     int64_t cents;
     bool by_operator, by_stripe;
-    bool owes; /* what is owed is paid first */
+    bool owes;   /* what is owed is paid first */
+    bool can_be; /* as far as its purchase tells */
 };
 
-/* Columns of lock_purchase_for_refund. */
+/* Columns of purchase_for_refund. */
 enum {
     COLUMN_METHOD,
     COLUMN_STATE,
@@ -39,8 +40,8 @@ enum {
     COLUMN_RUNNING
 };
 
-static status check_purchase(struct control_response *response, const struct refund *refund,
-                             const struct db_result *row)
+/* Why there can be none, whatever the amount; empty: there can. */
+static slice find_refusal(const struct refund *refund, const struct db_result *row)
 {
     bool manual = slice_equal(db_text(row, 0, COLUMN_METHOD), SLICE("manual"));
     const struct {
@@ -55,11 +56,10 @@ static status check_purchase(struct control_response *response, const struct ref
         {!refund->by_operator && !db_bool(row, 0, COLUMN_IN_WINDOW),
          SLICE("The time in which a purchase can be refunded is over (by default 24 hours).")},
     };
-    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
-        if (refusals[i].applies)
-            return control_fail(response, FAIL(CONFLICT), refusals[i].sentence);
+    for (size_t i = 0; i < COUNT_OF(refusals); i++) {
+        if (refusals[i].applies) return refusals[i].sentence;
     }
-    return OK;
+    return SLICE_NONE;
 }
 
 /* Of credit that is owed nothing goes back: it pays the debt. */
@@ -175,15 +175,21 @@ static status refund_effect(struct control_request *request, struct control_resp
                             void *context)
 {
     struct refund *refund = context;
+    const struct api *api = request->service;
     SCOPED(db_result_free) struct db_result *row = NULL;
+    const struct db_param params[] = {DB_P_I64(refund->org), DB_P_TEXT(refund->purchase)};
     int64_t credit_cents;
-    TRY(db_run(request->db, "lock_purchase_for_refund",
-               (const struct db_param[]){DB_P_I64(refund->org), DB_P_TEXT(refund->purchase)}, 2,
-               &row));
+    TRY(db_run(request->db, "lock_purchase", params, 2, NULL));
+    TRY(db_run(request->db, "purchase_for_refund", params, 2, &row));
     if (db_row_count(row) == 0)
         return control_fail(response, FAIL(NOT_FOUND), SLICE("No purchase has this id."));
     refund->by_stripe = slice_equal(db_text(row, 0, COLUMN_METHOD), SLICE("stripe"));
-    TRY(check_purchase(response, refund, row));
+    slice refusal = find_refusal(refund, row);
+    if (refusal.len > 0) return control_fail(response, FAIL(CONFLICT), refusal);
+    if (refund->by_stripe && !stripe_is_on(&api->stripe))
+        return control_fail(response, FAIL(PAYMENTS_DOWN),
+                            SLICE("Payments by Stripe are switched off here, and so is giving one "
+                                  "back."));
     TRY(lock_credit(request, refund, &credit_cents));
     int64_t left = db_i64(row, 0, COLUMN_LEFT);
     TRY(choose_amount(response, refund, left < credit_cents ? left : credit_cents));
@@ -204,6 +210,18 @@ static status read_leased(struct db *db, void *context)
     SCOPED(db_result_free) struct db_result *row = NULL;
     TRY(db_run(db, "read_leased", (const struct db_param[]){DB_P_I64(leased->org)}, 1, &row));
     leased->amount = db_money(row, 0, 0);
+    return OK;
+}
+
+/* Nothing is waited for on behalf of a refund that cannot be, or was made before. */
+static status look_first(struct db *db, void *context)
+{
+    struct refund *refund = context;
+    SCOPED(db_result_free) struct db_result *row = NULL;
+    TRY(db_run(db, "purchase_for_refund",
+               (const struct db_param[]){DB_P_I64(refund->org), DB_P_TEXT(refund->purchase)}, 2,
+               &row));
+    refund->can_be = db_row_count(row) > 0 && find_refusal(refund, row).len == 0;
     return OK;
 }
 
@@ -246,7 +264,8 @@ status purchases_refund(struct control_request *request, struct control_response
     buffer_init_fixed(&id_out, id, sizeof(id));
     id_append_random(&id_out, SLICE("ref-"));
     refund.id = buffer_slice(&id_out);
-    TRY(recall_lease(request, response, refund.org));
+    TRY(db_transaction(request->db, refund.org, look_first, &refund));
+    if (refund.can_be) TRY(recall_lease(request, response, refund.org));
     TRY(idempotency_run(request, response, refund.org, SLICE("refund"), refund_effect, &refund));
     api_credit_moved(api, refund.org);
     if (!stripe_is_on(&api->stripe)) return OK;

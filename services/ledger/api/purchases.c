@@ -245,7 +245,25 @@ static status create_effect(struct control_request *request, struct control_resp
     return purchases_write(request->db, response, p->org, p->id);
 }
 
-/* The first answer was kept before Stripe was asked; what is told is what is known now. */
+struct undecided {
+    const struct purchase_place *place;
+    bool yes;
+};
+
+static status read_undecided(struct db *db, void *context)
+{
+    struct undecided *undecided = context;
+    SCOPED(db_result_free) struct db_result *row = NULL;
+    TRY(db_run(db, "purchase_is_undecided",
+               (const struct db_param[]){DB_P_I64(undecided->place->org),
+                                         DB_P_TEXT(undecided->place->purchase)},
+               2, &row));
+    undecided->yes = db_bool(row, 0, 0);
+    return OK;
+}
+
+/* The first answer was kept before Stripe was asked; what is told is what is known now. Once that
+ * is decided, a repeat asks Stripe nothing. */
 status purchases_continue(struct control_request *request, struct control_response *response,
                           const struct purchase_place *place)
 {
@@ -256,7 +274,12 @@ status purchases_continue(struct control_request *request, struct control_respon
                                       .cell = api->config->cell,
                                       .org = place->org,
                                       .purchase = place->purchase};
+    struct undecided undecided = {.place = place};
     bool probe;
+    TRY(db_transaction(request->db, place->org, read_undecided, &undecided));
+    buffer_clear(&response->body);
+    json_write_init(&response->json, &response->body);
+    if (!undecided.yes) return OK;
     status converged = stripe_enter(&api->stripe, &probe);
     if (status_ok(converged)) {
         converged = stripe_converge(&convergence);
@@ -265,8 +288,6 @@ status purchases_continue(struct control_request *request, struct control_respon
     if (!status_ok(converged) && converged.code != ERROR_NOT_FOUND)
         log_warning("stripe_purchase_left_to_janitor", F(error, converged));
     if (status_ok(converged)) api_converged(api, &convergence);
-    buffer_clear(&response->body);
-    json_write_init(&response->json, &response->body);
     return OK;
 }
 

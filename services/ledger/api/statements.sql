@@ -29,6 +29,10 @@ where org = $1 and id = $2
 -- name: free_requests
 select free_requests_per_day($1), coalesce((select requests from free_requests where org = $1 and day = $2), 0)
 
+-- Two at once may each count the other not: a few beyond the bound do no harm.
+-- name: count_keys
+select count(*) from api_key where org = $1 and deleted_at is null
+
 -- name: insert_key_place
 insert into key_place (hash, org, key, rotation) values ($1, $2, $3, nullif($4, ''))
 
@@ -205,6 +209,11 @@ from generate_series(0, 3) c
 left join meter m on m.org = $1 and m.owner_kind = $2::smallint and m.owner = $3 and m.cadence = c
 left join meter_period p on p.org = m.org and p.meter = m.id and p.period = (array[0, $4::integer, $5::integer, $6::integer])[c + 1]
 order by c
+
+-- $4: cadences.
+-- name: meter_begins
+select exists (select 1 from unnest($4::bigint[]) c where not exists (
+    select 1 from meter m where m.org = $1 and m.owner_kind = $2::smallint and m.owner = $3 and m.cadence = c))
 
 -- name: begin_meter
 insert into meter (org, id, owner_kind, owner, cadence, since)
@@ -509,10 +518,15 @@ select org, id from purchases_due($1)
 -- name: list_orgs_in_debt
 select org from orgs_in_debt($1)
 
--- name: lock_purchase_for_refund
+-- name: purchase_for_refund
 select p.method, p.state, p.amount_cents - p.refunded_cents, p.disputed_cents > 0, p.paid_at + l.refund_window > now(),
        exists (select 1 from purchase_refund r where r.org = p.org and r.purchase = p.id and r.state in ('pending', 'unknown'))
-from purchase p join org o on o.org = p.org join plan l on l.id = o.plan where p.org = $1 and p.id = $2 for update of p
+from purchase p join org o on o.org = p.org join plan l on l.id = o.plan where p.org = $1 and p.id = $2
+
+-- Whether Stripe has something to say about it that is not known yet.
+-- name: purchase_is_undecided
+select exists (select 1 from purchase where org = $1 and id = $2 and state in ('pending', 'unknown'))
+       or exists (select 1 from purchase_refund where org = $1 and purchase = $2 and state in ('pending', 'unknown'))
 
 -- name: add_purchase_refunded
 update purchase set refunded_cents = refunded_cents + $3 where org = $1 and id = $2

@@ -41,7 +41,7 @@ struct returns {
     size_t row_count;
     int64_t disputed_cents, dispute_fee_cents; /* as Stripe has them */
     bool dispute_open;
-    money credit, receivable;                  /* of the organization, under lock */
+    money credit, receivable; /* of the organization, under lock */
 };
 
 static status gather(struct returns *r);

@@ -117,8 +117,8 @@ status topups_change(struct control_request *request, struct control_response *r
 
 status topups_turn_off(struct db *db, int64_t org, slice reason)
 {
-    return db_run(db, "turn_topup_off",
-                  (const struct db_param[]){DB_P_I64(org), DB_P_TEXT(reason)}, 2, NULL);
+    return db_run(db, "turn_topup_off", (const struct db_param[]){DB_P_I64(org), DB_P_TEXT(reason)},
+                  2, NULL);
 }
 
 /* ---- beginning ------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { MODEL, assertError, nanoOf, user } from '../api.mjs';
+import { within } from '../harness.mjs';
 import { bourse } from './one_instance.mjs';
 
 // 13 bytes are 4 prompt tokens at 150 nano-dollars, and 10 tokens come back at 600.
@@ -173,4 +174,26 @@ test('whose limit, and which, is checked', async () => {
   const { json } = await bourse.api.get('/organization/members', { key: management });
   assert.equal(json.total_count, 1);
   assert.equal(json.data[0].id, member);
+});
+
+test('a limit that is changed holds up nobody’s posting; only one that begins needs it to pause', async () => {
+  const { management } = await bourse.makeCustomer();
+  assert.equal((await setLimits(management, 'organization', { daily: 1 })).status, 200);
+  await bourse.whileLocked('select 1 from stream for update', async () => { // as a batch that is long under way
+    const changed = await within(4000, 'the change', setLimits(management, 'organization', { daily: 2 }));
+    assert.equal(changed.status, 200, changed.text);
+    assertError(await setLimits(management, 'organization', { weekly: 2 }), 503); // begins: it would have to wait
+  });
+  assert.equal((await setLimits(management, 'organization', { weekly: 2 })).status, 200);
+});
+
+test('an organization has ten thousand keys and no more', async () => {
+  const { orgNumber, management } = await bourse.makeCustomer(); // two keys
+  await bourse.asOwner(`insert into api_key (org, id, hash, label, name, kind)
+    select ${orgNumber}, n, sha256(('many ' || n)::bytea), 'many', 'many', 1 from generate_series(1, 9997) n`);
+  const make = () => bourse.api.post('/keys', { name: 'one more' }, { key: management });
+  assert.equal((await make()).status, 201);
+  assertError(await make(), 409, /10,000 keys/);
+  await bourse.asOwner(`update api_key set deleted_at = now() where org = ${orgNumber} and id <= 9997`);
+  assert.equal((await make()).status, 201);
 });

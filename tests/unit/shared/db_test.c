@@ -54,6 +54,8 @@ static const char statements_text[] =
     "select setval('tries', 1, false);\n"
     "-- name: org\n"
     "select current_setting('bourse.org', true);\n"
+    "-- name: waits\n"
+    "select current_setting('lock_timeout') || ' ' || current_setting('statement_timeout');\n"
     "-- name: wrong\n"
     "select nothing from nowhere;\n"
     "-- name: hang_up\n"
@@ -318,6 +320,30 @@ TEST(a_row_that_exists_is_a_conflict_and_a_broken_rule_is_a_check)
     assert_string_equal(db_last_sqlstate(db), "");
 }
 
+TEST(who_waits_too_long_for_a_lock_or_runs_too_long_may_come_again)
+{
+    assert_fails(
+        db_run(db, "flaky", (struct db_param[]){DB_P_TEXT(SLICE("55P03")), DB_P_I64(99)}, 2, NULL),
+        DATABASE);
+    assert_string_equal(db_last_sqlstate(db), "55P03");
+    assert_fails(
+        db_run(db, "flaky", (struct db_param[]){DB_P_TEXT(SLICE("57014")), DB_P_I64(99)}, 2, NULL),
+        DATABASE);
+}
+
+TEST(waits_are_bounded_where_that_was_asked_for)
+{
+    SCOPED(db_result_free) struct db_result *free_waits = NULL;
+    SCOPED(db_result_free) struct db_result *bounded_waits = NULL;
+    SCOPED(db_close) struct db *bounded = NULL;
+    assert_ok(db_run(db, "waits", NULL, 0, &free_waits));
+    assert_slice(db_text(free_waits, 0, 0), "0 0");
+    assert_ok(db_open(database.connection, "tester", &statements, &bounded));
+    db_bound_waits(bounded);
+    assert_ok(db_run(bounded, "waits", NULL, 0, &bounded_waits));
+    assert_slice(db_text(bounded_waits, 0, 0), "5s 30s");
+}
+
 TEST(a_statement_that_is_unknown_or_wrong_is_our_fault)
 {
     assert_fails(db_run(db, "unheard_of", NULL, 0, NULL), INTERNAL);
@@ -562,6 +588,8 @@ int main(void)
         DB_TEST(affected_rows_are_counted),
         DB_TEST(a_connection_is_its_roles),
         DB_TEST(a_row_that_exists_is_a_conflict_and_a_broken_rule_is_a_check),
+        DB_TEST(who_waits_too_long_for_a_lock_or_runs_too_long_may_come_again),
+        DB_TEST(waits_are_bounded_where_that_was_asked_for),
         DB_TEST(a_statement_that_is_unknown_or_wrong_is_our_fault),
         DB_TEST(a_transaction_is_all_or_nothing),
         DB_TEST(a_rule_that_is_checked_at_the_end_fails_the_transaction),
