@@ -194,6 +194,15 @@ void api_converged(struct api *service, const struct convergence *convergence)
     if (convergence->frozen) api_recall_credit(service, convergence->org);
 }
 
+status api_taken(struct control_response *response, status taken)
+{
+    if (status_ok(taken)) return OK;
+    log_warning("change_not_taken", F(error, taken));
+    return control_fail(response, FAIL(OVERLOADED),
+                        SLICE("It is changed, but not in force everywhere yet. Repeat the "
+                              "request."));
+}
+
 void api_await_posted(struct control_request *request, struct control_response *response)
 {
     struct api *service = request->service;

@@ -39,6 +39,9 @@ int64_t api_random_id(
 /* offset and limit of the query, within [0, …] and [1, limit_max]. */
 status api_page(struct control_request *request, struct control_response *response,
                 int64_t limit_max, int64_t *offset, int64_t *limit);
+/* What a change answers with that is committed, and that the core has not taken in time: it will,
+ * but a repeat tells for sure. */
+status api_taken(struct control_response *response, status taken);
 /* Waits for the poster; where that takes too long the answer says as of when it is
  * (X-Bourse-As-Of). */
 void api_await_posted(struct control_request *request, struct control_response *response);

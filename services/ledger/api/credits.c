@@ -44,7 +44,7 @@ status credits_read(struct control_request *request, struct control_response *re
     TRY(api_org(request, response, &credits.org));
     api_await_posted(request, response);
     TRY(db_transaction(request->db, credits.org, credits_query, &credits));
-    TRY(apply_read_held(api->ledger, credits.org, &held));
+    bool told = status_ok(apply_read_held(api->ledger, credits.org, &held));
     struct json_writer *w = &response->json;
     json_object_begin(w);
     json_key(w, SLICE("data"));
@@ -52,7 +52,10 @@ status credits_read(struct control_request *request, struct control_response *re
     json_key_money(w, SLICE("total_credits"), credits.total);
     json_key_money(w, SLICE("total_usage"), credits.usage);
     json_key_money(w, SLICE("balance"), credits.balance);
-    json_key_money(w, SLICE("held"), held);
+    if (told)
+        json_key_money(w, SLICE("held"), held);
+    else
+        json_key_null(w, SLICE("held"));
     json_object_end(w);
     json_object_end(w);
     return OK;

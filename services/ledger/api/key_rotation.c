@@ -119,7 +119,7 @@ status keys_rotate(struct control_request *request, struct control_response *res
     key_secret_make(request->service, &secret);
     status rotated = db_transaction(request->db, rotation.org, rotate, &rotation);
     if (!status_ok(rotated)) return explain(response, rotated);
-    TRY(key_hashes_changed(request->service, rotation.org, &rotation.hashes));
+    TRY(api_taken(response, key_hashes_changed(request->service, rotation.org, &rotation.hashes)));
     const struct key_filter filter = {
         .org = rotation.org, .key = rotation.key, .disabled_too = true, .limit = 1};
     return key_secret_write(request, response, &secret, &filter);

@@ -204,7 +204,9 @@ status keys_create(struct control_request *request, struct control_response *res
                             SLICE("The organization has 10,000 keys, the most it may have. Delete "
                                   "some that are not used."));
     TRY(made);
-    TRY(apply_key_changed(api->ledger, new.org, secret.stored));
+    /* Nobody has asked for it before, so it is in force. Its secret is told now or never. */
+    status taken = apply_key_changed(api->ledger, new.org, secret.stored);
+    if (!status_ok(taken)) log_warning("change_not_taken", F(error, taken));
     response->http_status = 201;
     const struct key_filter filter = {
         .org = new.org, .key = new.id, .disabled_too = true, .limit = 1};
@@ -224,7 +226,7 @@ status keys_change(struct control_request *request, struct control_response *res
     if (result.code == ERROR_NOT_FOUND)
         return control_fail(response, result, SLICE("No key has this hash."));
     TRY(result);
-    TRY(key_hashes_changed(request->service, update.org, &update.hashes));
+    TRY(api_taken(response, key_hashes_changed(request->service, update.org, &update.hashes)));
     const struct key_filter filter = {
         .org = update.org, .key = update.id, .disabled_too = true, .limit = 1};
     return write_one(request, response, &filter);
@@ -236,10 +238,14 @@ status keys_delete(struct control_request *request, struct control_response *res
     TRY(api_org(request, response, &update.org));
     TRY(key_hash_read(request, response, &update.hash));
     status result = db_transaction(request->db, update.org, key_rows_update, &update);
+    if (!status_ok(result) && result.code != ERROR_NOT_FOUND) return result;
+    /* Also of a key that is gone: this may repeat a request that the core did not take. */
+    const struct key_hashes gone = {.count = 1, .items = {update.hash}};
+    bool found = status_ok(result);
+    TRY(api_taken(response, key_hashes_changed(request->service, update.org,
+                                               found ? &update.hashes : &gone)));
     if (result.code == ERROR_NOT_FOUND)
         return control_fail(response, result, SLICE("No key has this hash."));
-    TRY(result);
-    TRY(key_hashes_changed(request->service, update.org, &update.hashes));
     json_object_begin(&response->json);
     json_key_bool(&response->json, SLICE("deleted"), true);
     json_object_end(&response->json);

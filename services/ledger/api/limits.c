@@ -279,7 +279,8 @@ status limits_change(struct control_request *request, struct control_response *r
     if (done.code == ERROR_NOT_FOUND)
         return control_fail(response, done, SLICE("The organization has no such owner."));
     TRY(done);
-    TRY(owner.kind == OWNER_KEY ? key_hashes_changed(api, owner.org, &owner.hashes)
-                                : apply_limits_changed(api->ledger, owner.org));
+    TRY(api_taken(response, owner.kind == OWNER_KEY
+                                ? key_hashes_changed(api, owner.org, &owner.hashes)
+                                : apply_limits_changed(api->ledger, owner.org)));
     return write_limits(request, response, &owner);
 }

@@ -236,7 +236,7 @@ static status recall_lease(struct control_request *request, struct control_respo
     for (;;) {
         struct leased leased = {.org = org};
         money held = MONEY_ZERO;
-        TRY(apply_credit_recall(api->ledger, org, &held));
+        if (!status_ok(apply_credit_recall(api->ledger, org, &held))) return OK;
         TRY(db_transaction(request->db, org, read_leased, &leased));
         if (!money_less(held, leased.amount) || clock_monotonic_ms() >= until_ms) return OK;
         const struct timespec pause = {.tv_nsec = RECALL_PAUSE_MS * 1000000L};
