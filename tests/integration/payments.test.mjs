@@ -270,6 +270,34 @@ test('what an operator freezes only he thaws; what he thaws is served whatever i
   assert.ok([401, 403, 404].includes((await bourse.api.post(route, {}, { key: buyer.management, root: true })).status));
 });
 
+test('a dispute that moves another currency counts by the disputed dollars; its fee is not of these books', async () => {
+  const { buyer, id, session } = await makeCredited(100);
+  // $105.50 are ¥15,800 and a fee of ¥2,300 in an account that is settled in yen: as cents they would be $158 and $23.
+  const withdrawn = stripe.dispute(session, { settled: { currency: 'jpy', amount: 15_800, fee: 2300 } });
+  await delivered(withdrawn);
+  assert.equal(nanoOf((await read(buyer, id)).disputed), 105_500_000_000n);
+  assert.equal(await credits(buyer), 0n);
+  assert.deepEqual((await moves(id)).slice(2), ['dispute 1>101 10000', 'dispute 132>101 550']);
+  await delivered(stripe.win(withdrawn));
+  assert.equal(await credits(buyer), 100n * DOLLAR);
+  assert.deepEqual((await moves(id)).slice(4), ['reinstatement 101>1 10000', 'reinstatement 101>132 550']);
+});
+
+test('a dispute or a refund that is itself in another currency than the payment is not believed', async () => {
+  for (const happens of [
+    (session) => stripe.dispute(session, { currency: 'eur', settled: { currency: 'eur', amount: 9000, fee: 0 } }),
+    (session) => {
+      const event = stripe.refundInDashboard(session, 3000);
+      stripe.refunds.get(event.data.object.id).currency = 'eur';
+      return event;
+    },
+  ]) {
+    const { buyer, session } = await makeCredited(100);
+    assertError(await deliver(happens(session)), 409);
+    assert.equal(await credits(buyer), 100n * DOLLAR);
+  }
+});
+
 // ---- nobody holds up the others
 
 test('a repeat asks Stripe only while something is not decided', async () => {

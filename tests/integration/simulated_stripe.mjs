@@ -82,15 +82,17 @@ export class SimulatedStripe {
     return this.#happened('checkout.session.expired', session);
   }
 
-  dispute(session, { amount = session.amount_total, fee = 1500 } = {}) {
+  /** `settled`: what it moves in the currency of the seller's account, as {currency, amount, fee}. */
+  dispute(session, { amount = session.amount_total, fee = 1500, currency = 'usd', settled } = {}) {
+    const moved = { currency: 'usd', amount, fee, ...settled };
     const dispute = {
       id: id('dp'),
       object: 'dispute',
       amount,
-      currency: 'usd',
+      currency,
       payment_intent: session.payment_intent,
       status: 'needs_response',
-      balance_transactions: [{ id: id('txn'), amount: -amount, fee }],
+      balance_transactions: [{ id: id('txn'), ...moved, amount: -moved.amount }],
     };
     this.disputes.set(dispute.id, dispute);
     return this.#happened('charge.dispute.funds_withdrawn', dispute);
@@ -98,9 +100,9 @@ export class SimulatedStripe {
 
   win(disputeEvent) {
     const dispute = this.disputes.get(disputeEvent.data.object.id);
-    const [{ amount, fee }] = dispute.balance_transactions;
+    const [{ amount, fee, currency }] = dispute.balance_transactions;
     dispute.status = 'won';
-    dispute.balance_transactions.push({ id: id('txn'), amount: -amount, fee: -fee });
+    dispute.balance_transactions.push({ id: id('txn'), currency, amount: -amount, fee: -fee });
     return this.#happened('charge.dispute.funds_reinstated', dispute);
   }
 

@@ -65,6 +65,11 @@ status stripe_converge_returns(struct convergence *c, struct purchase_row *row)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+static bool is_dollars(struct json_value object)
+{
+    return slice_equal(stripe_text(object, SLICE("currency")), SLICE("usd"));
+}
+
 static void add_fact(struct returns *r, struct json_value refund)
 {
     slice state = stripe_text(refund, SLICE("status"));
@@ -80,18 +85,35 @@ static void add_fact(struct returns *r, struct json_value refund)
     if (slice_equal(state, SLICE("failed")) || slice_equal(state, SLICE("canceled")))
         fact->state = REFUND_FAILED;
     bool sane = fact->stripe_id.len > 0 && fact->amount_cents > 0 &&
-                fact->amount_cents <= r->row->charged_cents;
+                fact->amount_cents <= r->row->charged_cents && is_dollars(refund);
     if (sane)
         r->fact_count++;
     else
         r->c->alien = true;
 }
 
+/* Movements are of the currency in which our account at Stripe is settled. Where that is another,
+ * one only tells that the disputed amount went out or came back, and its fee is not of these books.
+ */
+static void translate(struct returns *r, struct json_value dispute, int64_t *amount, int64_t *fee)
+{
+    int64_t disputed = stripe_number(dispute, SLICE("amount"));
+    if (!is_dollars(dispute)) r->c->alien = true;
+    if (*fee != 0) {
+        log_warning("stripe_fee_not_booked", FN(name, purchase, r->c->purchase),
+                    F(reason, SLICE("it is not in dollars")));
+    }
+    *amount = *amount < 0 ? -disputed : *amount > 0 ? disputed : 0;
+    *fee = 0;
+}
+
 /* Money that went out for a dispute is a negative amount, what came back a positive one. */
-static int64_t add_dispute_movement(struct returns *r, struct json_value movement)
+static int64_t add_dispute_movement(struct returns *r, struct json_value dispute,
+                                    struct json_value movement)
 {
     int64_t amount = stripe_number(movement, SLICE("amount"));
     int64_t fee = stripe_number(movement, SLICE("fee"));
+    if (!is_dollars(movement)) translate(r, dispute, &amount, &fee);
     bool sane = llabs(amount) <= r->row->charged_cents && llabs(fee) <= DISPUTE_FEE_MAX;
     if (!sane) {
         r->c->alien = true;
@@ -119,7 +141,7 @@ static void add_dispute(struct returns *r, struct json_value dispute)
     int64_t withdrawn = 0;
     struct json_value moves = json_get(dispute, SLICE("balance_transactions"));
     for (struct json_iterator i = json_iterate(moves); json_next(&i);)
-        withdrawn += add_dispute_movement(r, i.value);
+        withdrawn += add_dispute_movement(r, dispute, i.value);
     r->dispute_open |= withdrawn > 0 && !is_over(dispute);
 }
 
