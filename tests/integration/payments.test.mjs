@@ -125,6 +125,21 @@ test('purchases that are not decided are looked at before those that only might 
   assert.equal(first, id);
 });
 
+test('a bank debit that failed is cancelled, and a line may be set; money that comes all the same is credited', async () => {
+  const buyer = await makeBuyer();
+  const { id } = (await buy(buyer, 25)).json.data;
+  const session = stripe.sessionOf(id);
+  await delivered(stripe.pay(session, { later: true }));
+  assert.equal((await read(buyer, id)).status, 'open');
+  await delivered(stripe.fail(session));
+  assert.equal((await read(buyer, id)).status, 'cancelled');
+  assert.equal(await bourse.sqlValue('select look_at is null from purchase where id = $1', [id]), true);
+  await setLine(buyer, '100');
+  await bourse.bourse('org', 'unline', '--org', buyer.org);
+  await delivered(stripe.arrive(session));
+  assert.equal(await credits(buyer), 25n * DOLLAR);
+});
+
 // ---- refunds
 
 test('a second refund that Stripe refuses for one purchase ends like the first', async () => {
@@ -296,6 +311,25 @@ test('a dispute or a refund that is itself in another currency than the payment 
     assertError(await deliver(happens(session)), 409);
     assert.equal(await credits(buyer), 100n * DOLLAR);
   }
+});
+
+// ---- every day
+
+test('a day is compared to its end, though Stripe says nothing about one of its payments', async () => {
+  const yesterday = Math.floor(Date.now() / 1000) - 86_400;
+  const [dumb, known] = [await makeCredited(100), await makeCredited(100)];
+  asOwner(`update purchase set look_at = now() + interval '1 day' where id in ('${dumb.id}', '${known.id}')`);
+  const back = [dumb, known].map(({ session }) => stripe.refundInDashboard(session, 3000).data.object);
+  // The newest is told first, so the other one comes after it.
+  stripe.move('refund', back[1], yesterday);
+  stripe.move('refund', back[0], yesterday);
+  stripe.fault(`GET /v1/checkout/sessions/${dumb.session.id}`, { status: 500, count: 1000 });
+  asOwner('delete from stripe_reconciliation');
+  await eventually(async () => assert.equal(await bourse.sqlValue('select count(*) from stripe_reconciliation'), 1n));
+  assert.equal(await credits(known.buyer), 70n * DOLLAR);
+  assert.equal(await credits(dumb.buyer), 100n * DOLLAR);
+  stripe.faults = [];
+  await eventually(async () => assert.equal(await credits(dumb.buyer), 70n * DOLLAR)); // its row was due again
 });
 
 // ---- nobody holds up the others

@@ -77,6 +77,12 @@ export class SimulatedStripe {
     return this.#happened('checkout.session.async_payment_succeeded', session);
   }
 
+  /** The bank debit does not arrive. */
+  fail(session) {
+    this.intents.get(session.payment_intent).status = 'requires_payment_method';
+    return this.#happened('checkout.session.async_payment_failed', session);
+  }
+
   expire(session) {
     session.status = 'expired';
     return this.#happened('checkout.session.expired', session);

@@ -81,7 +81,7 @@ status api_start(struct ledger *ledger, const struct config *config,
     api = (struct api){.ledger = ledger, .config = config};
     TRY(secret_read_file("secrets/ledger/pepper", 64, false, &api.pepper));
     TRY(stripe_open(config, &api.stripe));
-    if (stripe_is_on(&api.stripe)) TRY(stripe_janitor_start(&api, &statements, &api.janitor));
+    TRY(stripe_janitor_start(&api, &statements, &api.janitor));
     const struct control_settings settings = {
         .service = "ledger",
         .routes = routes,

@@ -15,7 +15,7 @@
 #include "shared/log.h"
 
 #define PURCHASE_ID_SIZE 64
-#define ROUND_MAX        20 /* purchases of one round; the rest comes with the next */
+#define ROUND_MAX        20 /* purchases of one round; the next follows at once */
 #define ARENA_SIZE_MAX   ((size_t)1 << 20)
 
 struct stripe_janitor {
@@ -44,6 +44,7 @@ status stripe_janitor_start(struct api *api, const struct db_statements *stateme
     (void)pthread_cond_init(&janitor->changed, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
     status opened = db_open(api->config->database, "bourse_ledger_api", statements, &janitor->db);
+    if (status_ok(opened)) db_bound_waits(janitor->db);
     if (status_ok(opened) && pthread_create(&janitor->thread, NULL, run, janitor) != 0)
         opened = FAIL(IO);
     if (!status_ok(opened)) {
@@ -92,7 +93,7 @@ static status look_at(void *context, int64_t org, slice purchase, slice intent)
     if (!status_ok(done)) log_warning("stripe_purchase_not_looked_at", F(error, done));
     TRY(done);
     api_converged(api, &convergence);
-    return convergence.unknown ? FAIL(PAYMENTS_DOWN) : OK;
+    return OK; /* also where Stripe said nothing: the row says when to ask again */
 }
 
 struct debt {
@@ -149,15 +150,34 @@ static void top_up(struct stripe_janitor *janitor)
     }
 }
 
-static void look_around(struct stripe_janitor *janitor)
+static bool is_stopping(void *context)
+{
+    struct stripe_janitor *janitor = context;
+    (void)pthread_mutex_lock(&janitor->mutex);
+    bool stopping = janitor->stopping;
+    (void)pthread_mutex_unlock(&janitor->mutex);
+    return stopping;
+}
+
+/* true: there may be more that is due. What failed is still due, and does not count as progress. */
+static bool look_around(struct stripe_janitor *janitor)
 {
     SCOPED(db_result_free) struct db_result *due = NULL;
+    status done = db_run(janitor->db, "list_purchases_due",
+                         (const struct db_param[]){DB_P_I64(ROUND_MAX)}, 1, &due);
+    bool more = status_ok(done) && db_row_count(due) == ROUND_MAX;
+    for (size_t i = 0; status_ok(done) && i < db_row_count(due) && !is_stopping(janitor); i++) {
+        status looked = look_at(janitor, db_i64(due, i, 0), db_text(due, i, 1), SLICE_NONE);
+        more = more && status_ok(looked);
+    }
+    return more;
+}
+
+static void pay_debts(struct stripe_janitor *janitor)
+{
     SCOPED(db_result_free) struct db_result *debts = NULL;
-    const struct db_param most[] = {DB_P_I64(ROUND_MAX)};
-    status listed = db_run(janitor->db, "list_purchases_due", most, 1, &due);
-    for (size_t i = 0; status_ok(listed) && i < db_row_count(due); i++)
-        (void)look_at(janitor, db_i64(due, i, 0), db_text(due, i, 1), SLICE_NONE).code;
-    if (status_ok(listed)) listed = db_run(janitor->db, "list_orgs_in_debt", most, 1, &debts);
+    status listed = db_run(janitor->db, "list_orgs_in_debt",
+                           (const struct db_param[]){DB_P_I64(ROUND_MAX)}, 1, &debts);
     for (size_t i = 0; status_ok(listed) && i < db_row_count(debts); i++) {
         struct debt debt = {janitor, db_i64(debts, i, 0), false};
         status paid = db_transaction(janitor->db, debt.org, pay_debt, &debt);
@@ -169,9 +189,17 @@ static void look_around(struct stripe_janitor *janitor)
 static void reconcile(struct stripe_janitor *janitor)
 {
     const struct reconciliation reconciliation = {&janitor->api->stripe, janitor->db, look_at,
-                                                  janitor};
+                                                  is_stopping, janitor};
     status done = stripe_reconcile(&reconciliation);
     if (!status_ok(done)) log_warning("stripe_not_reconciled", F(error, done));
+}
+
+static void ask_stripe(struct stripe_janitor *janitor)
+{
+    while (look_around(janitor) && !is_stopping(janitor))
+        pay_debts(janitor);
+    top_up(janitor);
+    reconcile(janitor);
 }
 
 static void *run(void *argument)
@@ -181,9 +209,8 @@ static void *run(void *argument)
     (void)pthread_mutex_lock(&janitor->mutex);
     while (!janitor->stopping) {
         (void)pthread_mutex_unlock(&janitor->mutex);
-        look_around(janitor);
-        top_up(janitor);
-        reconcile(janitor);
+        pay_debts(janitor);
+        if (stripe_is_on(&janitor->api->stripe)) ask_stripe(janitor);
         (void)pthread_mutex_lock(&janitor->mutex);
         uint64_t until_ms = clock_monotonic_ms() + (uint64_t)interval_ms;
         struct timespec at = {.tv_sec = (time_t)(until_ms / 1000),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A thread that asks Stripe again about purchases and refunds whose outcome is not known, and pays
- * debts from credit that has come back since. Events may be lost; this is what makes up for them.
- * */
+/* A thread that asks Stripe again about purchases and refunds whose outcome is not known: events
+ * may be lost, and this is what makes up for them. With or without Stripe it pays debts from credit
+ * that has come since. */
 #pragma once
 
 #include "shared/db.h"

@@ -128,6 +128,18 @@ static bool is_ours(const struct convergence *c, const struct purchase_row *row,
            stripe_text(intent, SLICE("id")).len > 0;
 }
 
+/* Nobody can pay it any more. A session that is complete may wait for a bank; when the bank says
+ * no, the session stays complete and its intent tells. */
+static bool is_over(struct json_value session, struct json_value intent)
+{
+    slice state = stripe_text(session, SLICE("status"));
+    slice payment = stripe_text(intent, SLICE("status"));
+    bool failed = slice_equal(payment, SLICE("canceled")) ||
+                  slice_equal(payment, SLICE("requires_payment_method"));
+    return slice_equal(state, SLICE("expired")) ||
+           (slice_equal(state, SLICE("complete")) && failed);
+}
+
 status stripe_purchase_pay(struct convergence *c, struct purchase_row *row, slice intent)
 {
     row->intent = arena_copy(c->arena, intent);
@@ -177,7 +189,7 @@ static status read_session(struct convergence *c, struct purchase_row *row)
         if (row->save_card) TRY(stripe_card_keep(c, intent));
         return stripe_purchase_pay(c, row, stripe_text(intent, SLICE("id")));
     }
-    if (slice_equal(stripe_text(reply.root, SLICE("status")), SLICE("expired"))) {
+    if (is_over(reply.root, intent)) {
         row->state = SLICE("cancelled");
         return OK;
     }

@@ -18,6 +18,12 @@ struct window {
     bool more;
 };
 
+/* What fails for one purchase is due again by its row; only a silent Stripe stops all. */
+static bool is_about_all(status looked)
+{
+    return looked.code == ERROR_PAYMENTS_DOWN;
+}
+
 static status of_row(const struct reconciliation *r, slice intent, bool *found)
 {
     SCOPED(db_result_free) struct db_result *row = NULL;
@@ -25,7 +31,8 @@ static status of_row(const struct reconciliation *r, slice intent, bool *found)
                (const struct db_param[]){DB_P_TEXT(SLICE("")), DB_P_TEXT(intent)}, 2, &row));
     *found = db_row_count(row) > 0;
     if (!*found) return OK;
-    return r->look_at(r->context, db_i64(row, 0, 0), db_text(row, 0, 1), intent);
+    status looked = r->look_at(r->context, db_i64(row, 0, 0), db_text(row, 0, 1), intent);
+    return is_about_all(looked) ? looked : OK;
 }
 
 /* The row does not know the payment yet: the payment names the row. */
@@ -38,7 +45,7 @@ static status of_metadata(const struct reconciliation *r, struct window *window,
     if (purchase.len == 0) return OK; /* not sold by us */
     if (status_ok(api_parse_org(stripe_text(metadata, SLICE("org")), &org))) {
         status looked = r->look_at(r->context, org, purchase, intent);
-        if (looked.code != ERROR_NOT_FOUND) return looked;
+        if (looked.code != ERROR_NOT_FOUND) return is_about_all(looked) ? looked : OK;
     }
     log_error("stripe_payment_without_purchase", FN(name, payment, intent));
     metric_add(payments_unknown_total, 1);
@@ -67,8 +74,10 @@ static status compare_page(const struct reconciliation *r, struct window *window
     if (stripe_movements_read(r->stripe, &span, &reply) != STRIPE_DONE) return FAIL(PAYMENTS_DOWN);
     struct json_value list = json_get(reply.root, SLICE("data"));
     window->more = stripe_flag(reply.root, SLICE("has_more")) && json_count(list) > 0;
-    for (struct json_iterator i = json_iterate(list); json_next(&i);)
+    for (struct json_iterator i = json_iterate(list); json_next(&i);) {
+        if (r->is_stopping(r->context)) return FAIL(STOPPING);
         TRY(compare(r, window, i.value));
+    }
     return OK;
 }
 

@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process';
 import test from 'node:test';
 
 import { assertError, nanoOf } from '../api.mjs';
+import { eventually } from '../harness.mjs';
 import { bourse } from './one_instance.mjs';
 
 let keys = 0;
@@ -243,4 +244,24 @@ test('a cancelled purchase is never credited', async () => {
   assert.equal(nanoOf((await credits(management)).total_credits), 0n);
   bourse.setOption('payments_manual', 'immediate');
   await bourse.killAndWait('ledger');
+});
+
+test('without Stripe, too, credit that comes later pays what is owed', async () => {
+  const { org, management } = await makeBuyer();
+  const bought = await buy(management, { amount: 5 });
+  const number = org.replace('org-', '');
+  // As a refund of spent credit leaves it: a dollar is owed for the purchase.
+  asOwner(`begin;
+    insert into account (org, kind) values (${number}, 4) on conflict do nothing;
+    update account set debits = debits + 1000000000 where org = ${number} and kind = 4;
+    update account set credits = credits + 1000000000 where org = 0 and kind = 101 and cell = 1 and detail = 0;
+    insert into transfer (org, debit_kind, credit_kind, cell, amount, code, reference) values (${number}, 4, 101, 1, 1000000000, 'dispute', 'debt');
+    update purchase set debt = 1000000000 where id = '${bought.json.data.id}';
+    update org set frozen = true where org = ${number};
+    commit`);
+  const left = () =>
+    bourse.sqlValue('select sum(debits - credits)::bigint from account where org = $1 and kind = 4', [number]);
+  await eventually(async () => assert.equal(await left(), 0n), { deadline_ms: 25_000 }); // the ledger looks every 10 s
+  assert.equal(nanoOf((await credits(management)).balance), 4_000_000_000n);
+  assert.equal(await bourse.sqlValue('select frozen from org where org = $1', [number]), false);
 });
