@@ -2,6 +2,8 @@
 // Payments where two of the ledger's ways meet: credit that comes to an account with a credit line, refunds and top-ups that undo each
 // other, debts that are paid from outside. The books are audited after each.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import test from 'node:test';
 
 import { MODEL, assertError, nanoOf, user } from './api.mjs';
@@ -369,4 +371,36 @@ test('a row that somebody holds costs its own organization 503 after 5 s, and no
     assert.equal(await credits(other), 0n);
   });
   assert.equal((await bourse.bourse('org', 'set', '--org', buyer.org, '--name', 'Free')).name, 'Free');
+});
+
+// ---- words and switches
+
+test('a month says what a debt that credit paid is, and a refund that a bank sent back', async () => {
+  const { buyer, owed } = await makeIndebted();
+  const { id } = (await buy(buyer, 25)).json.data;
+  await delivered(stripe.pay(stripe.sessionOf(id)));
+  await eventually(async () => assert.equal(await credits(buyer), 25n * DOLLAR - owed));
+  await eventually(async () => assert.equal(await balance(buyer, RECEIVABLE), 0n));
+  assert.equal((await refund(buyer, id, { amount: 10 })).status, 201);
+  await delivered(stripe.decide([...stripe.refunds.values()].at(-1), 'failed'));
+  const month = new Date().toISOString().slice(0, 7);
+  const page = (await bourse.api.get(`/invoices/${month}`, { key: buyer.management })).text;
+  const told = Array.from(page.matchAll(/<td>(Refund|Refund sent back|Debt paid from credit|Disputed payment)<\/td>/g), ([, what]) => what);
+  // What was leased came back and paid its part, then the purchase the rest.
+  assert.deepEqual([...new Set(told)], ['Refund', 'Debt paid from credit', 'Refund sent back']);
+});
+
+test('where Stripe is switched off, a refund of its payment is refused, and the credit stays', async () => {
+  const { buyer, id } = await makeCredited(100);
+  const file = /^stripe_key_file = (.*)$/m.exec(readFileSync(path.join(bourse.var, 'bourse.conf'), 'utf8'))[1];
+  bourse.setOption('stripe_key_file', '');
+  await bourse.killAndWait('ledger');
+  try {
+    assertError(await refund(buyer, id, { amount: 10 }), 503, /switched off/);
+    assert.equal(await credits(buyer), 100n * DOLLAR);
+  } finally {
+    bourse.setOption('stripe_key_file', file);
+    await bourse.killAndWait('ledger');
+  }
+  assert.equal((await refund(buyer, id, { amount: 10 })).json.data.status, 'succeeded');
 });
