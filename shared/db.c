@@ -525,11 +525,13 @@ static status status_of_sqlstate(const char *sqlstate)
         {"P0001", {ERROR_DATABASE_CHECK}},    /* RAISE EXCEPTION of a trigger */
         {"40", {ERROR_DATABASE}},             /* serialization failure, deadlock: repeated before */
         {"08", {ERROR_DATABASE}},             /* connection */
-        {"57P", {ERROR_DATABASE}},            /* shutdown, crash of another backend, starting up */
+        {"25006", {ERROR_DATABASE}},          /* read only: a standby, or an operator's doing */
+        {"53", {ERROR_DATABASE}},             /* too many connections, out of memory, disk full */
         {LOCK_NOT_AVAILABLE, {ERROR_DATABASE}}, /* waited too long: db_bound_waits */
-        {QUERY_CANCELED, {ERROR_DATABASE}},     /* ran too long */
-        {"53", {ERROR_DATABASE}},               /* too many connections, out of memory, disk full */
-        {"22021", {ERROR_BAD_REQUEST}},         /* text that is not UTF-8 or holds a NUL */
+        {"57", {ERROR_DATABASE}},       /* cancelled, ran too long, shutdown, another's crash */
+        {"58", {ERROR_DATABASE}},       /* the system under it: I/O, a missing file */
+        {"XX", {ERROR_DATABASE}},       /* its own fault, a damaged page among them */
+        {"22021", {ERROR_BAD_REQUEST}}, /* text that is not UTF-8 or holds a NUL */
         {"22P05", {ERROR_BAD_REQUEST}},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The posting loop. A batch that the database refuses is halved until the record at fault stands
- * alone; that one is tried as a late charge, and goes to suspense if even that is refused. Nothing
- * is ever skipped: each way moves the cursor over the record. When the outcome of a commit is not
+ * alone; that one is tried as a late charge, and goes to suspense if even that is refused. What is
+ * not the record's fault is waited for. Nothing is ever skipped: each way moves the cursor over the record. When the outcome of a commit is not
  * known the cursor tells. */
 #include "services/ledger/poster.h"
 
@@ -250,30 +250,57 @@ static status copy_part(struct poster *poster, const struct posting *all, size_t
     return OK;
 }
 
-/* One record that was refused: everything of it as a late charge, else set aside for an
- * operator. */
-static status post_alone(struct poster *poster, const struct posting *all, size_t from)
+/* Whether what was refused is at fault, and not the moment, the schema or a grant, which are waited
+ * for. Class 22 is data that no column takes. */
+static bool is_at_fault(const struct poster *poster, status refused)
 {
-    char sqlstate[8] = {0};
-    (void)slice_to_c_string(slice_first(slice_of(db_last_sqlstate(poster->db)), 7), sqlstate,
-                            sizeof(sqlstate))
-        .code;
+    switch (refused.code) {
+    case ERROR_DATABASE_CHECK:
+    case ERROR_DATABASE_CONFLICT:
+    case ERROR_BAD_REQUEST:
+    case ERROR_OVERFLOW:
+    case ERROR_TOO_LARGE: return true;
+    case ERROR_INTERNAL: return strncmp(db_last_sqlstate(poster->db), "22", 2) == 0;
+    default: return false;
+    }
+}
+
+/* Only a rule about what is there can be met by leaving the lease and the meters out. */
+static bool can_be_late(status refused)
+{
+    return refused.code == ERROR_DATABASE_CHECK || refused.code == ERROR_DATABASE_CONFLICT;
+}
+
+/* Everything of it as a late charge. */
+static status post_late(struct poster *poster, const struct posting *all, size_t from)
+{
     struct posting part;
     TRY(copy_part(poster, all, from, 1, &part));
     log_warning("posted_late", FN(number, seq, part.seqs[0]),
-                FN(name, sqlstate, slice_of(sqlstate)));
+                FN(name, sqlstate, slice_of(db_last_sqlstate(poster->db))));
     part.endings[0].leased = MONEY_ZERO;
     part.endings[0].epoch = 0;
     part.endings[0].meter = 0;
     part.endings[0].meters.bytes = SLICE_NONE;
-    status done = post_once(poster, &part, POST_LATE, NULL);
-    if (status_ok(done) || done.code == ERROR_DATABASE) return done;
+    return post_once(poster, &part, POST_LATE, NULL);
+}
+
+/* One record that was refused: late if that helps, else set aside for an operator. */
+static status post_alone(struct poster *poster, const struct posting *all, size_t from,
+                         status refused)
+{
+    if (can_be_late(refused)) {
+        status late = post_late(poster, all, from);
+        if (status_ok(late) || !is_at_fault(poster, late)) return late;
+    }
+    char sqlstate[8] = {0};
+    struct posting part;
     (void)slice_to_c_string(slice_first(slice_of(db_last_sqlstate(poster->db)), 7), sqlstate,
                             sizeof(sqlstate))
         .code;
+    TRY(copy_part(poster, all, from, 1, &part));
     log_error("posted_to_suspense", FN(number, seq, part.seqs[0]),
               FN(name, sqlstate, slice_of(sqlstate)));
-    TRY(copy_part(poster, all, from, 1, &part));
     metric_add(suspense_total, 1);
     return post_once(poster, &part, POST_SUSPENSE, sqlstate);
 }
@@ -284,8 +311,8 @@ static status post_range(struct poster *poster, const struct posting *all, size_
     struct posting part;
     TRY(copy_part(poster, all, from, count, &part));
     status done = post_once(poster, &part, POST_NORMAL, NULL);
-    if (status_ok(done) || done.code == ERROR_DATABASE) return done;
-    if (count <= 1) return post_alone(poster, all, from);
+    if (status_ok(done) || !is_at_fault(poster, done)) return done;
+    if (count <= 1) return post_alone(poster, all, from, done);
     TRY(post_range(poster, all, from, count / 2));
     return post_range(poster, all, from + count / 2, count - count / 2);
 }
@@ -310,11 +337,11 @@ static void drop_posted(struct poster *poster)
 
 /* A record that is refused is found by halving. A batch of holds alone has no row that could be set
  * aside: it is tried again. */
-static status post_in_parts(struct poster *poster, struct posting *posting)
+static status post_in_parts(struct poster *poster, struct posting *posting, status refused)
 {
     if (posting->count == 0) return FAIL(DATABASE);
     return posting->count > 1 ? post_range(poster, posting, 0, posting->count)
-                              : post_alone(poster, posting, 0);
+                              : post_alone(poster, posting, 0, refused);
 }
 
 /* Posts the gathered batch and begins the next. */
@@ -322,10 +349,10 @@ static status post_gathered(struct poster *poster)
 {
     struct posting *posting = &poster->posting;
     status done = post_once(poster, posting, POST_NORMAL, NULL);
-    if (!status_ok(done) && done.code != ERROR_DATABASE) {
+    if (!status_ok(done) && is_at_fault(poster, done)) {
         log_warning("batch_refused", FN(number, lo, posting->lo), FN(number, hi, posting->hi),
                     F(error, done));
-        done = post_in_parts(poster, posting);
+        done = post_in_parts(poster, posting, done);
     }
     poster->failed = !status_ok(done);
     if (status_ok(done))

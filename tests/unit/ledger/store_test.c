@@ -9,6 +9,7 @@
 
 #include "services/ledger/poster.h"
 #include "services/ledger/store.h"
+#include "shared/clock.h"
 #include "shared/log.h"
 #include "tests/unit/ledger/sql_book.h"
 #include "tests/unit/ledger/tables.h"
@@ -387,12 +388,17 @@ static void nothing_posted(void *context, uint64_t seq)
     (void)seq;
 }
 
-/* Writes the world's records to a segment and lets the real poster post them. */
-static void post_from_disk(struct world *world)
-{
-    char directory[] = "/tmp/bourse-poison-XXXXXX";
+/* The world's records in a segment, and the real poster. */
+struct disk {
+    char directory[32];
     char path[JOURNAL_PATH_MAX];
-    assert_non_null(mkdtemp(directory));
+    struct poster *poster;
+};
+
+static void write_disk(struct world *world, struct disk *disk)
+{
+    *disk = (struct disk){.directory = "/tmp/bourse-poison-XXXXXX"};
+    assert_non_null(mkdtemp(disk->directory));
     struct segment_head head = {.cell = 1,
                                 .incarnation = sql_book_incarnation(sql),
                                 .number = 1,
@@ -402,13 +408,12 @@ static void post_from_disk(struct world *world)
     buffer_init(&bytes, (size_t)1 << 20);
     segment_head_append(&bytes, &head);
     buffer_append(&bytes, buffer_slice(&world->disk));
-    assert_ok(journal_file_path(directory, head.incarnation, 1, path));
-    FILE *file = fopen(path, "w");
+    assert_ok(journal_file_path(disk->directory, head.incarnation, 1, disk->path));
+    FILE *file = fopen(disk->path, "w");
     assert_non_null(file);
     assert_int_equal(fwrite(bytes.data, 1, bytes.len, file), bytes.len);
     assert_int_equal(fclose(file), 0);
-    struct poster *poster = NULL;
-    struct poster_settings settings = {.directory = directory,
+    struct poster_settings settings = {.directory = disk->directory,
                                        .database = sql_book_connection(sql),
                                        .cell = 1,
                                        .incarnation = head.incarnation,
@@ -417,11 +422,78 @@ static void post_from_disk(struct world *world)
                                        .batch_max = 16,
                                        .interval_ms = 1,
                                        .posted = nothing_posted};
-    assert_ok(poster_new(&settings, &poster));
-    assert_ok(poster_catch_up(poster, core_view(world->core).seq_last));
-    poster_free(&poster);
-    assert_int_equal(remove(path) | remove(directory), 0);
+    assert_ok(poster_new(&settings, &disk->poster));
     buffer_free(&bytes);
+}
+
+static void remove_disk(struct disk *disk)
+{
+    poster_free(&disk->poster);
+    assert_int_equal(remove(disk->path) | remove(disk->directory), 0);
+}
+
+/* After a failure the poster opens another connection, a little later. */
+static void catch_up_at_last(struct disk *disk, uint64_t last)
+{
+    uint64_t until_ms = clock_monotonic_ms() + 5000;
+    status done = poster_catch_up(disk->poster, last);
+    while (done.code == ERROR_DATABASE && clock_monotonic_ms() < until_ms)
+        done = poster_catch_up(disk->poster, last);
+    assert_ok(done);
+}
+
+static void post_from_disk(struct world *world)
+{
+    struct disk disk;
+    write_disk(world, &disk);
+    assert_ok(poster_catch_up(disk.poster, core_view(world->core).seq_last));
+    remove_disk(&disk);
+}
+
+/* One settled request of 10 cents, and somebody who holds the lease's row for longer than PostgreSQL
+ * lets us wait. That is nobody's fault: as a late charge it would strand what it was held from. */
+TEST(a_lone_ending_that_met_a_lock_is_posted_as_usual_when_the_lock_is_gone)
+{
+    struct world world;
+    struct disk disk;
+    begin(&world, 10 * DOLLAR);
+    struct message_hold message = hold_of(40 * CENT);
+    (void)world_settle(&world, 0, world_hold(&world, 1, &message).hold, 10 * CENT);
+    uint64_t last = core_view(world.core).seq_last;
+    sql_book_run(sql, "alter role bourse_ledger set lock_timeout = '50ms'");
+    write_disk(&world, &disk);
+    sql_book_run(sql, "begin; select 1 from lease where meter = 0 for update");
+    status refused = poster_catch_up(disk.poster, last);
+    sql_book_run(sql, "rollback; alter role bourse_ledger reset lock_timeout");
+    assert_fails(refused, DATABASE);
+    catch_up_at_last(&disk, last);
+    remove_disk(&disk);
+    assert_int_equal(sql_book_number(sql, "select settled from lease where meter = 0"), 10 * CENT);
+    assert_int_equal(
+        sql_book_number(sql, "select count(*) from transfer where code = 'settle_late'"), 0);
+    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
+    world_free(&world);
+}
+
+/* A grant that is missing: every record would be refused, one after the other, the late way and the
+ * other. They wait. */
+TEST(a_schema_that_does_not_let_us_write_sets_no_record_aside)
+{
+    struct world world;
+    struct disk disk;
+    begin(&world, 10 * DOLLAR);
+    settle_three(&world);
+    uint64_t last = core_view(world.core).seq_last;
+    write_disk(&world, &disk);
+    sql_book_run(sql, "revoke update on lease from bourse_ledger");
+    assert_fails(poster_catch_up(disk.poster, last), INTERNAL);
+    sql_book_run(sql, "grant update on lease to bourse_ledger");
+    assert_ok(poster_catch_up(disk.poster, last));
+    remove_disk(&disk);
+    assert_int_equal(sql_book_number(sql, "select settled from lease where meter = 0"), 60 * CENT);
+    assert_int_equal(sql_book_number(sql, "select count(*) from suspense"), 0);
+    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
+    world_free(&world);
 }
 
 TEST(a_record_whose_lease_is_gone_is_paid_late_and_its_neighbours_as_usual)
@@ -537,6 +609,8 @@ int main(void)
         cmocka_unit_test(a_secret_ends_with_its_key_or_at_a_time_of_its_own_whichever_comes_first),
         cmocka_unit_test(
             a_secret_that_has_ended_says_so_by_the_clock_that_ended_it_and_a_deleted_key_is_none),
+        cmocka_unit_test(a_lone_ending_that_met_a_lock_is_posted_as_usual_when_the_lock_is_gone),
+        cmocka_unit_test(a_schema_that_does_not_let_us_write_sets_no_record_aside),
         cmocka_unit_test(a_record_whose_lease_is_gone_is_paid_late_and_its_neighbours_as_usual),
         cmocka_unit_test(
             a_fee_and_a_free_request_whose_leases_are_gone_are_booked_as_they_were_told),
