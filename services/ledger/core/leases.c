@@ -554,6 +554,9 @@ static void repeat_unconfirmed(struct step *step)
     }
 }
 
+/* Enough for any rate at which leases come, and a part of a turn. */
+#define FORGET_MAX 256
+
 void leases_tick(struct step *step)
 {
     struct core *core = step->core;
@@ -561,13 +564,18 @@ void leases_tick(struct step *step)
     /* Ordered by the last hold, to a grain, so the walk ends at the first that is surely young. */
     uint64_t idle_ns = core->stopping ? 0 : (uint64_t)core->settings.lease_idle_ns;
     uint32_t slot = core->leases_by_age.first;
-    while (slot != SLOT_NONE) {
+    for (uint32_t forgotten = 0; slot != SLOT_NONE && forgotten < FORGET_MAX;) {
         uint32_t next = core->lease_links[slot].after;
         const struct lease *lease = &core->leases[slot];
         if (step->now.boot_ns - lease->listed_grain * AGE_GRAIN_NS < idle_ns) break;
         bool unused = lease->holds == 0 && step->now.boot_ns - lease->used_boot_ns >= idle_ns;
         bool busy = core->leases[lease->account].asking;
         if (unused && !busy && !money_is_zero(lease_free_room(lease))) lease_give_back(step, slot);
+        /* Else this walk would meet it in each tick: a meter of a day has another slot every day. */
+        if (unused && !busy && is_idle(core, lease)) {
+            forget(core, slot);
+            forgotten++;
+        }
         slot = next;
     }
     metric_set(leases_active, core->leases_by_age.count);

@@ -3,6 +3,7 @@
  * capacity. */
 #include "tests/unit/test.h"
 
+#include "services/ledger/core/state.h"
 #include "tests/unit/ledger/world.h"
 
 #define CENT   ((int64_t)10000000)
@@ -407,6 +408,26 @@ TEST(a_lease_slot_that_is_used_again_knows_what_was_settled_before)
     world_free(&world);
 }
 
+/* An account and its key's limit: two slots, which each tick would look at again for ever. */
+TEST(what_was_idle_and_came_back_has_no_slot_any_more_and_gets_another_when_it_is_used)
+{
+    struct world world;
+    with_credit(&world, DOLLAR);
+    model_key(&world.model, 1)->has_limit = true;
+    model_key(&world.model, 1)->limit = 80 * CENT;
+    (void)world_settle(&world, 0, take(&world, 50 * CENT).hold, 30 * CENT);
+    assert_int_equal(world.core->leases_by_age.count, 2);
+    world_wait(&world, 100000000000); /* idle, and back; but what was settled is not posted */
+    assert_int_equal(world.core->leases_by_age.count, 2);
+    world_post(&world);
+    world_wait(&world, 60000000000);
+    assert_int_equal(world.core->leases_by_age.count, 0);
+    assert_int_equal(model_org(&world.model, 1)->paid, 70 * CENT);
+    assert_int_equal(take(&world, 51 * CENT).error, ERROR_KEY_LIMIT);
+    assert_int_equal(take(&world, 50 * CENT).error, ERROR_NONE);
+    world_free(&world);
+}
+
 TEST(a_settle_after_the_ledgers_own_release_becomes_a_correction_that_charges_nothing)
 {
     struct world world;
@@ -660,6 +681,8 @@ int main(void)
         cmocka_unit_test(lease_questions_have_the_other_half_less_one_for_prices),
         cmocka_unit_test(slots_of_idle_accounts_are_used_again),
         cmocka_unit_test(a_lease_slot_that_is_used_again_knows_what_was_settled_before),
+        cmocka_unit_test(
+            what_was_idle_and_came_back_has_no_slot_any_more_and_gets_another_when_it_is_used),
         cmocka_unit_test(
             a_settle_after_the_ledgers_own_release_becomes_a_correction_that_charges_nothing),
         cmocka_unit_test(credit_that_is_recalled_goes_back_at_once_but_for_what_holds_need),
