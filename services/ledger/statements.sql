@@ -249,11 +249,187 @@ from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]
     as u (org, meter, period, spent, leased, requests, byok_spent)
 where p.org = u.org and p.meter = u.meter and p.period = u.period
 
--- The limit is copied again, because an operator may have changed it since.
+from (select u.*, least(u.rest, greatest(0, s.stays - (sum(u.rest) over newer - u.rest)))::bigint as stays
+          from (select org, meter, period, epoch, granted - settled - returned as rest
+                from lease where cell = $1 and epoch < $2 and settled + returned < granted) u
+          join split s using (org, meter, period)
+          window newer as (partition by u.org, u.meter, u.period order by u.epoch desc)) o
+    where l.org = o.org and l.meter = o.meter and l.period = o.period and l.cell = $1 and l.epoch = o.epoch
+), freed as (
+    update meter_period p set leased = p.leased - s.back from split s
+    where s.meter <> 0 and s.back > 0 and p.org = s.org and p.meter = s.meter and p.period = s.period
+), begun as (
+    insert into lease (org, meter, period, cell, epoch, granted, granted_promo)
+    select s.org, s.meter, s.period, $1, $2, s.keep, s.promo - (s.back - s.back_paid) from split s where s.keep > 0
+)
+select org, meter, period, keep, stays from split where keep > 0 or stays > 0
+
+-- ---- callers and prices
+
+-- A secret ends with its key or, once another has taken its place, at a time of its own. One that has ended says so by the clock
+-- that ended it: the core's may be a little behind.
+-- name: caller_load
+select k.org, k.workspace, coalesce(k.member, 0), k.id, k.version,
+       coalesce((extract(epoch from least(k.expires_at, p.ends_at)) * 1000000)::bigint * 1000, 0), k.kind,
+       k.disabled, k.deleted_at is not null, coalesce(p.ends_at <= now(), false)
+from key_place p join api_key k on k.org = p.org and k.id = p.key where p.hash = $1
+
+-- The meters that have a limit: of the key, its member, its workspace and its organization. The widest first, so that a refusal
+-- names it.
+-- name: caller_meters
+select id, owner_kind, cadence, version, include_byok from meter
+where org = $1 and limit_nano is not null
+  and (owner_kind, owner) in ((1, $2::bigint), (2, $3::bigint), (3, $4::bigint), (4, $1::bigint))
+order by owner_kind desc, cadence
+
+-- Columns in the order of struct caller_rates, 0: no limit; then what the plan says of own keys.
+-- name: caller_rates
+select coalesce(k.requests_per_minute, 0), coalesce(k.tokens_per_minute, 0), coalesce(k.concurrent_requests, 0), 0,
+       coalesce(p.paid_requests_per_minute, 0), coalesce(p.paid_tokens_per_minute, 0), coalesce(p.paid_concurrent_requests, 0), 0,
+       coalesce(p.free_requests_per_minute, 0), coalesce(p.free_tokens_per_minute, 0), coalesce(p.free_concurrent_requests, 0),
+       coalesce(free_requests_per_day(o.org), 0),
+       case p.byok_unit when 'requests' then 1 else 2 end, p.byok_fee_basis_points, p.version
+from api_key k join org o on o.org = k.org join plan p on p.id = o.plan where k.org = $1 and k.id = $2
+
+-- name: free_requests_load
+select org, requests from free_requests where day = $1
+
+-- Locked after all money, in the order of its key.
+-- name: free_requests_count
+insert into free_requests (org, day, requests)
+select org, day, count(*) from unnest($1::bigint[], $2::bigint[]) as u (org, day) group by org, day order by org, day
+on conflict (org, day) do update set requests = free_requests.requests + excluded.requests
+
+-- A key's row is touched once a minute at most; locked after those, in the order of its key.
+-- name: key_uses_note
+insert into key_use (org, key, used_ns, prefix)
+select u.org, u.key, u.used_ns, nullif(u.prefix, '')::cidr
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[]) as u (org, key, used_ns, prefix) order by u.org, u.key
+on conflict (org, key) do update set used_ns = excluded.used_ns, prefix = excluded.prefix where key_use.used_ns < excluded.used_ns
+
+-- name: listen_price
+listen price
+
+-- name: prices_load
+select price, above_prompt_tokens, prompt, cache_read, cache_write, cache_write_1h, audio_in, image_in,
+       completion, reasoning, audio_out, image_out, request, web_search
+from price_tier order by price, above_prompt_tokens
+
+-- ---- rows of money: made when absent, then locked in order
+
+-- name: accounts_make
+insert into account (org, kind, cell, detail)
+select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) order by 1, 2, 3, 4
+on conflict do nothing
+
+-- name: accounts_lock
+select a.org, a.kind, a.cell, a.detail, a.credits - a.debits, a.line
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as u (org, kind, cell, detail)
+join account a on a.org = u.org and a.kind = u.kind and a.cell = u.cell and a.detail = u.detail
+order by a.org, a.kind, a.cell, a.detail for update of a
+
+-- What was served is a fact: it may take a receivable over its credit line.
+-- name: accounts_add
+update account a set debits = a.debits + u.debits, credits = a.credits + u.credits,
+    over = case when a.line is null then 0 else greatest(0, a.debits + u.debits - a.credits - u.credits - a.line) end
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+    as u (org, kind, cell, detail, debits, credits)
+where a.org = u.org and a.kind = u.kind and a.cell = u.cell and a.detail = u.detail
+
+-- A lease is a decision: it may not, and what comes back lowers what was over.
+-- name: accounts_lease
+update account a set debits = a.debits + u.debits, credits = a.credits + u.credits,
+    over = case when a.line is null then 0
+                else least(a.over, greatest(0, a.debits + u.debits - a.credits - u.credits - a.line)) end
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+    as u (org, kind, cell, detail, debits, credits)
+where a.org = u.org and a.kind = u.kind and a.cell = u.cell and a.detail = u.detail
+
+-- name: transfers_add
+insert into transfer (org, debit_kind, debit_detail, credit_kind, credit_detail, amount, code, cell, reference)
+select u.*, $8::smallint, $9::text
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[]) as u
+
+-- name: leases_make
+insert into lease (org, meter, period, cell, epoch, granted)
+select u.org, u.meter, u.period, $4::smallint, $5::bigint, 0 from unnest($1::bigint[], $2::bigint[], $3::bigint[])
+    as u (org, meter, period) order by 1, 2, 3
+on conflict do nothing
+
+-- name: leases_lock
+select l.org, l.meter, l.period, l.granted, l.granted_promo, l.settled, l.returned
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as u (org, meter, period, epoch)
+join lease l on l.org = u.org and l.meter = u.meter and l.period = u.period and l.cell = $5::smallint and l.epoch = u.epoch
+order by l.org, l.meter, l.period, l.cell, l.epoch for update of l
+
+-- name: leases_lock_count
+select count(*) from (
+    select 1 from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as u (org, meter, period, epoch)
+    join lease l on l.org = u.org and l.meter = u.meter and l.period = u.period and l.cell = $5::smallint and l.epoch = u.epoch
+    order by l.org, l.meter, l.period, l.cell, l.epoch for update of l) locked
+
+-- name: leases_settle
+update lease l set settled = l.settled + u.settled
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) as u (org, meter, period, epoch, settled)
+where l.org = u.org and l.meter = u.meter and l.period = u.period and l.cell = $6::smallint and l.epoch = u.epoch
+
+-- name: leases_set
+update lease l set granted = u.granted, granted_promo = u.granted_promo, returned = u.returned
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+    as u (org, meter, period, granted, granted_promo, returned)
+where l.org = u.org and l.meter = u.meter and l.period = u.period and l.cell = $7::smallint and l.epoch = $8::bigint
+
+-- A period's row begins with the meter's limit; an allowance's is the plan's.
+-- name: periods_make
+insert into meter_period (org, meter, period, limit_nano, include_byok)
+select u.org, u.meter, u.period, case when meter_is_allowance(u.meter) then allowance_limit(u.org, u.meter) else m.limit_nano end,
+       coalesce(m.include_byok, false)
+from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as u (org, meter, period)
+left join meter m on m.org = u.org and m.id = u.meter order by 1, 2, 3
+on conflict do nothing
+
+-- name: periods_lock
+select p.org, p.meter, p.period, case when meter_is_allowance(p.meter) then allowance_limit(p.org, p.meter) else m.limit_nano end,
+       p.spent + case when m.include_byok then p.byok_spent else 0 end, p.leased
+from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as u (org, meter, period)
+join meter_period p on p.org = u.org and p.meter = u.meter and p.period = u.period
+left join meter m on m.org = p.org and m.id = p.meter
+order by p.org, p.meter, p.period for update of p
+
+-- Members, workspaces and organizations have meters only if a limit was ever set; most have none.
+-- name: owner_meters
+select m.org, m.owner_kind, m.owner, m.id, m.cadence
+from (select distinct * from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as u (org, owner_kind, owner)) u
+join meter m on m.org = u.org and m.owner_kind = u.owner_kind and m.owner = u.owner
+
+-- The same lock for who does not decide by the rows: only how many there are.
+-- name: periods_lock_count
+select count(*) from (
+    select 1 from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as u (org, meter, period)
+    join meter_period p on p.org = u.org and p.meter = u.meter and p.period = u.period
+    order by p.org, p.meter, p.period for update of p) locked
+
+-- Only what no lease had covered may take a limit further over.
+-- name: periods_settle
+update meter_period p set spent = p.spent + u.spent, leased = p.leased - u.leased, requests = p.requests + u.requests,
+    byok_spent = p.byok_spent + u.byok_spent,
+    over = p.over + case when p.limit_nano is null then 0 else
+        greatest(0, least(u.spent + case when p.include_byok then u.byok_spent else 0 end - u.leased,
+                          p.spent + u.spent + case when p.include_byok then p.byok_spent + u.byok_spent else 0 end
+                          + p.leased - u.leased - p.limit_nano - p.over)) end
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+    as u (org, meter, period, spent, leased, requests, byok_spent)
+where p.org = u.org and p.meter = u.meter and p.period = u.period
+
+-- The limit is copied again, because an operator may have changed it since. A lowered one, or one that counts more, explains what is
+-- over; a lease does not: what comes back lowers it, and what would be lent beyond it meets the row's CHECK.
 -- name: periods_lease
 update meter_period p set leased = u.leased, limit_nano = u.limit_nano, include_byok = u.include_byok,
     over = case when u.limit_nano is null then p.over
-                else greatest(0, p.spent + case when u.include_byok then p.byok_spent else 0 end + u.leased - u.limit_nano) end
+                when p.limit_nano is null or u.limit_nano < p.limit_nano or u.include_byok and not p.include_byok
+                then greatest(p.over, p.spent + case when u.include_byok then p.byok_spent else 0 end + p.leased - u.limit_nano)
+                else least(p.over,
+                    greatest(0, p.spent + case when u.include_byok then p.byok_spent else 0 end + u.leased - u.limit_nano)) end
 from (select u.*, case when meter_is_allowance(u.meter) then allowance_limit(u.org, u.meter) else m.limit_nano end as limit_nano,
              coalesce(m.include_byok, false) as include_byok
       from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as u (org, meter, period, leased)
@@ -262,9 +438,10 @@ where p.org = u.org and p.meter = u.meter and p.period = u.period
 
 -- ---- leases
 
--- Another ledger of this cell has raised the epoch: this one may not spend any more.
+-- Another ledger of this cell has raised the epoch: this one may not spend any more. A share lock, so that raising it waits for a grant
+-- whose COMMIT is under way, and the move that follows sees it. (A key share lock would not: the epoch is no key.)
 -- name: cell_epoch
-select epoch from cell where id = $1 for key share
+select epoch from cell where id = $1 for share
 
 -- name: org_frozen
 select frozen from org where org = $1

@@ -135,6 +135,46 @@ TEST(a_ledger_of_an_older_epoch_gets_no_more_to_spend)
     world_free(&world);
 }
 
+struct beginning {
+    struct db *other;
+    status begun;
+};
+
+/* The first step of a grant, and a start of the cell's ledger before its last. */
+static status check_and_begin(struct db *db, void *context)
+{
+    struct beginning *beginning = context;
+    uint64_t epoch;
+    const struct db_param params[] = {DB_P_I64(1)};
+    TRY(db_run(db, "cell_epoch", params, 1, NULL));
+    beginning->begun = store_begin_cell(beginning->other, 1, &epoch);
+    return OK;
+}
+
+/* A grant of a ledger that was killed: its COMMIT is still under way. The next epoch must not begin
+ * before, or the grant comes to be after the move that was to take it back. */
+TEST(a_new_epoch_does_not_begin_while_a_grant_of_the_old_one_may_still_commit)
+{
+    struct world world;
+    struct db *granting = NULL;
+    uint64_t newer;
+    begin(&world, DOLLAR);
+    assert_ok(db_open(sql_book_connection(sql), "bourse_ledger", &store_statements, &granting));
+    sql_book_run(sql, "alter role bourse_ledger set lock_timeout = '50ms'");
+    struct db *other = NULL;
+    assert_ok(db_open(sql_book_connection(sql), "bourse_ledger", &store_statements, &other));
+    struct beginning beginning = {.other = other};
+    status done = db_transaction(granting, 0, check_and_begin, &beginning);
+    sql_book_run(sql, "alter role bourse_ledger reset lock_timeout");
+    db_close(&granting);
+    db_close(&other);
+    assert_ok(done);
+    assert_fails(beginning.begun, DATABASE);
+    assert_ok(store_begin_cell(sql_book_db(sql), 1, &newer));
+    assert_int_equal(newer, world.settings.epoch + 1);
+    world_free(&world);
+}
+
 /* ---- the move to a new epoch
  * -------------------------------------------------------------------- */
 
@@ -602,6 +642,7 @@ int main(void)
         cmocka_unit_test(more_than_there_is_is_never_granted),
         cmocka_unit_test(what_is_wanted_ahead_of_need_takes_at_most_half),
         cmocka_unit_test(a_ledger_of_an_older_epoch_gets_no_more_to_spend),
+        cmocka_unit_test(a_new_epoch_does_not_begin_while_a_grant_of_the_old_one_may_still_commit),
         cmocka_unit_test(what_does_not_fit_back_onto_a_line_stays_and_is_named_and_all_else_moves),
         cmocka_unit_test(a_batch_that_is_posted_twice_is_booked_once),
         cmocka_unit_test(the_last_use_of_a_key_is_a_row_which_an_older_one_does_not_change),
