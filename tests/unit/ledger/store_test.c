@@ -175,6 +175,44 @@ TEST(a_new_epoch_does_not_begin_while_a_grant_of_the_old_one_may_still_commit)
     world_free(&world);
 }
 
+static status lease_leased(struct db *db, void *context)
+{
+    const int64_t org = 1, period = 0, meter = meter_of_key(1, CADENCE_LIFE);
+    const struct db_param params[] = {DB_P_I64_ARRAY(&org, 1), DB_P_I64_ARRAY(&meter, 1),
+                                      DB_P_I64_ARRAY(&period, 1),
+                                      DB_P_I64_ARRAY((int64_t *)context, 1)};
+    return db_run(db, "periods_lease", params, 4, NULL);
+}
+
+/* A limit of $1, of which 60 cents are leased. A ledger with a fault that lends a nano-dollar too
+ * much is refused by the row itself. Lowered to 50 cents elsewhere, the row is 10 cents over and a
+ * lease changes nothing of that; when 30 cents came back it is not over any more, and stays so. */
+TEST(no_lease_explains_what_is_over_a_limit_but_a_lower_limit_does)
+{
+    struct world world;
+    begin(&world, 10 * DOLLAR);
+    struct model_key *key = model_key(&world.model, 1);
+    key->has_limit = true;
+    key->limit = DOLLAR;
+    key->cadence = CADENCE_LIFE;
+    sql_book.key(&world, key);
+    sql_book_run(sql, "insert into meter_period (org, meter, period, limit_nano, leased) "
+                      "values (1, 4, 0, 1000000000, 600000000)");
+    int64_t leased = DOLLAR + 1;
+    assert_fails(db_transaction(sql_book_db(sql), 0, lease_leased, &leased), DATABASE_CHECK);
+    sql_book_run(sql, "update meter set limit_nano = 500000000 where limit_nano is not null");
+    leased = 60 * CENT;
+    assert_ok(db_transaction(sql_book_db(sql), 0, lease_leased, &leased));
+    assert_int_equal(sql_book_number(sql, "select over from meter_period where meter = 4"),
+                     10 * CENT);
+    leased = 61 * CENT;
+    assert_fails(db_transaction(sql_book_db(sql), 0, lease_leased, &leased), DATABASE_CHECK);
+    leased = 30 * CENT;
+    assert_ok(db_transaction(sql_book_db(sql), 0, lease_leased, &leased));
+    assert_int_equal(sql_book_number(sql, "select over from meter_period where meter = 4"), 0);
+    world_free(&world);
+}
+
 /* ---- the move to a new epoch
  * -------------------------------------------------------------------- */
 
@@ -643,6 +681,7 @@ int main(void)
         cmocka_unit_test(what_is_wanted_ahead_of_need_takes_at_most_half),
         cmocka_unit_test(a_ledger_of_an_older_epoch_gets_no_more_to_spend),
         cmocka_unit_test(a_new_epoch_does_not_begin_while_a_grant_of_the_old_one_may_still_commit),
+        cmocka_unit_test(no_lease_explains_what_is_over_a_limit_but_a_lower_limit_does),
         cmocka_unit_test(what_does_not_fit_back_onto_a_line_stays_and_is_named_and_all_else_moves),
         cmocka_unit_test(a_batch_that_is_posted_twice_is_booked_once),
         cmocka_unit_test(the_last_use_of_a_key_is_a_row_which_an_older_one_does_not_change),
