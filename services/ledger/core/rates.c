@@ -27,11 +27,15 @@ struct rate {
     int32_t day; /* since 1970, that day_requests is of */
     uint32_t day_requests;
 };
-/* Beside each hold that is counted. */
-struct rate_hold {
-    uint32_t slots[RATES_PER_HOLD];
-    int64_t minute; /* that its tokens were counted in */
+/* Beside each hold that is counted: where, and the tokens that were counted there in which minute;
+ * none of an owner whose limit came while the hold ran. */
+struct rate_share {
+    uint32_t slot;
+    int64_t minute;
     uint64_t tokens;
+};
+struct rate_hold {
+    struct rate_share shares[RATES_PER_HOLD];
 };
 /* Beside each caller. */
 struct rate_caller {
@@ -267,11 +271,11 @@ static void adopt(struct core *core, uint32_t slot)
         struct hold *hold = &core->holds[i];
         struct rate_hold *counted = &core->rates->holds[i];
         if (!belongs(hold, &rate->whose)) continue;
-        if (hold->rated && counted->slots[owner] != SLOT_NONE) continue;
-        if (!hold->rated)
-            *counted = (struct rate_hold){.slots = {SLOT_NONE, SLOT_NONE}, .minute = MINUTE_NONE};
+        if (hold->rated && counted->shares[owner].slot != SLOT_NONE) continue;
+        for (size_t j = 0; j < RATES_PER_HOLD && !hold->rated; j++)
+            counted->shares[j].slot = SLOT_NONE;
         hold->rated = true;
-        counted->slots[owner] = slot;
+        counted->shares[owner] = (struct rate_share){.slot = slot, .minute = MINUTE_NONE};
         rate->concurrent++;
         if (clock_period(CADENCE_DAY, (wall_time){hold->created_ns}) == rate->day)
             rate->day_requests++;
@@ -393,9 +397,9 @@ void rates_take(struct step *step, const struct rate_check *check, uint32_t hold
 {
     struct rates *rates = step->core->rates;
     struct rate_hold *counted = &rates->holds[hold];
-    *counted = (struct rate_hold){.minute = minute_of(step->now.wall), .tokens = tokens};
     for (size_t owner = 0; owner < RATES_PER_HOLD; owner++) {
-        counted->slots[owner] = check->slots[owner];
+        counted->shares[owner] = (struct rate_share){
+            .slot = check->slots[owner], .minute = minute_of(step->now.wall), .tokens = tokens};
         if (check->slots[owner] == SLOT_NONE) continue;
         struct rate *rate = &rates->slots[check->slots[owner]];
         rate->requests++;
@@ -429,12 +433,12 @@ void rates_end(struct step *step, uint32_t hold, const struct usage_vector *usag
     const struct rate_hold *counted = &rates->holds[hold];
     uint64_t used = billing_input_tokens(usage) + billing_output_tokens(usage);
     for (size_t owner = 0; owner < RATES_PER_HOLD; owner++) {
-        if (counted->slots[owner] == SLOT_NONE) continue;
-        struct rate *rate = &rates->slots[counted->slots[owner]];
+        const struct rate_share *share = &counted->shares[owner];
+        if (share->slot == SLOT_NONE) continue;
+        struct rate *rate = &rates->slots[share->slot];
         rate->concurrent--;
-        if (rate->concurrent == 0 && !is_young(rate, step->now.wall))
-            offer(rates, counted->slots[owner]);
-        if (rate->minute == counted->minute) rate->tokens = rate->tokens - counted->tokens + used;
+        if (rate->concurrent == 0 && !is_young(rate, step->now.wall)) offer(rates, share->slot);
+        if (rate->minute == share->minute) rate->tokens = rate->tokens - share->tokens + used;
     }
 }
 
