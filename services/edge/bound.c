@@ -61,7 +61,7 @@ uint32_t bound_output(const struct wish *wish, const struct market_model *model,
     uint64_t prompt =
         wish->text_bytes / BYTES_PER_TOKEN_SAFE + template_tokens(wish) + image_tokens(wish, model);
     uint64_t room = context > prompt ? context - prompt : 0;
-    if (room < OUTPUT_MIN) room = OUTPUT_MIN;
+    if (room < OUTPUT_ROOM_MIN) room = OUTPUT_ROOM_MIN;
     return clamp_u32(output < room ? output : room);
 }
 
@@ -106,16 +106,14 @@ status bound_hold(const struct wish *wish, const struct market_model *model,
         hold->output_price =
             price_max(hold->output_price,
                       billing_bound_output_price(endpoint->price, bound.input_tokens_max));
-        uint64_t here = wish->choices * (uint64_t)bound_output(wish, model, endpoint,
-                                                               OUTPUT_DEFAULT * wish->choices);
+        uint64_t here = wish->choices * (uint64_t)bound_output(wish, model, endpoint, UINT32_MAX);
         if (wish->output_want == 0 && here > output) output = here;
         hold->price_ids.items[hold->price_ids.count++] = endpoint->price->id;
     }
     hold->output_want = clamp_u32(output);
     hold->may_shrink = wish->output_want == 0;
-    hold->output_min =
-        hold->may_shrink ? clamp_u32((uint64_t)OUTPUT_MIN * wish->choices) : hold->output_want;
-    if (hold->output_min > hold->output_want) hold->output_min = hold->output_want;
+    hold->choices = wish->choices;
+    hold->output_min = hold->may_shrink ? wish->choices : hold->output_want; /* a token each */
     hold->model_class = model_class(choice);
     /* As usage_estimate() counts text: the bound above would use up a minute's tokens four times as
      * fast as the text does. */

@@ -10,8 +10,9 @@
 /* A chat template wraps every message in a few tokens of its own and the whole in a few more. */
 #define TEMPLATE_TOKENS_PER_MESSAGE 8
 #define TEMPLATE_TOKENS             16
-#define OUTPUT_DEFAULT              16384u /* without max_tokens: at most this, if the model can */
-#define OUTPUT_MIN                  256u   /* a shrunk hold below this is refused */
+/* The prompt's tokens are guessed on the safe side: where they seem to leave less than this of the
+ * context, so much is asked for all the same. */
+#define OUTPUT_ROOM_MIN             256u
 
 /* Upper bound of the prompt for this model. UNSUPPORTED_CONTENT: an image and neither a token
  * maximum nor a price per image. */
@@ -25,7 +26,8 @@ uint32_t bound_output(const struct wish *wish, const struct market_model *model,
                       const struct market_endpoint *endpoint, uint32_t held);
 /* Bytes of text beyond which no stream is within the hold's tokens, however long those are. */
 uint64_t bound_text_bytes(uint32_t output_max);
-/* Fills fixed, output_price, output_want, output_min, may_shrink, price_ids, model_class and
- * input_tokens. OVERFLOW on hostile prices. */
+/* Fills fixed, output_price, output_want, output_min, may_shrink, price_ids, model_class,
+ * input_tokens and choices. Where the wish names no max_tokens, output_want is all that a candidate
+ * gives: the ledger knows the plan and takes its part of it. OVERFLOW on hostile prices. */
 status bound_hold(const struct wish *wish, const struct market_model *model,
                   const struct choose_result *choice, struct message_hold *hold);

@@ -83,9 +83,9 @@ status apply_limits_changed(struct ledger *ledger, int64_t org)
     return hand_over(ledger, &item, NULL);
 }
 
-status apply_plans_changed(struct ledger *ledger)
+status apply_plan_changed(struct ledger *ledger, const struct plan_terms *plan)
 {
-    struct inbox_item item = {.kind = INBOX_PLANS_CHANGED};
+    struct inbox_item item = {.kind = INBOX_PLAN_CHANGED, .change = {.plan = *plan}};
     return hand_over(ledger, &item, NULL);
 }
 

@@ -8,6 +8,7 @@
 #include "shared/money.h"
 
 struct ledger;
+struct plan_terms;
 
 /* A key was created, changed, disabled or deleted: the core forgets the caller with this hash and
  * loads it anew when it next calls; limits of its meters are re-read. A key with two secrets is two
@@ -16,8 +17,9 @@ status apply_key_changed(struct ledger *ledger, int64_t org, struct key_hash sto
 /* A limit of a member, a workspace or the organization was set or taken away: as above, for all its
  * keys. */
 status apply_limits_changed(struct ledger *ledger, int64_t org);
-/* A plan was changed, or assigned: requests with own keys follow it from now on. */
-status apply_plans_changed(struct ledger *ledger);
+/* What a plan says of holds was changed: as it says now, from the next hold of any key on. One that
+ * is assigned is a change of the organization's limits. */
+status apply_plan_changed(struct ledger *ledger, const struct plan_terms *plan);
 /* Credit was added or the account frozen: waiting and refused holds are tried against the new
  * balance. */
 status apply_credit_changed(struct ledger *ledger, int64_t org);

@@ -430,8 +430,8 @@ static void take_change(struct front *front, const struct inbox_item *item)
         step(front, &(struct core_event){.type = EVENT_KEY_CHANGED, .stored = item->change.stored});
     } else if (item->kind == INBOX_LIMITS_CHANGED) {
         step(front, &(struct core_event){.type = EVENT_LIMITS_CHANGED, .org = item->change.org});
-    } else if (item->kind == INBOX_PLANS_CHANGED) {
-        step(front, &(struct core_event){.type = EVENT_PLANS_CHANGED});
+    } else if (item->kind == INBOX_PLAN_CHANGED) {
+        step(front, &(struct core_event){.type = EVENT_PLAN_CHANGED, .plan = &item->change.plan});
     } else if (item->kind == INBOX_CREDIT_CHANGED) {
         step(front, &(struct core_event){.type = EVENT_CREDIT_CHANGED, .org = item->change.org});
     } else if (item->kind == INBOX_CREDIT_RECALLED) {

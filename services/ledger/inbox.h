@@ -22,7 +22,7 @@ enum inbox_kind {
     INBOX_TOKEN,
     INBOX_KEY_CHANGED,
     INBOX_LIMITS_CHANGED,
-    INBOX_PLANS_CHANGED,
+    INBOX_PLAN_CHANGED,
     INBOX_CREDIT_CHANGED,
     INBOX_CREDIT_RECALLED,
     INBOX_READ_FIGURES
@@ -41,6 +41,7 @@ struct inbox_item {
             struct change_ticket ticket;
             struct key_hash stored;
             int64_t org;
+            struct plan_terms plan;
         } change;
     };
 };

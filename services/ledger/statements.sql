@@ -110,13 +110,13 @@ where org = $1 and limit_nano is not null
   and (owner_kind, owner) in ((1, $2::bigint), (2, $3::bigint), (3, $4::bigint), (4, $1::bigint))
 order by owner_kind desc, cadence
 
--- Columns in the order of struct caller_rates, 0: no limit; then what the plan says of own keys.
+-- Columns in the order of struct caller_rates, 0: no limit; then the plan as in struct plan_terms.
 -- name: caller_rates
 select coalesce(k.requests_per_minute, 0), coalesce(k.tokens_per_minute, 0), coalesce(k.concurrent_requests, 0), 0,
        coalesce(p.paid_requests_per_minute, 0), coalesce(p.paid_tokens_per_minute, 0), coalesce(p.paid_concurrent_requests, 0), 0,
        coalesce(p.free_requests_per_minute, 0), coalesce(p.free_tokens_per_minute, 0), coalesce(p.free_concurrent_requests, 0),
        coalesce(free_requests_per_day(o.org), 0),
-       case p.byok_unit when 'requests' then 1 else 2 end, p.byok_fee_basis_points, p.version
+       p.id, p.version, p.output_default, p.output_min, case p.byok_unit when 'requests' then 1 else 2 end, p.byok_fee_basis_points
 from api_key k join org o on o.org = k.org join plan p on p.id = o.plan where k.org = $1 and k.id = $2
 
 -- name: free_requests_load

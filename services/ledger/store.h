@@ -56,7 +56,9 @@ status store_lease(struct db *db, const struct store_cell *cell,
                    const struct lease_request *request, struct lease_answer *answer);
 
 /* store_rates.c: what the plan and the key say of rates, by the credits that were bought, and the
- * plan of own keys. */
+ * plan of holds. */
+/* Of the first row, from this column on. */
+struct plan_terms store_plan_terms(const struct db_result *result, size_t column);
 status store_load_plan(struct db *db, struct caller_answer *answer);
 /* At start: `counted` is called for each organization that used free models on this day. */
 struct store_free_requests {

@@ -7,7 +7,7 @@
 #include "shared/array.h"
 
 #define LIMIT_COLUMNS 4
-#define BYOK_COLUMN   (3 * LIMIT_COLUMNS) /* unit, fee, version */
+#define PLAN_COLUMN   (3 * LIMIT_COLUMNS)
 
 static uint32_t limit_in(const struct db_result *result, size_t column)
 {
@@ -24,6 +24,18 @@ static struct rate_limits limits_in(const struct db_result *result, size_t group
                                 .day = limit_in(result, column + 3)};
 }
 
+struct plan_terms store_plan_terms(const struct db_result *result, size_t column)
+{
+    return (struct plan_terms){
+        .plan = (uint16_t)db_i64(result, 0, column),
+        .version = (uint64_t)db_i64(result, 0, column + 1),
+        .output_default = (uint32_t)db_i64(result, 0, column + 2),
+        .output_min = (uint32_t)db_i64(result, 0, column + 3),
+        .byok_unit = (uint8_t)db_i64(result, 0, column + 4),
+        .byok_fee_basis_points = (uint16_t)db_i64(result, 0, column + 5),
+    };
+}
+
 status store_load_plan(struct db *db, struct caller_answer *answer)
 {
     const struct caller *caller = &answer->caller;
@@ -35,10 +47,7 @@ status store_load_plan(struct db *db, struct caller_answer *answer)
     rates->key = limits_in(result, 0);
     rates->classes[MODEL_PAID] = limits_in(result, 1);
     rates->classes[MODEL_FREE] = limits_in(result, 2);
-    answer->byok =
-        (struct byok_terms){.unit = (uint8_t)db_i64(result, 0, BYOK_COLUMN),
-                            .fee_basis_points = (uint16_t)db_i64(result, 0, BYOK_COLUMN + 1),
-                            .version = (uint64_t)db_i64(result, 0, BYOK_COLUMN + 2)};
+    answer->plan = store_plan_terms(result, PLAN_COLUMN);
     return OK;
 }
 

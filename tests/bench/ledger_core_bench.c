@@ -210,12 +210,14 @@ static void answer_caller(struct bench *bench, const struct key_hash *stored)
 {
     uint32_t number;
     memcpy(&number, stored->bytes + sizeof(stored->bytes) - sizeof(number), sizeof(number));
-    struct caller_answer answer = {.stored = *stored,
-                                   .caller = {.org = number + 1,
-                                              .workspace = 1,
-                                              .key = number + 1,
-                                              .version = 1,
-                                              .kind = CALLER_KEY}};
+    struct caller_answer answer = {
+        .stored = *stored,
+        .caller = {.org = number + 1,
+                   .workspace = 1,
+                   .key = number + 1,
+                   .version = 1,
+                   .kind = CALLER_KEY},
+        .plan = {.plan = 1, .version = 1, .output_default = 16384, .output_min = 256}};
     step_core(bench, &(struct core_event){.type = EVENT_CALLER, .caller = &answer});
 }
 

@@ -427,7 +427,8 @@ const struct command commands[] = {
                  {"like", "the plan it begins as", "like", OPTION_STRING, IN_BODY, true}}},
     {.noun = "plan",
      .verb = "set",
-     .help = "change what is named of a plan; it holds from the next purchase, grant or month on",
+     .help = "change what is named of a plan; it holds from the next purchase, grant, request or "
+             "month on",
      .argument = "NAME",
      .service = "ledger",
      .method = "PATCH",
@@ -443,7 +444,7 @@ const struct command commands[] = {
                   OPTION_NUMBER, IN_BODY, false},
                  {"refund-window", "hours in which a purchase can be refunded",
                   "refund_window_hours", OPTION_COUNT, IN_BODY, false},
-                 {"output-default", "tokens held without max_tokens", "output_default",
+                 {"output-default", "tokens held for without max_tokens", "output_default",
                   OPTION_COUNT, IN_BODY, false},
                  {"output-min", "fewest tokens a shrunk hold may have", "output_min", OPTION_COUNT,
                   IN_BODY, false},

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plans: everything about money that an operator may want to change, as rows. Shown, changed and
  * assigned here; whoever needs a figure reads it from the organization's row when he needs it, so
- * a change holds from the next purchase on, or from the next request with an own key. */
+ * a change holds from the next purchase on. Only what plans say of holds is kept elsewhere, in the
+ * core's memory, and so it is told of that. */
 #include "services/ledger/api/api.h"
 
 #include "services/ledger/api/fields.h"
 #include "services/ledger/apply.h"
+#include "services/ledger/store.h"
 
 #define NAME_MAX    60
 #define CENTS_MAX   INT64_C(100000000) /* a million dollars at once: beyond that it is a typo */
@@ -164,9 +166,15 @@ static status check_allowance(struct control_response *response, struct field_va
     return OK;
 }
 
+static status tell_core(struct api *api, const struct db_result *changed)
+{
+    if (db_row_count(changed) == 0) return OK; /* there is no such plan */
+    const struct plan_terms plan = store_plan_terms(changed, 0);
+    return apply_plan_changed(api->ledger, &plan);
+}
+
 status plans_change(struct control_request *request, struct control_response *response)
 {
-    struct api *api = request->service;
     struct field_value values[PLAN_FIELDS];
     struct db_param params[PLAN_FIELDS + 2];
     SCOPED(db_result_free) struct db_result *changed = NULL;
@@ -186,7 +194,7 @@ status plans_change(struct control_request *request, struct control_response *re
                                   "purchase_min, output_default at least output_min. Nothing was "
                                   "changed."));
     TRY(result);
-    TRY(apply_plans_changed(api->ledger));
+    TRY(tell_core(request->service, changed));
     return write_one(request->db, response, request->params[0]);
 }
 
@@ -218,7 +226,7 @@ status plans_assign(struct control_request *request, struct control_response *re
     struct assignment assignment = {.response = response, .plan = request->params[0]};
     TRY(api_org(request, response, &assignment.org));
     TRY(db_transaction(request->db, assignment.org, assign, &assignment));
-    TRY(apply_plans_changed(api->ledger));
+    TRY(apply_limits_changed(api->ledger, assignment.org));
     struct json_writer *w = &response->json;
     json_object_begin(w);
     json_key(w, SLICE("data"));

@@ -268,6 +268,7 @@ select (select max(id) + 1 from plan), $1, purchase_fee_permille, purchase_fee_m
        free_requests_per_day_bought, free_bought_nano
 from plan where name = $2
 
+-- What the core is told of it: the columns of struct plan_terms.
 -- name: update_plan
 update plan set purchase_fee_permille = coalesce($2, purchase_fee_permille),
     purchase_fee_min_cents = coalesce($3, purchase_fee_min_cents), purchase_min_cents = coalesce($4, purchase_min_cents),
@@ -277,6 +278,7 @@ update plan set purchase_fee_permille = coalesce($2, purchase_fee_permille),
     byok_fee_basis_points = coalesce($11, byok_fee_basis_points),
     credit_expiry_days = case when $13::boolean then $12 else credit_expiry_days end, version = nextval('caller_version_seq')
 where name = $1
+returning id, version, output_default, output_min, case byok_unit when 'requests' then 1 else 2 end, byok_fee_basis_points
 
 -- name: plan_rates
 select paid_requests_per_minute, paid_tokens_per_minute, paid_concurrent_requests, free_requests_per_minute, free_tokens_per_minute,

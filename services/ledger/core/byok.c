@@ -7,39 +7,6 @@
 
 #define ONE_REQUEST ((money){1})
 
-/* ---- terms ---------------------------------------------------------------------------------- */
-
-void byok_note_asked(struct core *core, uint32_t caller)
-{
-    core->byok_callers[caller].asked_at = core->plans_changed;
-}
-
-void byok_learn(struct step *step, uint32_t slot, const struct byok_terms *terms)
-{
-    struct byok_caller *caller = &step->core->byok_callers[slot];
-    int64_t org = step->core->callers[slot].caller.org;
-    caller->terms = *terms;
-    caller->known_at = caller->asked_at;
-    if (terms->unit == BYOK_NONE) return; /* no such key */
-    const struct caller_meter allowance = {
-        .meter = meter_of_allowance(org, (enum byok_unit)terms->unit),
-        .cadence = CADENCE_MONTH,
-        .version = terms->version,
-    };
-    caller_limit_read(step, org, &allowance);
-}
-
-void core_plans_changed(struct step *step, const struct core_event *event)
-{
-    (void)event;
-    step->core->plans_changed++;
-}
-
-bool byok_is_outdated(const struct core *core, uint32_t caller)
-{
-    return core->byok_callers[caller].known_at != core->plans_changed;
-}
-
 /* ---- holds ---------------------------------------------------------------------------------- */
 
 static struct lease_key key_of(int64_t org, uint8_t unit, wall_time at)
@@ -49,18 +16,28 @@ static struct lease_key key_of(int64_t org, uint8_t unit, wall_time at)
                               .period = clock_period(CADENCE_MONTH, at)};
 }
 
+/* What was lent before the plan changed, or was another one, goes back. One that was just made was
+ * not asked for yet. */
+static void follow_plan(struct step *step, uint32_t allowance, uint64_t version)
+{
+    struct lease *lease = &step->core->leases[allowance];
+    if (lease->limit_version == version) return;
+    bool is_new = lease->fresh && lease->limit_version == 0;
+    lease->limit_version = version;
+    if (!is_new) lease_limit_changed(step, allowance);
+}
+
 bool byok_find(struct step *step, uint32_t slot, struct byok_hold *byok)
 {
     struct core *core = step->core;
-    struct byok_caller *caller = &core->byok_callers[slot];
-    byok->unit = caller->terms.unit;
+    const struct plan_terms *plan = caller_plan(core, &core->callers[slot]);
+    byok->unit = plan->byok_unit;
     if (byok->unit == BYOK_NONE || byok->unit > BYOK_LIST_PRICE) return false; /* of no plan */
-    byok->fee_basis_points = caller->terms.fee_basis_points;
+    byok->fee_basis_points = plan->byok_fee_basis_points;
     struct lease_key key = key_of(core->callers[slot].caller.org, byok->unit, step->now.wall);
-    byok->allowance = lease_touch(step, key, &caller->hint);
+    byok->allowance = lease_touch(step, key, &core->allowance_hints[slot]);
     if (byok->allowance == SLOT_NONE) return false;
-    struct lease *lease = &core->leases[byok->allowance];
-    if (lease->fresh) lease->limit_version = caller->terms.version;
+    follow_plan(step, byok->allowance, plan->version);
     const struct limit_meter *meters = caller_meters(core, &core->callers[slot]);
     for (uint8_t i = 0; i < core->callers[slot].meter_count; i++) {
         if (meters[i].include_byok) byok->list_meters |= (uint16_t)(1u << i);
@@ -103,12 +80,12 @@ status byok_fee(const struct byok_hold *byok, money *fee)
 struct byok_need byok_need_of(const struct step *step, uint32_t slot, money list)
 {
     const struct core *core = step->core;
-    const struct byok_terms *terms = &core->byok_callers[slot].terms;
-    struct lease_key key = key_of(core->callers[slot].caller.org, terms->unit, step->now.wall);
+    const struct plan_terms *plan = caller_plan(core, &core->callers[slot]);
+    struct lease_key key = key_of(core->callers[slot].caller.org, plan->byok_unit, step->now.wall);
     struct byok_hold byok = {
-        .list = list, .unit = terms->unit, .fee_basis_points = terms->fee_basis_points};
+        .list = list, .unit = plan->byok_unit, .fee_basis_points = plan->byok_fee_basis_points};
     struct byok_need need = {.allowance = lease_find(core, key),
-                             .units = usable(terms->unit, list)};
+                             .units = usable(plan->byok_unit, list)};
     if (!status_ok(byok_fee(&byok, &need.fee))) need.fee = MONEY_MAX;
     if (!status_ok(money_add(need.fee, list, &need.with_list))) need.with_list = MONEY_MAX;
     return need;

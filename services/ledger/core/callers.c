@@ -67,7 +67,6 @@ static void ask_for(struct step *step, uint32_t slot)
     struct core_action action = {.type = ACTION_LOAD_CALLER,
                                  .stored = step->core->callers[slot].stored};
     rates_note_asked(step, slot);
-    byok_note_asked(step->core, slot);
     core_deliver(step, &action);
 }
 
@@ -251,7 +250,7 @@ static void key_limits_changed(struct step *step, const struct caller *caller)
 }
 
 /* Another key may have brought it before. */
-void caller_limit_read(struct step *step, int64_t org, const struct caller_meter *meter)
+static void limit_read(struct step *step, int64_t org, const struct caller_meter *meter)
 {
     struct lease_key key = {.org = org,
                             .meter = meter->meter,
@@ -270,7 +269,7 @@ static void limits_changed(struct step *step, const struct caller_answer *answer
     key_limits_changed(step, &answer->caller);
     for (uint8_t i = 0; i < answer->meter_count; i++) {
         const struct caller_meter *meter = &answer->meters[i];
-        if (meter->owner != OWNER_KEY) caller_limit_read(step, answer->caller.org, meter);
+        if (meter->owner != OWNER_KEY) limit_read(step, answer->caller.org, meter);
     }
 }
 
@@ -287,6 +286,20 @@ static void take_meters(struct core *core, struct caller_slot *caller,
                                          .cadence = answer->meters[i].cadence,
                                          .include_byok = answer->meters[i].include_byok};
     }
+}
+
+/* One row for all callers of a plan, so its change is one write and holds for the next request of
+ * each. What was read before a change may arrive after it. */
+static void learn_plan(struct core *core, const struct plan_terms *plan)
+{
+    if (plan->plan >= PLANS_MAX) return;
+    struct plan_terms *known = &core->plans[plan->plan];
+    if (plan->version > known->version) *known = *plan;
+}
+
+void core_plan_changed(struct step *step, const struct core_event *event)
+{
+    learn_plan(step->core, event->plan);
 }
 
 void core_caller_answered(struct step *step, const struct core_event *event)
@@ -314,9 +327,10 @@ void core_caller_answered(struct step *step, const struct core_event *event)
         caller->error = answer->error;
         caller->caller = answer->caller;
         take_meters(core, caller, answer);
+        caller->plan = answer->plan.plan;
+        learn_plan(core, &answer->plan);
         caller->loaded_boot_ns = step->now.boot_ns;
         rates_learn(step, slot, &answer->rates);
-        byok_learn(step, slot, &answer->byok);
     } else {
         /* Not again with every question, but a little later. */
         caller->loaded_boot_ns = step->now.boot_ns - CALLER_REFRESH_NS + CALLER_RETRY_NS;

@@ -48,8 +48,9 @@ static void new_callers_and_leases(struct core *core)
     core->account_hints = new_array(settings->callers_max, sizeof(*core->account_hints));
     core->caller_meters =
         new_rare_array((size_t)settings->callers_max * METERS_MAX, sizeof(*core->caller_meters));
-    core->byok_callers = new_rare_array(settings->callers_max, sizeof(*core->byok_callers));
+    core->allowance_hints = new_rare_array(settings->callers_max, sizeof(*core->allowance_hints));
     core->caller_links = new_array(settings->callers_max, sizeof(struct slot_link));
+    core->plans = new_rare_array(PLANS_MAX, sizeof(*core->plans));
     slot_index_init(&core->caller_index, settings->callers_max);
     core->callers_by_age = SLOT_LIST_EMPTY;
     fill_free_list(&core->callers_free, core->caller_links, settings->callers_max);
@@ -110,13 +111,14 @@ void core_free(struct core **pointer)
     struct core *core = *pointer;
     if (core == NULL) return;
     void *const memory[] = {
-        core->callers,      core->account_hints,      core->caller_meters,
-        core->byok_callers, core->caller_links,       core->caller_index.cells,
-        core->leases,       core->lease_links,        core->lease_index.cells,
-        core->holds,        core->hold_meters,        core->hold_byok,
-        core->hold_links,   core->hold_index.cells,   core->streams,
-        core->stream_links, core->stream_index.cells, core->acks,
-        core->waiting,      core->waiting_links,      core->link_index.cells,
+        core->callers,      core->account_hints,   core->caller_meters,
+        core->plans,        core->allowance_hints, core->caller_links,
+        core->leases,       core->lease_links,     core->caller_index.cells,
+        core->holds,        core->hold_meters,     core->lease_index.cells,
+        core->hold_links,   core->hold_byok,       core->hold_index.cells,
+        core->stream_links, core->streams,         core->stream_index.cells,
+        core->waiting,      core->waiting_links,   core->link_index.cells,
+        core->acks,
     };
     for (size_t i = 0; i < sizeof(memory) / sizeof(memory[0]); i++)
         free(memory[i]);
@@ -147,7 +149,7 @@ static const event_handler handlers[EVENT_COUNT] = {
     [EVENT_TICK] = core_tick,
     [EVENT_KEY_CHANGED] = core_key_changed,
     [EVENT_LIMITS_CHANGED] = core_limits_changed,
-    [EVENT_PLANS_CHANGED] = core_plans_changed,
+    [EVENT_PLAN_CHANGED] = core_plan_changed,
     [EVENT_CREDIT_CHANGED] = core_credit_changed,
     [EVENT_CREDIT_RECALLED] = core_credit_recalled,
     [EVENT_STOP] = core_stop,

@@ -95,11 +95,16 @@ struct caller_meter {
     bool include_byok; /* its limit counts the list price of requests with own keys, too */
     uint64_t version;  /* raised by any change of its limit */
 };
-/* What the organization's plan says of requests with own keys. */
-struct byok_terms {
-    uint64_t version; /* another one after any change of the plan, or of which plan it is */
-    uint16_t fee_basis_points;
-    uint8_t unit; /* enum byok_unit, that the month's allowance counts */
+/* What the caller's plan says of holds. Its bounds are for requests that name no max_tokens, for
+ * each choice. */
+#define PLANS_MAX 32768u /* ids are positive 16-bit numbers */
+struct plan_terms {
+    uint64_t version; /* raised by any change of the plan; no two plans ever have the same */
+    uint16_t plan;
+    uint16_t byok_fee_basis_points;
+    uint8_t byok_unit;       /* enum byok_unit, that the month's allowance counts */
+    uint32_t output_default; /* tokens to hold for, where the candidates give as many */
+    uint32_t output_min;     /* a hold shrunk below it is refused */
 };
 struct caller_answer {
     struct key_hash stored;
@@ -108,7 +113,7 @@ struct caller_answer {
     uint8_t meter_count; /* that have a limit */
     struct caller_meter meters[METERS_MAX];
     struct caller_rates rates;
-    struct byok_terms byok;
+    struct plan_terms plan;
 };
 
 /* Meters of a key are numbered 4·key + cadence; an id is below 2⁵³. Those of other owners begin far
@@ -141,7 +146,7 @@ enum core_event_type {
     EVENT_TICK,
     EVENT_KEY_CHANGED,
     EVENT_LIMITS_CHANGED,
-    EVENT_PLANS_CHANGED, /* a plan was changed or assigned: terms of own keys are read again */
+    EVENT_PLAN_CHANGED,
     EVENT_CREDIT_CHANGED,
     EVENT_CREDIT_RECALLED, /* what no hold needs of the lease goes back at once */
     EVENT_STOP,
@@ -181,6 +186,7 @@ struct core_event {
             uint64_t room;   /* bytes that can be written without new segments */
         } journal;
         int64_t org; /* LIMITS_CHANGED: those of any owner in it; CREDIT_CHANGED, CREDIT_RECALLED */
+        const struct plan_terms *plan;
     };
 };
 

@@ -27,6 +27,7 @@ struct attempt {
 typedef enum admission (*admission_step)(struct attempt *attempt);
 static enum admission check_capacity(struct attempt *attempt);
 static enum admission check_caller(struct attempt *attempt);
+static enum admission apply_plan(struct attempt *attempt);
 static enum admission check_rates(struct attempt *attempt);
 static enum admission check_prices(struct attempt *attempt);
 static enum admission check_amount(struct attempt *attempt);
@@ -34,7 +35,7 @@ static enum admission find_leases(struct attempt *attempt);
 static enum admission check_allowance(struct attempt *attempt);
 static enum admission check_room(struct attempt *attempt);
 static const admission_step admission_steps[] = {
-    check_capacity, check_caller, check_rates,     check_prices,
+    check_capacity, check_caller, apply_plan,      check_rates, check_prices,
     check_amount,   find_leases,  check_allowance, check_room,
 };
 static void admit(struct attempt *attempt);
@@ -153,6 +154,27 @@ static enum admission check_caller(struct attempt *attempt)
     return ADMISSION_PASS;
 }
 
+static uint32_t tokens_of_choices(uint32_t tokens, const struct message_hold *hold)
+{
+    uint64_t all = (uint64_t)tokens * (hold->choices > 0 ? hold->choices : 1);
+    return all > UINT32_MAX ? UINT32_MAX : (uint32_t)all;
+}
+
+/* Where the request named no max_tokens its plan does, before anybody counts the hold's tokens.
+ * Tried again after a wait the bounds only get narrower, so this may run twice. */
+static enum admission apply_plan(struct attempt *attempt)
+{
+    struct message_hold *hold = &attempt->waiting->hold;
+    if (!hold->may_shrink) return ADMISSION_PASS;
+    const struct plan_terms *plan = caller_plan(attempt->step->core, attempt->caller);
+    uint32_t most = tokens_of_choices(plan->output_default, hold);
+    uint32_t least = tokens_of_choices(plan->output_min, hold);
+    if (hold->output_want > most) hold->output_want = most;
+    if (hold->output_min < least) hold->output_min = least;
+    if (hold->output_min > hold->output_want) hold->output_min = hold->output_want;
+    return ADMISSION_PASS;
+}
+
 /* Nothing is taken before admit(), so whatever refuses or waits after this has nothing to undo. */
 static enum admission check_rates(struct attempt *attempt)
 {
@@ -267,9 +289,10 @@ RARE static enum admission use_allowance(struct attempt *attempt)
 {
     struct core *core = attempt->step->core;
     uint32_t caller = (uint32_t)(attempt->caller - core->callers);
-    if (byok_is_outdated(core, caller)) {
-        attempt->waiting->round = 0; /* it asked for another allowance, perhaps */
-        return wait_for_reload(attempt, caller);
+    uint64_t version = caller_plan(core, attempt->caller)->version;
+    if (attempt->waiting->plan_version != version) {
+        attempt->waiting->round = 0; /* it asked for another allowance and fee, perhaps */
+        attempt->waiting->plan_version = version;
     }
     core->byok_at_hand = (struct byok_hold){.list = attempt->amount};
     attempt->byok = &core->byok_at_hand;

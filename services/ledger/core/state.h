@@ -54,6 +54,7 @@ struct caller_slot {
     bool changed;        /* while it was loading: load once more */
     uint8_t meter_count; /* of its row in core->caller_meters */
     uint16_t error;
+    uint16_t plan; /* its place in core->plans */
     struct slot_list waiting;
     uint32_t listed_grain; /* of AGE_GRAIN_NS, when it was put at the end of the list by age */
     uint8_t rated;         /* which of its requests have rates: see rates.h */
@@ -71,14 +72,6 @@ struct limit_meter {
     uint8_t owner;   /* enum meter_owner */
     uint8_t cadence; /* enum cadence */
     bool include_byok;
-};
-
-/* Beside them, because most make no request with an own key. */
-struct byok_caller {
-    struct byok_terms terms;
-    uint32_t hint;     /* slot of its allowance's lease when it was last used */
-    uint32_t asked_at; /* core->plans_changed when it was last asked for; when it was read */
-    uint32_t known_at;
 };
 
 /* ---- leases: an account's credit (meter 0) or the room under a limit ---- */
@@ -203,6 +196,7 @@ struct waiting {
     uint32_t owner;   /* slot of the caller or account lease it waits for */
     uint32_t round;   /* of the lease request that answers for it; 0: not asked yet */
     uint32_t link;
+    uint64_t plan_version; /* with an own key: of the terms it asked under; 0: not asked yet */
     uint64_t request;
     uint64_t deadline_boot_ns;
     client_prefix client; /* as the event has it, or a hold's message */
@@ -223,7 +217,6 @@ struct core {
     uint64_t replay_marks_seq;
     uint64_t journal_room;
     uint64_t next_hold;
-    uint32_t plans_changed; /* how often */
     uint32_t asking;        /* lease questions without an answer */
     uint32_t callers_asked; /* and those about callers */
     uint32_t refreshing;    /* callers */
@@ -233,7 +226,8 @@ struct core {
      * and dense, so that the lease is on its way from memory before its caller has arrived. */
     uint32_t *account_hints;
     struct limit_meter *caller_meters; /* METERS_MAX by slot of a caller */
-    struct byok_caller *byok_callers;  /* by slot of a caller */
+    struct plan_terms *plans;          /* by id, as far as callers named them */
+    uint32_t *allowance_hints;         /* as account_hints, for holds with own keys */
     struct slot_link *caller_links;
     struct slot_index caller_index;
     struct slot_list callers_by_age;
@@ -319,9 +313,13 @@ bool identify_try(struct step *step, uint32_t waiting); /* false: waits */
 void core_caller_answered(struct step *step, const struct core_event *event);
 void core_key_changed(struct step *step, const struct core_event *event);
 void core_limits_changed(struct step *step, const struct core_event *event);
+void core_plan_changed(struct step *step, const struct core_event *event);
 struct limit_meter *caller_meters(const struct core *core, const struct caller_slot *caller);
-/* A limit as it was just read: what was lent under another one goes back. */
-void caller_limit_read(struct step *step, int64_t org, const struct caller_meter *meter);
+static inline const struct plan_terms *caller_plan(const struct core *core,
+                                                   const struct caller_slot *caller)
+{
+    return &core->plans[caller->plan];
+}
 
 /* leases.c */
 struct lease_key {
@@ -353,11 +351,6 @@ void core_credit_recalled(struct step *step, const struct core_event *event);
 /* byok.c. What only holds with own keys need stays out of line, so that others do not pay for
  * it. */
 #define RARE __attribute__((noinline, cold))
-void byok_note_asked(struct core *core, uint32_t caller); /* the caller in this slot */
-void byok_learn(struct step *step, uint32_t caller, const struct byok_terms *terms);
-void core_plans_changed(struct step *step, const struct core_event *event);
-/* The terms were read before a plan was changed last. */
-bool byok_is_outdated(const struct core *core, uint32_t caller);
 /* The terms and the lease of the allowance of now for a hold of this caller; false: no slot is
  * free. */
 bool byok_find(struct step *step, uint32_t caller, struct byok_hold *byok);

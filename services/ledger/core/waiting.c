@@ -15,6 +15,7 @@ uint32_t waiting_new(struct step *step, bool identify, const struct core_event *
     waiting->rates_tried = false;
     waiting->owner = SLOT_NONE;
     waiting->round = 0;
+    waiting->plan_version = 0;
     waiting->link = event->link;
     waiting->request = event->request;
     waiting->deadline_boot_ns = step->now.boot_ns + WAITING_DEADLINE_NS;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plans are data: what an operator sets holds from the next purchase or grant on, and only for those who are on the plan.
+// Plans are data: what an operator sets holds from the next purchase, grant or request on, and only for those who are on the plan.
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { assertError, nanoOf } from '../api.mjs';
+import { MODEL, assertError, nanoOf, user } from '../api.mjs';
 import { bourse } from './one_instance.mjs';
 
 let names = 0;
@@ -139,5 +139,85 @@ test('no customer sees or changes a plan', async () => {
   ]) {
     const answer = await bourse.api.request(method, route, { key: management, body: '{}', root: true });
     assert.equal(answer.status, 404, `${method} ${route}: ${answer.text}`);
+  }
+});
+
+/** A customer on a plan, with a key that calls models. */
+async function makeCaller(plan, credit) {
+  const { org, key } = await bourse.makeCustomer({ credit });
+  await bourse.bourse('plan', 'assign', plan, '--org', org);
+  return key;
+}
+
+/** As long an answer as there may be: how many tokens the provider was asked for and made. */
+async function tokensServed(key, more = {}) {
+  const after = await bourse.simulator.total();
+  const answer = await bourse.api.chat(key, { model: MODEL, messages: user('sim:tokens=16000'), ...more });
+  assert.equal(answer.status, 200, answer.text);
+  assert.equal(answer.json.choices[0].finish_reason, 'length');
+  const [served] = await bourse.simulator.served({ after, generation: answer.json.id });
+  assert.equal(served.tokens_generated, answer.json.usage.completion_tokens);
+  return served.tokens_generated;
+}
+
+test('without max_tokens the provider is asked for what the plan says, and from the next request on for what it says then', async () => {
+  const plan = await makePlan();
+  const key = await makeCaller(plan, '1');
+  const other = (await bourse.makeCustomer({ credit: '1' })).key;
+  await bourse.bourse('plan', 'set', plan, '--output-default', '100', '--output-min', '50');
+  assert.equal(await tokensServed(key), 100);
+  assert.equal(await tokensServed(key, { stream: false, n: 2 }), 200); // a hundred for each choice
+  assert.equal(await tokensServed(key, { max_tokens: 300 }), 300); // who names a number gets it
+  for (const tokens of [120, 90, 1000]) {
+    await bourse.bourse('plan', 'set', plan, '--output-default', `${tokens}`);
+    assert.equal(await tokensServed(key), tokens);
+  }
+  // 16,384 is more than the simulated answer has.
+  const answer = await bourse.api.chat(other, { model: MODEL, messages: user('sim:tokens=16000') });
+  assert.equal(answer.json.usage.completion_tokens, 16000);
+});
+
+test('the hold itself is as large as the plan says', async () => {
+  const plan = await makePlan();
+  await bourse.bourse('plan', 'set', plan, '--output-default', '100', '--output-min', '50');
+  const key = await makeCaller(plan, '1');
+  const answer = await bourse.api.chat(key, { model: MODEL, messages: user('Hello') });
+  await bourse.quiet();
+  // 5 bytes, 8 and 16 of the template at 150 nano-dollars, and 100 tokens at 600.
+  assert.equal((await bourse.generationRow(answer.json.id)).held, 29n * 150n + 100n * 600n);
+});
+
+test('a hold is shrunk down to the least of the plan and refused below it', async () => {
+  const plan = await makePlan();
+  await bourse.bourse('plan', 'set', plan, '--output-min', '50');
+  // 40 tokens of prompt at 150 are 6,000 nano-dollars. Of 100,000 half is 50,000: 44,000 pay 73 tokens at 600.
+  assert.equal(await tokensServed(await makeCaller(plan, '0.0001')), 73);
+  // Half of 40,000 would pay 23 tokens, all of it 56: the least, 50, is served.
+  assert.equal(await tokensServed(await makeCaller(plan, '0.00004')), 50);
+  // 35,000 pay 48 tokens.
+  const poor = await makeCaller(plan, '0.000035');
+  const ask = () => bourse.api.chat(poor, { model: MODEL, messages: user('sim:tokens=16000') });
+  const error = assertError(await ask(), 402);
+  assert.equal(error.metadata.affordable.output_tokens, 48);
+  // The next request is measured by another least.
+  await bourse.bourse('plan', 'set', plan, '--output-min', '48');
+  assert.equal(await tokensServed(poor), 48);
+  // On the usual plan, all three are refused: 256 tokens and the prompt would be 159,600.
+  const { key } = await bourse.makeCustomer({ credit: '0.0001' });
+  assertError(await bourse.api.chat(key, { model: MODEL, messages: user('sim:tokens=16000') }), 402);
+});
+
+test('an organization that moves to another plan is held for by that one at its next request', async () => {
+  const [narrow, wide] = [await makePlan(), await makePlan()];
+  await bourse.bourse('plan', 'set', narrow, '--output-default', '60', '--output-min', '10');
+  await bourse.bourse('plan', 'set', wide, '--output-default', '80', '--output-min', '10');
+  const { org, key } = await bourse.makeCustomer({ credit: '1' });
+  for (const [plan, tokens] of [
+    [narrow, 60],
+    [wide, 80],
+    [narrow, 60],
+  ]) {
+    await bourse.bourse('plan', 'assign', plan, '--org', org);
+    assert.equal(await tokensServed(key), tokens);
   }
 });

@@ -73,7 +73,8 @@ TEST(an_unnamed_output_is_what_the_best_candidate_can_do_and_may_shrink)
     assert_ok(bound_hold(&wish, &model, &choice, &hold));
     /* The model's 4,096 at the first provider's side, 2,048 at the other, for two choices. */
     assert_int_equal(hold.output_want, 8192);
-    assert_int_equal(hold.output_min, 512);
+    assert_int_equal(hold.output_min, 2);
+    assert_int_equal(hold.choices, 2);
     assert_int_equal(hold.may_shrink, 1);
     assert_int_equal(bound_output(&wish, &model, &at_dear, 8192), 2048);
     assert_int_equal(bound_output(&wish, &model, &at_cheap, 8192), 4096);
@@ -81,14 +82,28 @@ TEST(an_unnamed_output_is_what_the_best_candidate_can_do_and_may_shrink)
     assert_int_equal(bound_output(&wish, &model, &at_cheap, 1001), 500);
 }
 
+/* The ledger takes the plan's part of it. */
+TEST(an_unnamed_output_of_a_model_without_a_known_maximum_is_not_bounded_here)
+{
+    const struct wish wish = {.choices = 3, .text_bytes = 30, .messages = 1};
+    const struct choose_result choice = {.candidates = {&at_cheap}, .count = 1};
+    const struct market_model unknown = {.input_modalities = MODALITY_TEXT};
+    struct message_hold hold = {0};
+    assert_ok(bound_hold(&wish, &unknown, &choice, &hold));
+    assert_int_equal(hold.output_want, UINT32_MAX); /* which is three times 1,431,655,765 */
+    assert_int_equal(hold.may_shrink, 1);
+    assert_int_equal(bound_output(&wish, &unknown, &at_cheap, 300), 100);
+}
+
 TEST(an_unnamed_output_leaves_room_for_the_prompt_in_the_context)
 {
     /* 21,000 bytes: taken as 7,000 tokens, and 24 of the template; 8,000 are there. */
     const struct wish wish = {.choices = 1, .text_bytes = 21000, .messages = 1};
-    assert_int_equal(bound_output(&wish, &model, &at_cheap, OUTPUT_DEFAULT), 976);
+    assert_int_equal(bound_output(&wish, &model, &at_cheap, 16384), 976);
     /* Never below the least that is worth it: the provider then says whether it fits. */
     const struct wish full = {.choices = 1, .text_bytes = 90000, .messages = 1};
-    assert_int_equal(bound_output(&full, &model, &at_cheap, OUTPUT_DEFAULT), OUTPUT_MIN);
+    assert_int_equal(bound_output(&full, &model, &at_cheap, 16384), 256);
+    assert_int_equal(bound_output(&full, &model, &at_cheap, 100), 100); /* nor above the hold */
 }
 
 TEST(a_named_output_is_sent_as_it_was_named)
@@ -193,6 +208,7 @@ int main(void)
         cmocka_unit_test(a_hold_takes_the_dearest_of_its_candidates_figure_by_figure),
         cmocka_unit_test(every_choice_is_held_for),
         cmocka_unit_test(an_unnamed_output_is_what_the_best_candidate_can_do_and_may_shrink),
+        cmocka_unit_test(an_unnamed_output_of_a_model_without_a_known_maximum_is_not_bounded_here),
         cmocka_unit_test(an_unnamed_output_leaves_room_for_the_prompt_in_the_context),
         cmocka_unit_test(a_named_output_is_sent_as_it_was_named),
         cmocka_unit_test(images_need_a_bound_by_tokens_or_a_price_by_the_piece),

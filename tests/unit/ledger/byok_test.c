@@ -8,21 +8,29 @@
 #define CENT   ((int64_t)10000000)
 #define DOLLAR ((int64_t)1000000000)
 
+static struct plan_terms set_plan(struct world *world, enum byok_unit unit, int64_t allowance,
+                                  uint16_t fee_basis_points)
+{
+    struct model_plan plan = model_org(&world->model, 1)->plan;
+    plan.terms.byok_unit = (uint8_t)unit;
+    plan.terms.byok_fee_basis_points = fee_basis_points;
+    plan.allowance = allowance;
+    return model_set_plan(&world->model, 1, &plan);
+}
+
 /* Key 1 of organization 1, which has a dollar, and so many requests a month; 5 % beyond. */
 static void with_requests(struct world *world, int64_t allowance)
 {
-    const struct model_plan plan = {BYOK_REQUESTS, allowance, 500, 0};
     world_init(world);
     model_org(&world->model, 1)->paid = DOLLAR;
-    model_set_plan(&world->model, 1, &plan);
+    (void)set_plan(world, BYOK_REQUESTS, allowance, 500);
     (void)model_add_key(&world->model, 1, 1);
 }
 
 static void change_plan(struct world *world, enum byok_unit unit, int64_t allowance)
 {
-    const struct model_plan plan = {unit, allowance, 500, 0};
-    model_set_plan(&world->model, 1, &plan);
-    world_step_only(world, &(struct core_event){.type = EVENT_PLANS_CHANGED});
+    struct plan_terms plan = set_plan(world, unit, allowance, 500);
+    world_step_only(world, &(struct core_event){.type = EVENT_PLAN_CHANGED, .plan = &plan});
 }
 
 static struct message_hold hold_of(int64_t list)
@@ -103,7 +111,7 @@ TEST(what_becomes_free_is_kept_for_an_open_request_that_is_to_pay)
     assert_int_equal(world_release(&world, 0, first.hold), 0);
     world_wait(&world, (uint64_t)180 * 1000000000); /* leases go back after a minute without use */
     change_plan(&world, BYOK_REQUESTS, 1);
-    struct message_held third = take(&world, DOLLAR); /* reads the plan again, and takes it */
+    struct message_held third = take(&world, DOLLAR); /* by the plan of now, and takes it */
     assert_int_equal(third.amount.nano, 0);
     assert_int_equal(world_release(&world, 0, third.hold), 0);
     assert_int_equal(world_settle(&world, 0, second.hold, DOLLAR), 0);
@@ -161,7 +169,7 @@ TEST(a_frozen_account_gets_no_more_of_its_allowance)
 
 /* ---- plans ----------------------------------------------------------------------------------- */
 
-TEST(a_plan_that_changes_while_its_caller_is_read_is_read_again)
+TEST(a_plan_that_changes_while_its_caller_is_read_counts_as_it_is_now)
 {
     struct world world;
     with_requests(&world, 0);
@@ -285,8 +293,7 @@ TEST(the_greatest_list_prices_break_nothing)
 {
     struct world world;
     with_requests(&world, 0);
-    const struct model_plan plan = {BYOK_LIST_PRICE, INT64_MAX, 0, 0};
-    model_set_plan(&world.model, 1, &plan);
+    (void)set_plan(&world, BYOK_LIST_PRICE, INT64_MAX, 0);
     uint64_t holds[3];
     for (size_t i = 0; i < 3; i++) {
         struct message_held held = take(&world, INT64_MAX);
@@ -309,7 +316,7 @@ int main(void)
         cmocka_unit_test(what_nobody_uses_of_an_allowance_goes_back),
         cmocka_unit_test(without_postgresql_what_is_leased_is_free_and_the_rest_is_refused),
         cmocka_unit_test(a_frozen_account_gets_no_more_of_its_allowance),
-        cmocka_unit_test(a_plan_that_changes_while_its_caller_is_read_is_read_again),
+        cmocka_unit_test(a_plan_that_changes_while_its_caller_is_read_counts_as_it_is_now),
         cmocka_unit_test(a_request_without_an_own_key_does_not_wait_for_a_plan),
         cmocka_unit_test(
             a_repeated_settle_is_told_the_fee_and_one_whose_answer_is_gone_that_it_is_not_known),

@@ -660,6 +660,68 @@ TEST(what_holds_since_a_change_leave_over_serves_the_next_without_a_question)
     world_free(&world);
 }
 
+/* ---- a plan that changes while its callers are read ---- */
+
+static struct plan_terms plan_of(uint64_t version, uint32_t output_default)
+{
+    return (struct plan_terms){
+        .plan = 1, .version = version, .output_default = output_default, .output_min = 1};
+}
+
+static void change_plan(struct world *world, uint64_t version, uint32_t output_default)
+{
+    struct plan_terms plan = plan_of(version, output_default);
+    world_step_only(world, &(struct core_event){.type = EVENT_PLAN_CHANGED, .plan = &plan});
+}
+
+/* Tokens that are held for when nobody names a number. */
+static uint32_t tokens_held(struct world *world, int64_t key)
+{
+    struct message_hold message = hold_of(CENT);
+    message.output_want = 16384;
+    message.output_min = 1;
+    message.output_price.nano_per_million = 1000000;
+    message.may_shrink = 1;
+    struct message_held held = world_hold(world, key, &message);
+    assert_int_equal(held.error, ERROR_NONE);
+    return held.output_max;
+}
+
+TEST(a_plan_that_was_read_before_its_change_does_not_undo_it)
+{
+    struct world world;
+    with_credit(&world, 10 * DOLLAR);
+    (void)model_add_key(&world.model, 1, 2);
+    model_org(&world.model, 1)->plan.terms = plan_of(7, 500);
+    assert_int_equal(tokens_held(&world, 1), 500);
+    change_plan(&world, 8, 300);
+    change_plan(&world, 7, 500); /* told in the other order */
+    assert_int_equal(tokens_held(&world, 1), 300);
+    assert_int_equal(tokens_held(&world, 2), 300); /* read now, as of before the change */
+    assert_int_equal(tokens_held(&world, 1), 300);
+    model_org(&world.model, 1)->plan.terms =
+        plan_of(9, 400); /* changed by another host: the next reading tells */
+    (void)model_add_key(&world.model, 1, 3);
+    assert_int_equal(tokens_held(&world, 3), 400);
+    assert_int_equal(tokens_held(&world, 1), 400);
+    world_free(&world);
+}
+
+TEST(a_caller_that_moves_to_another_plan_is_held_for_by_that_one)
+{
+    struct world world;
+    with_credit(&world, 10 * DOLLAR);
+    model_org(&world.model, 1)->plan.terms = plan_of(1, 500);
+    assert_int_equal(tokens_held(&world, 1), 500);
+    model_org(&world.model, 1)->plan.terms = plan_of(1, 200);
+    model_org(&world.model, 1)->plan.terms.plan = 2;
+    world_step(&world, &(struct core_event){.type = EVENT_LIMITS_CHANGED, .org = 1});
+    assert_int_equal(tokens_held(&world, 1), 200);
+    change_plan(&world, 2, 100); /* of the plan from before */
+    assert_int_equal(tokens_held(&world, 1), 200);
+    world_free(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -700,6 +762,8 @@ int main(void)
         cmocka_unit_test(
             a_limit_that_changed_while_its_key_had_no_slot_counts_when_the_key_has_one_again),
         cmocka_unit_test(what_holds_since_a_change_leave_over_serves_the_next_without_a_question),
+        cmocka_unit_test(a_plan_that_was_read_before_its_change_does_not_undo_it),
+        cmocka_unit_test(a_caller_that_moves_to_another_plan_is_held_for_by_that_one),
     };
     return cmocka_run_group_tests_name("ledger core", tests, NULL, NULL);
 }

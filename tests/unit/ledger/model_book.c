@@ -66,9 +66,9 @@ static void limit(struct world *world, const struct model_limit *changed)
     model_set_limit(&world->model, changed, world->now.wall);
 }
 
-static void plan(struct world *world, int64_t org, const struct model_plan *changed)
+static struct plan_terms plan(struct world *world, int64_t org, const struct model_plan *changed)
 {
-    model_set_plan(&world->model, org, changed);
+    return model_set_plan(&world->model, org, changed);
 }
 
 static void load_free(struct world *world, int64_t day)

@@ -42,14 +42,27 @@ struct key_hash model_hash(int64_t key)
     return hash;
 }
 
+static struct model_plan plan_of(const struct model_database *model, int64_t org)
+{
+    for (size_t i = 0; i < model->org_count; i++) {
+        if (model->orgs[i].org == org) return model->orgs[i].plan;
+    }
+    return (struct model_plan){.terms = {.version = 1,
+                                         .plan = (uint16_t)org,
+                                         .byok_fee_basis_points = MODEL_BYOK_FEE,
+                                         .byok_unit = BYOK_REQUESTS,
+                                         .output_default = MODEL_OUTPUT_DEFAULT,
+                                         .output_min = MODEL_OUTPUT_MIN},
+                               .allowance = MODEL_BYOK_REQUESTS};
+}
+
 struct model_org *model_org(struct model_database *model, int64_t org)
 {
     for (size_t i = 0; i < model->org_count; i++) {
         if (model->orgs[i].org == org) return &model->orgs[i];
     }
     assert(model->org_count < MODEL_ORGS_MAX);
-    model->orgs[model->org_count] = (struct model_org){
-        .org = org, .plan = {BYOK_REQUESTS, MODEL_BYOK_REQUESTS, MODEL_BYOK_FEE, 1}};
+    model->orgs[model->org_count] = (struct model_org){.org = org, .plan = plan_of(model, org)};
     return &model->orgs[model->org_count++];
 }
 
@@ -100,12 +113,15 @@ int64_t model_allowance_meter(int64_t org, enum byok_unit unit)
     return ((int64_t)1 << 60) + 16 * org + (unit == BYOK_REQUESTS ? 12 : 13);
 }
 
-void model_set_plan(struct model_database *model, int64_t org, const struct model_plan *plan)
+struct plan_terms model_set_plan(struct model_database *model, int64_t org,
+                                 const struct model_plan *plan)
 {
     struct model_plan *known = &model_org(model, org)->plan;
-    uint64_t version = known->version + 1;
+    const struct plan_terms before = known->terms;
     *known = *plan;
-    known->version = version;
+    known->terms.plan = before.plan;
+    known->terms.version = before.version + 1;
+    return known->terms;
 }
 
 static bool owns(const struct model_limit *limit, const struct caller *caller)
@@ -161,7 +177,7 @@ static bool allowance_of(struct model_database *model, int64_t org, int64_t mete
     const struct model_plan *plan = &model_org(model, org)->plan;
     bool requests = meter == model_allowance_meter(org, BYOK_REQUESTS);
     bool list_price = meter == model_allowance_meter(org, BYOK_LIST_PRICE);
-    *limit = meter == model_allowance_meter(org, plan->unit) ? plan->allowance : 0;
+    *limit = meter == model_allowance_meter(org, plan->terms.byok_unit) ? plan->allowance : 0;
     return requests || list_price;
 }
 
@@ -224,19 +240,6 @@ static void add_limits(const struct model_database *model, const struct model_ke
     }
 }
 
-static struct byok_terms terms_of(const struct model_database *model, int64_t org)
-{
-    for (size_t i = 0; i < model->org_count; i++) {
-        const struct model_plan *plan = &model->orgs[i].plan;
-        if (model->orgs[i].org == org)
-            return (struct byok_terms){.unit = (uint8_t)plan->unit,
-                                       .fee_basis_points = (uint16_t)plan->fee_basis_points,
-                                       .version = plan->version};
-    }
-    return (struct byok_terms){
-        .unit = BYOK_REQUESTS, .fee_basis_points = MODEL_BYOK_FEE, .version = 1};
-}
-
 static struct rate_limits free_limits(const struct model_database *model, int64_t org)
 {
     struct rate_limits limits = model->free;
@@ -274,7 +277,7 @@ void model_answer_caller(const struct model_database *model, const struct key_ha
                                              .owner = OWNER_KEY,
                                              .cadence = (uint8_t)key->cadence,
                                              .include_byok = key->include_byok});
-        answer->byok = terms_of(model, key->caller.org);
+        answer->plan = plan_of(model, key->caller.org).terms;
         answer->rates.key = key->rates;
         answer->rates.classes[MODEL_FREE] = free_limits(model, key->caller.org);
     }

@@ -14,7 +14,9 @@
 #define MODEL_LIMITS_MAX          64
 #define MODEL_FREE_MAX            128
 
-/* The plan's limits of free models, and what it says of own keys, as the schema has them. */
+/* What the plan says of holds, free models and own keys, as the schema has it. */
+#define MODEL_OUTPUT_DEFAULT      16384
+#define MODEL_OUTPUT_MIN          256
 #define MODEL_FREE_PER_MINUTE     20
 #define MODEL_FREE_PER_DAY        50
 #define MODEL_FREE_PER_DAY_BOUGHT 1000
@@ -22,12 +24,10 @@
 #define MODEL_BYOK_REQUESTS       1000000
 #define MODEL_BYOK_FEE            500
 
-/* What a plan says of own keys; every organization has its own plan here. */
+/* Every organization has its own plan here, of its number. */
 struct model_plan {
-    enum byok_unit unit;
-    int64_t allowance; /* of a month, in the unit */
-    int64_t fee_basis_points;
-    uint64_t version; /* set by the model */
+    struct plan_terms terms; /* its version and plan are set by the model */
+    int64_t allowance;       /* of a month, in the unit */
 };
 
 struct model_org {
@@ -111,7 +111,8 @@ struct model_key *model_add_key(struct model_database *model, int64_t org, int64
 /* A first limit, begun with what the owner's keys have spent by `now`, or the change of one. */
 void model_set_limit(struct model_database *model, const struct model_limit *limit, wall_time now);
 int64_t model_meter(const struct model_limit *limit);
-void model_set_plan(struct model_database *model, int64_t org, const struct model_plan *plan);
+struct plan_terms model_set_plan(struct model_database *model, int64_t org,
+                                 const struct model_plan *plan);
 int64_t model_allowance_meter(int64_t org, enum byok_unit unit);
 struct model_period *model_period(struct model_database *model, int64_t org, int64_t meter,
                                   int64_t period);

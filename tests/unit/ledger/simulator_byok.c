@@ -49,8 +49,8 @@ static bool lacks(const struct sim_byok_hold *hold)
 static int64_t available(struct simulator *sim, const struct sim_allowance *allowance)
 {
     const struct model_plan *plan = &model_org(&sim->model, allowance->org)->plan;
-    if ((uint8_t)plan->unit != allowance->unit) return 0;
-    int64_t meter = model_allowance_meter(allowance->org, plan->unit);
+    if (plan->terms.byok_unit != allowance->unit) return 0;
+    int64_t meter = model_allowance_meter(allowance->org, plan->terms.byok_unit);
     const struct model_period *period =
         model_period(&sim->model, allowance->org, meter, allowance->period);
     return plan->allowance - period->spent - period->leased;
@@ -148,30 +148,43 @@ void sim_byok_restart(struct simulator *sim)
 
 void begin_plan(struct simulator *sim, struct model_org *org)
 {
-    struct model_plan plan = {.unit = sim_below(sim, 2) == 0 ? BYOK_REQUESTS : BYOK_LIST_PRICE,
-                              .fee_basis_points = 500,
-                              .version = 1};
-    bool requests = plan.unit == BYOK_REQUESTS;
-    plan.allowance = requests ? (int64_t)sim_below(sim, 8) : (int64_t)sim_below(sim, 60) * CENT;
-    org->plan = plan;
-    sim->log.allowance_max[org->org][plan.unit] = plan.allowance;
+    struct model_plan *plan = &org->plan;
+    plan->terms.byok_unit = sim_below(sim, 2) == 0 ? BYOK_REQUESTS : BYOK_LIST_PRICE;
+    bool requests = plan->terms.byok_unit == BYOK_REQUESTS;
+    plan->allowance = requests ? (int64_t)sim_below(sim, 8) : (int64_t)sim_below(sim, 60) * CENT;
+    sim->log.allowance_max[org->org][plan->terms.byok_unit] = plan->allowance;
 }
 
 /* Raised, or of the other unit; never lower than it ever was, so that the most there ever was is a
  * bound on what may be free. */
+static void change_allowance(struct simulator *sim, int64_t org, struct model_plan *plan)
+{
+    struct plan_terms *terms = &plan->terms;
+    if (sim_below(sim, 4) == 0)
+        terms->byok_unit = terms->byok_unit == BYOK_REQUESTS ? BYOK_LIST_PRICE : BYOK_REQUESTS;
+    int64_t *most = &sim->log.allowance_max[org][terms->byok_unit];
+    bool requests = terms->byok_unit == BYOK_REQUESTS;
+    *most += requests ? (int64_t)sim_below(sim, 4) : (int64_t)sim_below(sim, 30) * CENT;
+    plan->allowance = *most;
+    terms->byok_fee_basis_points = (uint16_t)(sim_below(sim, 3) * 400);
+}
+
+/* The core is told, and sometimes of an older change after that. Bounds that another host changed
+ * come with the next reading. */
 void change_plan(struct simulator *sim)
 {
     int64_t org = 1 + sim_below(sim, SIM_ORGS);
     struct model_plan plan = model_org(&sim->model, org)->plan;
-    if (sim_below(sim, 4) == 0)
-        plan.unit = plan.unit == BYOK_REQUESTS ? BYOK_LIST_PRICE : BYOK_REQUESTS;
-    int64_t *most = &sim->log.allowance_max[org][plan.unit];
-    bool requests = plan.unit == BYOK_REQUESTS;
-    *most += requests ? (int64_t)sim_below(sim, 4) : (int64_t)sim_below(sim, 30) * CENT;
-    plan.allowance = *most;
-    plan.fee_basis_points = sim_below(sim, 3) * 400;
-    model_set_plan(&sim->model, org, &plan);
-    sim_step(sim, &(struct core_event){.type = EVENT_PLANS_CHANGED});
+    struct plan_terms before = plan.terms;
+    bool told = sim_below(sim, 5) > 0;
+    if (told) change_allowance(sim, org, &plan);
+    plan.terms.output_default = 1 + sim_below(sim, 1000);
+    plan.terms.output_min = 1 + sim_below(sim, plan.terms.output_default);
+    struct plan_terms now = model_set_plan(&sim->model, org, &plan);
+    if (!told) return;
+    sim_step(sim, &(struct core_event){.type = EVENT_PLAN_CHANGED, .plan = &now});
+    if (sim_below(sim, 10) > 0) return;
+    sim_step(sim, &(struct core_event){.type = EVENT_PLAN_CHANGED, .plan = &before});
 }
 
 /* ---- at the end ------------------------------------------------------------------------------ */

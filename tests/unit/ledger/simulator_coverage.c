@@ -125,10 +125,10 @@ STATE(above_what_money_counts)
     const struct message_hold *hold = look->event->hold.message;
     return !status_ok(hold_amount(hold, hold->output_want, &amount));
 }
-STATE(with_an_own_key_whose_plan_may_be_another)
+STATE(after_a_change_of_plan)
 {
-    uint32_t caller = (uint32_t)(look->caller - look->core->callers);
-    return look->event->hold.message->byok && byok_is_outdated(look->core, caller);
+    if (!look->event->hold.message->byok || look->allowance == NULL) return false;
+    return look->allowance->limit_version != caller_plan(look->core, look->caller)->version;
 }
 STATE(with_an_own_key_and_nothing_known_of_the_allowance)
 {
@@ -177,6 +177,10 @@ STATE(within_the_lease)
     money amount;
     if (!status_ok(hold_amount(hold, hold->output_want, &amount))) return false;
     return amount.nano <= lease_free_room(look->account).nano;
+}
+STATE(of_a_plan_known_newer)
+{
+    return look->core->plans[look->event->plan->plan].version >= look->event->plan->version;
 }
 
 /* ---- endings ---- */
@@ -431,8 +435,7 @@ static const struct state_row states[] = {
     {"hold of an older version", EVENT_HOLD, of_an_older_version},
     {"hold with an unknown price", EVENT_HOLD, with_an_unknown_price},
     {"hold above what money counts", EVENT_HOLD, above_what_money_counts},
-    {"hold with an own key whose plan may be another", EVENT_HOLD,
-     with_an_own_key_whose_plan_may_be_another},
+    {"hold with an own key after a change of plan", EVENT_HOLD, after_a_change_of_plan},
     {"hold with an own key and nothing known of the allowance", EVENT_HOLD,
      with_an_own_key_and_nothing_known_of_the_allowance},
     {"hold with an own key and enough free", EVENT_HOLD, with_an_own_key_and_enough_free},
@@ -515,8 +518,9 @@ static const struct state_row states[] = {
     {"limits changed of an organization with leased limits", EVENT_LIMITS_CHANGED,
      of_an_organization_with_leased_limits},
     {"limits changed", EVENT_LIMITS_CHANGED, in_any_state},
-    {"plans changed with open holds", EVENT_PLANS_CHANGED, with_open_holds},
-    {"plans changed with none", EVENT_PLANS_CHANGED, in_any_state},
+    {"plan changed that is known to be newer", EVENT_PLAN_CHANGED, of_a_plan_known_newer},
+    {"plan changed with open holds", EVENT_PLAN_CHANGED, with_open_holds},
+    {"plan changed with none", EVENT_PLAN_CHANGED, in_any_state},
     {"credit changed of an account without lease", EVENT_CREDIT_CHANGED,
      of_an_account_without_lease},
     {"credit changed during a question", EVENT_CREDIT_CHANGED, during_a_question},
@@ -575,16 +579,15 @@ static void look_up_account(struct look *look, int64_t org)
 
 static void look_up_allowance(struct look *look, const struct message_hold *hold)
 {
-    const struct core *core = look->core;
     const struct caller_slot *caller = look->caller;
     if (!hold->byok) return;
-    uint8_t unit = core->byok_callers[caller - core->callers].terms.unit;
+    uint8_t unit = caller_plan(look->core, caller)->byok_unit;
     struct lease_key key = {.org = caller->caller.org,
                             .meter = meter_of_allowance(caller->caller.org, (enum byok_unit)unit),
                             .period = clock_period(CADENCE_MONTH, look->now.wall)};
-    uint32_t slot = lease_find(core, key);
+    uint32_t slot = lease_find(look->core, key);
     money list = MONEY_ZERO;
-    if (slot != SLOT_NONE) look->allowance = &core->leases[slot];
+    if (slot != SLOT_NONE) look->allowance = &look->core->leases[slot];
     if (status_ok(hold_amount(hold, hold->output_want, &list)))
         look->usable = unit == BYOK_REQUESTS ? 1 : list.nano;
 }

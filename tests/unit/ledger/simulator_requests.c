@@ -36,6 +36,7 @@ void draw_hold(struct simulator *sim, struct sim_frame *frame)
         hold->output_price.nano_per_million = (int64_t)TOKEN_NANO * 1000000;
         hold->may_shrink = 1;
         hold->output_min = 1;
+        hold->choices = sim_below(sim, 4);
         frame->request |= (uint64_t)1 << REQUEST_TOKENS;
     }
     hold->byok = chance(sim, 30);

@@ -302,27 +302,31 @@ static void make_org(struct sql_book *sql, int64_t org)
              org, org, 0);
 }
 
-/* A plan of the organization's own, like the first one but for own keys. */
-static void plan(struct world *world, int64_t org, const struct model_plan *plan)
+/* A plan of the organization's own, like the first one but for what is said here. */
+static struct plan_terms plan(struct world *world, int64_t org, const struct model_plan *plan)
 {
     struct sql_book *sql = world->book_context;
-    const char *unit = plan->unit == BYOK_REQUESTS ? "requests" : "list_price";
+    struct plan_terms terms = plan->terms;
+    const char *unit = terms.byok_unit == BYOK_REQUESTS ? "requests" : "list_price";
     char text[1024];
     make_org(sql, org);
     (void)snprintf(
         text, sizeof(text),
-        "insert into plan (id, name, purchase_fee_permille, purchase_fee_min_cents, "
-        "purchase_min_cents, purchase_max_cents, refund_window, output_default, output_min, "
-        "byok_unit, byok_allowance, byok_fee_basis_points) select 100 + %lld, 'of org %lld', "
-        "purchase_fee_permille, purchase_fee_min_cents, purchase_min_cents, purchase_max_cents, "
-        "refund_window, output_default, output_min, byok_unit, 0, 0 from plan where id = 1 on "
-        "conflict do nothing;"
-        "update plan set byok_unit = '%s', byok_allowance = %lld, byok_fee_basis_points = %lld, "
-        "version = nextval('caller_version_seq') where id = 100 + %lld;"
+        "insert into plan select (jsonb_populate_record(p, jsonb_build_object('id', 100 + %lld, "
+        "'name', 'of org %lld'))).* from plan p where id = 1 on conflict do nothing;"
+        "update plan set byok_unit = '%s', byok_allowance = %lld, byok_fee_basis_points = %d, "
+        "output_default = %u, output_min = %u, version = nextval('caller_version_seq') "
+        "where id = 100 + %lld;"
         "update org set plan = 100 + %lld where org = %lld",
         (long long)org, (long long)org, unit, (long long)plan->allowance,
-        (long long)plan->fee_basis_points, (long long)org, (long long)org, (long long)org);
+        terms.byok_fee_basis_points, terms.output_default, terms.output_min, (long long)org,
+        (long long)org, (long long)org);
     sql_book_run(sql, text);
+    (void)snprintf(text, sizeof(text), "select version from plan where id = 100 + %lld",
+                   (long long)org);
+    terms.plan = (uint16_t)(100 + org);
+    terms.version = (uint64_t)sql_book_number(sql, text);
+    return terms;
 }
 
 /* Bought: whole cents, no fee. A purchase per call. */

@@ -610,9 +610,10 @@ TEST(a_record_whose_lease_is_gone_is_paid_late_and_its_neighbours_as_usual)
 TEST(a_fee_and_a_free_request_whose_leases_are_gone_are_booked_as_they_were_told)
 {
     struct world world;
-    const struct model_plan plan = {BYOK_REQUESTS, 1, 500, 0};
     sql_book_clear(sql);
     world_init_with(&world, &sql_book, sql);
+    struct model_plan plan = model_org(&world.model, 1)->plan;
+    plan.allowance = 1; /* request; 5 % beyond */
     sql_book.credit(&world, 1, DOLLAR, false);
     sql_book.key(&world, model_add_key(&world.model, 1, 1));
     sql_book.plan(&world, 1, &plan);

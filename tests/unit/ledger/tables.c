@@ -230,18 +230,29 @@ static void run_limit(struct run *run)
     world_step(&run->world, &(struct core_event){.type = EVENT_LIMITS_CHANGED, .org = limit.org});
 }
 
-/* plan org1 3 requests free fee 5% | plan org1 10.00 free fee 2.5%: of a month, with own keys */
+/* plan org1 [3 requests free fee 5%] [default 100 least 50] | plan org1 10.00 free fee 2.5%: what
+ * is free of a month, with own keys; the tokens of holds whose requests name no max_tokens. What it
+ * does not say is as before. An organization's first one comes before its first hold. */
 static void run_plan(struct run *run)
 {
     int64_t org = number_in(run, word(run, 1));
+    struct model_plan plan = model_org(&run->world.model, org)->plan;
     bool requests = has(run, "requests");
-    struct model_plan plan = {.unit = requests ? BYOK_REQUESTS : BYOK_LIST_PRICE};
     slice fee = after(run, "fee");
-    plan.allowance = requests ? number_in(run, word(run, 2)) : dollars(run, word(run, 2));
-    plan.fee_basis_points = dollars(run, slice_first(fee, fee.len - 1)) / (NANO_PER_DOLLAR / 100);
+    if (has(run, "free")) {
+        plan.terms.byok_unit = requests ? BYOK_REQUESTS : BYOK_LIST_PRICE;
+        plan.terms.byok_fee_basis_points =
+            (uint16_t)(dollars(run, slice_first(fee, fee.len - 1)) / (NANO_PER_DOLLAR / 100));
+        plan.allowance = requests ? number_in(run, word(run, 2)) : dollars(run, word(run, 2));
+    }
+    if (has(run, "default")) {
+        plan.terms.output_default = count_after(run, "default");
+        plan.terms.output_min = count_after(run, "least");
+    }
     settle_down(run);
-    run->world.book->plan(&run->world, org, &plan);
-    world_step(&run->world, &(struct core_event){.type = EVENT_PLANS_CHANGED});
+    plan.terms = run->world.book->plan(&run->world, org, &plan);
+    model_org(&run->world.model, org)->plan = plan;
+    world_step(&run->world, &(struct core_event){.type = EVENT_PLAN_CHANGED, .plan = &plan.terms});
 }
 
 static void run_freeze(struct run *run)
@@ -263,7 +274,7 @@ static void say_rate(struct run *run, const struct message_held *held)
     say_time(run, held->resets_ns);
 }
 
-/* hold h1 key1 0.40 [+ 1000 tokens at 0.60 [least 256]] [free] [byok] [prompt 20] → … */
+/* hold h1 key1 0.40 [+ 1000 tokens at 0.60 [least 256] [choices 2]] [free|byok] [prompt 20] → … */
 static void run_hold(struct run *run)
 {
     size_t hold = hold_named(run, word(run, 1));
@@ -284,6 +295,7 @@ static void run_hold(struct run *run)
         if (least.len > 0 && status_ok(slice_to_i64(least, &tokens)))
             message.output_min = (uint32_t)tokens;
     }
+    message.choices = count_after(run, "choices");
     message.model_class = has(run, "free") ? MODEL_FREE : MODEL_PAID;
     message.input_tokens = count_after(run, "prompt");
     message.byok = has(run, "byok");

@@ -31,7 +31,7 @@ struct book {
     void (*freeze)(struct world *world, int64_t org, bool frozen);
     void (*key)(struct world *world, const struct model_key *key);       /* is new, or changed */
     void (*limit)(struct world *world, const struct model_limit *limit); /* is new, or changed */
-    void (*plan)(struct world *world, int64_t org, const struct model_plan *plan);
+    struct plan_terms (*plan)(struct world *world, int64_t org, const struct model_plan *plan);
     int64_t (*figure)(struct world *world, int64_t org, enum book_figure figure);
     int64_t (*spent)(struct world *world, int64_t org, int64_t meter, int64_t period);
     int64_t (*byok_spent)(struct world *world, int64_t org, int64_t meter, int64_t period);

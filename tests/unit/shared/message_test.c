@@ -90,9 +90,9 @@ TEST(fields_of_a_newer_version_are_missing_in_an_older_frame_and_skipped_in_a_ne
     struct message_hold back;
     assert_ok(message_decode_hold(body, &back));
     assert_int_equal(back.price_ids.items[0], 4);
-    /* As if price_ids (1 + 4 bytes), model_class (1), input_tokens (4) and client (8) had not been
-     * invented. */
-    assert_ok(message_decode_hold(slice_first(body, body.len - 18), &back));
+    /* As if price_ids (1 + 4 bytes), model_class (1), input_tokens (4), client (8) and choices (4)
+     * had not been invented. */
+    assert_ok(message_decode_hold(slice_first(body, body.len - 22), &back));
     assert_int_equal(back.price_ids.count, 0);
     assert_true(back.fixed.nano == 100);
     assert_int_equal(back.byok, 1);
