@@ -184,36 +184,66 @@ where rows > 1
 select 'correction_is_absorbed', format('hold %s/%s/%s part %s', cell, incarnation, hold, part)
 from generation where part > 0 and (charge <> 0 or charge_told <> 0 or state <> 3 or part > 1);
 
--- The charge follows from usage and the frozen price: one rounding, half up. What the provider did costs the same. With a customer's
--- own key that is its list price, the charge is the fee on what is not free of it, rounded half up again, and no provider is owed.
-with priced as not materialized ( -- looked at twice, the second time for few rows
-    select g.*, floor((g.prompt::numeric * t.prompt + g.cache_read::numeric * t.cache_read + g.cache_write::numeric * t.cache_write
-        + g.cache_write_1h::numeric * t.cache_write_1h + g.audio_in::numeric * t.audio_in + g.image_in::numeric * t.image_in
-        + g.completion::numeric * t.completion + g.reasoning::numeric * t.reasoning + g.audio_out::numeric * t.audio_out
-        + g.image_out::numeric * t.image_out + g.request::numeric * t.request + g.web_search::numeric * t.web_search
-        + 500000) / 1000000) as cost
-    from generation g left join lateral (
-        select * from price_tier p where p.price = g.price and (p.above_prompt_tokens = 0 or p.above_prompt_tokens
-            < g.prompt::bigint + g.cache_read + g.cache_write + g.cache_write_1h + g.audio_in)
-        order by p.above_prompt_tokens desc limit 1) t on true
+-- The charge follows from usage and the frozen price: one rounding, half up. What the provider is owed follows in the same way from the
+-- list price that the frozen one was made from, which is the same row where there is no margin. With a
+-- customer's own key no provider is owed: what one would be is the list price of the request, and the charge is the fee on what is not
+-- free of it, rounded half up again.
+with asked as (
+    select g.*, g.price as by, true as charges, f.list is null as owes from generation g left join price f on f.id = g.price
+    union all
+    select g.*, f.list, false, true from generation g join price f on f.id = g.price where f.list is not null
+), due as (
+    select cell, incarnation, hold, part, state, flags, charge, provider_cost, byok_unit, byok_fee_basis_points, byok_list, byok_units,
+           byok_unit <> 0 or byok_list <> 0 or byok_units <> 0 or byok_fee_basis_points <> 0 as own_key, charges, owes, cost
+    from asked g cross join lateral (
+        select coalesce(floor((g.prompt::numeric * t.prompt + g.cache_read::numeric * t.cache_read + g.cache_write::numeric * t.cache_write
+            + g.cache_write_1h::numeric * t.cache_write_1h + g.audio_in::numeric * t.audio_in + g.image_in::numeric * t.image_in
+            + g.completion::numeric * t.completion + g.reasoning::numeric * t.reasoning + g.audio_out::numeric * t.audio_out
+            + g.image_out::numeric * t.image_out + g.request::numeric * t.request + g.web_search::numeric * t.web_search
+            + 500000) / 1000000), 0) as cost
+        from (values (0)) one left join (
+            select * from price_tier p where p.price = g.by and (p.above_prompt_tokens = 0 or p.above_prompt_tokens
+                < g.prompt::bigint + g.cache_read + g.cache_write + g.cache_write_1h + g.audio_in)
+            order by p.above_prompt_tokens desc limit 1) t on true
+        offset 0) computed -- once for a row, though it is looked at four times: that is what the offset is for
+), wrong as (
+    select * from (
+        select *, not own_key and charges and charge <> case state when 1 then cost else 0 end as charge_wrong,
+               not own_key and owes and case state when 1 then provider_cost <> cost when 2 then provider_cost <> 0
+                                                   else provider_cost not in (0, cost) end as cost_wrong,
+               own_key and owes and (byok_unit not in (1, 2) or (byok_unit <> 0) <> (flags & 16 <> 0) or provider_cost <> 0
+                   or byok_list <> case state when 1 then cost else 0 end
+                   or byok_units not between 0 and case when state <> 1 then 0 when byok_unit = 1 then 1 else byok_list end
+                   or charge <> floor((case when byok_unit = 1 and byok_units > 0 then 0 when byok_unit = 1 then byok_list
+                                            else byok_list - byok_units end * byok_fee_basis_points::numeric + 5000) / 10000)) as fee_wrong
+        from due) compared
+    where charge_wrong or cost_wrong or fee_wrong
 )
-select 'charge_follows_from_price', format('hold %s/%s/%s part %s: charge %s, provider cost %s, computed %s', cell, incarnation, hold,
-       part, charge, provider_cost, cost)
-from priced
-where byok_unit = 0 and byok_list = 0 and byok_units = 0 and byok_fee_basis_points = 0 and (state = 1 and (charge is distinct from coalesce(cost, 0) or provider_cost is distinct from coalesce(cost, 0))
-   or state in (2, 3) and charge <> 0
-   or state = 2 and provider_cost <> 0
-   or state = 3 and provider_cost not in (0, coalesce(cost, 0)))
+select 'charge_follows_from_price', format('hold %s/%s/%s part %s: charge %s, computed %s', cell, incarnation, hold, part, charge,
+       case state when 1 then cost else 0 end)
+from wrong where charge_wrong
+union all
+select 'cost_follows_from_list_price', format('hold %s/%s/%s part %s: provider cost %s, computed %s', cell, incarnation, hold, part,
+       provider_cost, case state when 2 then 0 else cost end)
+from wrong where cost_wrong
 union all
 select 'fee_follows_from_list_price', format('hold %s/%s/%s part %s: list price %s, computed %s, %s units free, charge %s', cell, incarnation,
        hold, part, byok_list, cost, byok_units, charge)
-from priced
-where (byok_unit <> 0 or byok_list <> 0 or byok_units <> 0 or byok_fee_basis_points <> 0)
-  and (byok_unit not in (1, 2) or (byok_unit <> 0) <> (flags & 16 <> 0) or provider_cost <> 0
-    or byok_list is distinct from case when state = 1 then coalesce(cost, 0) else 0 end
-    or byok_units not between 0 and case when state <> 1 then 0 when byok_unit = 1 then 1 else byok_list end
-    or charge <> floor((case when byok_unit = 1 and byok_units > 0 then 0 when byok_unit = 1 then byok_list else byok_list - byok_units end
-        * byok_fee_basis_points::numeric + 5000) / 10000));
+from wrong where fee_wrong;
+
+-- A price with a margin is its list price and that on top, class by class, rounded half up; its tiers begin where the list's do.
+with tier as (
+    select price, above_prompt_tokens, array[prompt, cache_read, cache_write, cache_write_1h, audio_in, image_in, completion, reasoning,
+           audio_out, image_out, request, web_search]::numeric[] as classes
+    from price_tier
+)
+select 'price_follows_from_list_price', format('price %s is not list price %s with %s basis points', p.id, p.list, p.margin_basis_points)
+from price p join price l on l.id = p.list
+where l.list is not null or (p.model, p.provider) <> (l.model, l.provider) or exists (
+    select 1 from (select * from tier where price = p.id) m full join (select * from tier where price = l.id) t using (above_prompt_tokens)
+    where m.classes is distinct from (
+        select array_agg(floor((u.class * (10000 + p.margin_basis_points) + 5000) / 10000) order by u.place)
+        from unnest(t.classes) with ordinality as u (class, place)));
 
 -- What an allowance gave in a month is what the requests of that month took of it, and no others.
 with taken as (

@@ -70,6 +70,40 @@ const struct price_tier *billing_tier(const struct price_row *row, uint64_t inpu
     return &row->tiers[found];
 }
 
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+status billing_with_margin(const struct price_row *list, uint32_t basis_points,
+                           struct price_row *marked)
+{
+    *marked = *list;
+    marked->id = 0;
+    marked->list = list->id;
+    for (size_t i = 0; i < list->tier_count && i < BILLING_TIERS_MAX; i++) {
+        price *prices = marked->tiers[i].prices;
+        for (size_t class = 0; class < BILLING_CLASS_COUNT; class ++)
+            TRY(price_with_margin(prices[class], basis_points, &prices[class]));
+    }
+    return OK;
+}
+
+static bool same_tier(const struct price_tier *a, const struct price_tier *b)
+{
+    if (a->above_prompt_tokens != b->above_prompt_tokens) return false;
+    for (size_t class = 0; class < BILLING_CLASS_COUNT; class ++) {
+        if (a->prices[class].nano_per_million != b->prices[class].nano_per_million) return false;
+    }
+    return true;
+}
+
+bool billing_same_prices(const struct price_row *a, const struct price_row *b)
+{
+    if (a->tier_count != b->tier_count) return false;
+    for (size_t i = 0; i < a->tier_count && i < BILLING_TIERS_MAX; i++) {
+        if (!same_tier(&a->tiers[i], &b->tiers[i])) return false;
+    }
+    return true;
+}
+
 /* ---- charge ---------------------------------------------------------------------------------- */
 
 static status add_classes(const struct price_row *row, const struct usage_vector *usage,

@@ -49,8 +49,19 @@ struct price_tier {
 struct price_row {
     uint32_t id;
     uint8_t tier_count; /* >= 1, ascending by above_prompt_tokens */
+    /* The row it was made from by a margin, which says what its provider is owed; 0: it is a list
+     * price itself. Edges are not told. */
+    uint32_t list;
     struct price_tier tiers[BILLING_TIERS_MAX];
 };
+#define MARGIN_BASIS_POINTS_MAX 10000
+
+/* What customers pay where an operator has set a margin: every class of the list price with it,
+ * each rounded half up once, here. The new row has no id yet. OVERFLOW: above what is counted. */
+status billing_with_margin(const struct price_row *list, uint32_t basis_points,
+                           struct price_row *marked);
+/* The same tiers and prices; ids do not count. */
+bool billing_same_prices(const struct price_row *a, const struct price_row *b);
 
 /* Input tokens that select the tier: prompt + cache_read + cache_write + cache_write_1h +
  * audio_in. */

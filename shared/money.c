@@ -149,6 +149,15 @@ status money_fee_basis_points(money amount, int64_t basis_points, money *fee)
     return OK;
 }
 
+status price_with_margin(price list, int64_t basis_points, price *marked)
+{
+    __int128 factor = (__int128)BASIS_POINTS_PER_ONE + basis_points;
+    __int128 rounded = divide_half_up(list.nano_per_million * factor, BASIS_POINTS_PER_ONE);
+    if (!fits_i64(rounded)) return FAIL(OVERFLOW);
+    marked->nano_per_million = (int64_t)rounded;
+    return OK;
+}
+
 status money_purchase_fee_cents(int64_t amount_cents, int64_t rate_permille, int64_t fee_min_cents,
                                 int64_t *fee_cents)
 {

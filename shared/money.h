@@ -74,6 +74,9 @@ uint64_t money_units_affordable(money amount, price unit_price);
 /* fee = (amount · basis_points + 5,000) / 10,000, half up to the nano-dollar (the BYOK fee). */
 status money_fee_basis_points(money amount, int64_t basis_points, money *fee);
 
+/* price · (10,000 + basis_points) / 10,000, half up: $1.00 a million at 1,000 → $1.10. OVERFLOW. */
+status price_with_margin(price list, int64_t basis_points, price *marked);
+
 /* Fee on top of a purchase, in whole cents: max(fee_min_cents, (amount_cents·rate_permille + 500) /
  * 1000). The default plan: 55 ‰, 80 cents. $14.63 → 80, $14.64 → 81, $25.00 → 138 cents. */
 status money_purchase_fee_cents(int64_t amount_cents, int64_t rate_permille, int64_t fee_min_cents,

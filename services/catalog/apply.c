@@ -166,24 +166,34 @@ static status apply_model(struct applying *applying, uint32_t index)
 
 /* ---- endpoints ------------------------------------------------------------------------------- */
 
+/* A new list price, and what customers pay by it where there is a margin: imports keep margins. */
+static status insert_price(struct applying *applying, const struct endpoint_facts *endpoint,
+                           struct store_endpoint *place)
+{
+    struct price_row list = endpoint->price;
+    struct store_price new_price = {
+        .model = place->model,
+        .provider = place->provider,
+        .source = applying->facts->kind == FACTS_CATALOG ? "catalog" : "price-map",
+        .source_date = applying->facts->source_date,
+        .row = &list,
+    };
+    TRY(store_insert_price(applying->db, &new_price, &list.id));
+    applying->report->prices_new++;
+    applying->prices_changed = true;
+    return store_add_margin(applying->db, &list, place->margin_basis_points, &place->price);
+}
+
 static status add_endpoint(struct applying *applying, const struct endpoint_facts *endpoint)
 {
     struct store_endpoint place = {
         .model = applying->model_ids[endpoint->model],
         .provider = provider_id_of(applying, endpoint->provider),
     };
-    if (endpoint->has_price) {
-        struct store_price new_price = {
-            .model = place.model,
-            .provider = place.provider,
-            .source = applying->facts->kind == FACTS_CATALOG ? "catalog" : "price-map",
-            .source_date = applying->facts->source_date,
-            .row = &endpoint->price,
-        };
-        TRY(store_insert_price(applying->db, &new_price, &place.price));
-        applying->report->prices_new++;
-        applying->prices_changed = true;
-    }
+    const struct market_provider *known =
+        market_find_provider(applying->before, endpoint->provider);
+    if (known != NULL) place.margin_basis_points = known->margin_basis_points;
+    if (endpoint->has_price) TRY(insert_price(applying, endpoint, &place));
     uint32_t id;
     applying->report->endpoints_new++;
     applying->report->changed = true;
@@ -291,24 +301,11 @@ static status apply_map_endpoint(struct applying *applying, const struct endpoin
 
 /* ---- prices ---------------------------------------------------------------------------------- */
 
-static bool price_equal(const struct price_row *a, const struct price_row *b)
-{
-    if (a->tier_count != b->tier_count) return false;
-    for (uint8_t i = 0; i < a->tier_count; i++) {
-        if (a->tiers[i].above_prompt_tokens != b->tiers[i].above_prompt_tokens) return false;
-        for (size_t j = 0; j < BILLING_CLASS_COUNT; j++) {
-            if (a->tiers[i].prices[j].nano_per_million != b->tiers[i].prices[j].nano_per_million)
-                return false;
-        }
-    }
-    return true;
-}
-
 static status apply_price(struct applying *applying, const struct endpoint_facts *endpoint,
                           const struct market_endpoint *known)
 {
-    if (endpoint->has_price && known->price != NULL &&
-        price_equal(known->price, &endpoint->price)) {
+    if (endpoint->has_price && known->list != NULL &&
+        billing_same_prices(known->list, &endpoint->price)) {
         applying->report->prices_unchanged++;
         return OK;
     }
@@ -316,17 +313,12 @@ static status apply_price(struct applying *applying, const struct endpoint_facts
         applying->report->prices_kept += known->price != NULL;
         return OK;
     }
-    struct store_price new_price = {
+    struct store_endpoint place = {
         .model = known->model->id,
         .provider = known->provider->id,
-        .source = applying->facts->kind == FACTS_CATALOG ? "catalog" : "price-map",
-        .source_date = applying->facts->source_date,
-        .row = &endpoint->price,
+        .margin_basis_points = known->margin_basis_points,
     };
-    uint32_t id;
-    TRY(store_insert_price(applying->db, &new_price, &id));
-    applying->report->prices_new++;
+    TRY(insert_price(applying, endpoint, &place));
     applying->report->changed = true;
-    applying->prices_changed = true;
-    return store_set_price(applying->db, known->id, id);
+    return store_set_price(applying->db, known->id, place.price);
 }

@@ -80,6 +80,14 @@ status market_finish(struct market *market, const struct market_settings *settin
     return frames_encode(market, settings->sim_port);
 }
 
+static status link_list_price(const struct market *market, struct market_endpoint *endpoint)
+{
+    endpoint->list = endpoint->price;
+    if (endpoint->price == NULL || endpoint->price->list == 0) return OK;
+    endpoint->list = market_find_price(market, endpoint->price->list);
+    return endpoint->list == NULL ? FAIL(MALFORMED) : OK;
+}
+
 /* The endpoints stand grouped by model, in the order of the models. */
 static status link_endpoints(struct market *market)
 {
@@ -89,6 +97,7 @@ static status link_endpoints(struct market *market)
         if (model->endpoint_count == 0) model->endpoints = endpoint;
         if (model->endpoints + model->endpoint_count != endpoint) return FAIL(MALFORMED);
         model->endpoint_count++;
+        TRY(link_list_price(market, endpoint));
         struct market_provider *provider =
             &market->providers[endpoint->provider - market->providers];
         provider->endpoint_count++;
@@ -197,6 +206,14 @@ const struct market_endpoint *market_find_endpoint(const struct market_model *mo
 {
     for (uint32_t i = 0; i < model->endpoint_count; i++) {
         if (slice_equal(model->endpoints[i].tag, tag)) return &model->endpoints[i];
+    }
+    return NULL;
+}
+
+const struct market_endpoint *market_endpoint_by_id(const struct market *market, uint32_t id)
+{
+    for (uint32_t i = 0; i < market->endpoint_count; i++) {
+        if (market->endpoints[i].id == id) return &market->endpoints[i];
     }
     return NULL;
 }

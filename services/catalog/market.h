@@ -31,6 +31,7 @@ struct market_provider {
     bool simulated; /* set by market_finish: not live, and the instance has a simulated provider */
     uint32_t key_version; /* of the sealed platform key; 0: none */
     slice key_sealed, key_label;
+    uint32_t margin_basis_points; /* of the operator: what new endpoints begin with */
     uint32_t endpoint_count, responses_only_count;
 };
 
@@ -38,8 +39,11 @@ struct market_endpoint {
     uint32_t id;
     const struct market_model *model;
     const struct market_provider *provider;
-    const struct price_row *price; /* NULL: no price, never served */
-    slice price_source;            /* "catalog", "price-map", "operator"; empty without a price */
+    const struct price_row *price; /* what customers pay; NULL: no price, never served */
+    const struct price_row
+        *list; /* what it was made from by the margin: the same row without one */
+    uint32_t margin_basis_points; /* of the operator */
+    slice price_source;           /* "catalog", "price-map", "operator"; empty without a price */
     slice tag, upstream_model, quantization;
     uint32_t context_length, output_max; /* output_max 0: not known */
     bool disabled;                       /* by the operator */
@@ -66,7 +70,7 @@ struct market {
     struct market_provider *providers; /* ascending by slug */
     struct market_model *models;       /* ascending by slug */
     struct market_endpoint *endpoints; /* grouped by model */
-    struct price_row *prices;          /* ascending by id */
+    struct price_row *prices;          /* ascending by id; list prices behind a margin, too */
     uint32_t provider_count, model_count, endpoint_count, price_count;
     uint32_t models_for_sale;
     uint32_t endpoint_id_max;
@@ -103,6 +107,7 @@ const struct market_model *market_find_model(const struct market *market, slice 
 const struct market_provider *market_find_provider(const struct market *market, slice slug);
 const struct market_provider *market_provider_by_id(const struct market *market, uint32_t id);
 const struct market_endpoint *market_find_endpoint(const struct market_model *model, slice tag);
+const struct market_endpoint *market_endpoint_by_id(const struct market *market, uint32_t id);
 const struct price_row *market_find_price(const struct market *market, uint32_t id);
 
 /* Where the real provider is called. */

@@ -18,7 +18,8 @@ select revision from market for update
 
 -- name: providers_all
 select p.id, p.slug, p.name, p.dialect, p.base_url, p.live, p.headquarters, p.privacy_policy_url,
-       p.terms_of_service_url, p.status_page_url, k.version, k.sealed, k.label, p.base_url_override
+       p.terms_of_service_url, p.status_page_url, k.version, k.sealed, k.label, p.base_url_override,
+       p.margin_basis_points
   from provider p left join provider_key k on k.provider = p.id and k.org = 0
  order by p.slug collate "C"
 
@@ -31,14 +32,22 @@ select id, slug, name, description, created, context_length, output_max,
 
 -- name: prices_current
 select t.price, t.above_prompt_tokens, t.prompt, t.cache_read, t.cache_write, t.cache_write_1h, t.audio_in, t.image_in,
-       t.completion, t.reasoning, t.audio_out, t.image_out, t.request, t.web_search
-  from price_tier t
+       t.completion, t.reasoning, t.audio_out, t.image_out, t.request, t.web_search, coalesce(p.list, 0)
+  from price_tier t join price p on p.id = t.price
  where exists (select from endpoint e where e.price = t.price)
+    or exists (select from endpoint e join price of on of.id = e.price where of.list = t.price)
  order by t.price, t.above_prompt_tokens
+
+-- name: price_read
+select t.price, t.above_prompt_tokens, t.prompt, t.cache_read, t.cache_write, t.cache_write_1h, t.audio_in, t.image_in,
+       t.completion, t.reasoning, t.audio_out, t.image_out, t.request, t.web_search, 0
+  from price_tier t
+ where t.price = $1
+ order by t.above_prompt_tokens
 
 -- name: endpoints_all
 select e.id, e.model, e.provider, e.price, p.source, e.tag, e.upstream_model, e.quantization, e.context_length,
-       e.output_max, e.disabled, e.responses_only
+       e.output_max, e.disabled, e.responses_only, e.margin_basis_points
   from endpoint e join model m on m.id = e.model left join price p on p.id = e.price
  order by m.slug collate "C", e.id
 
@@ -89,14 +98,21 @@ returning id
 -- name: price_insert
 insert into price (model, provider, source, source_date) values ($1, $2, $3, $4::date) returning id
 
+-- What customers pay, made from a list price. Its source is that of the list price.
+-- name: price_insert_marked
+insert into price (model, provider, source, source_date, list, margin_basis_points)
+select model, provider, source, source_date, id, $2::integer from price where id = $1
+returning id
+
 -- name: price_tier_insert
 insert into price_tier (price, above_prompt_tokens, prompt, cache_read, cache_write, cache_write_1h, audio_in, image_in,
                         completion, reasoning, audio_out, image_out, request, web_search)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 
 -- name: endpoint_insert
-insert into endpoint (model, provider, tag, upstream_model, context_length, output_max, quantization, price, responses_only)
-values ($1, $2, $3, $4, $5, nullif($6::integer, 0), $7, nullif($8::integer, 0), $9)
+insert into endpoint (model, provider, tag, upstream_model, context_length, output_max, quantization, price, responses_only,
+                      margin_basis_points)
+values ($1, $2, $3, $4, $5, nullif($6::integer, 0), $7, nullif($8::integer, 0), $9, $10)
 returning id
 
 -- name: endpoint_update
@@ -109,8 +125,14 @@ returning id
 -- name: endpoint_set_price
 update endpoint set price = $2, updated_at = now() where id = $1 returning id
 
+-- name: endpoint_set_margin
+update endpoint set margin_basis_points = $2, updated_at = now() where id = $1 returning id
+
+-- name: provider_set_margin
+update provider set margin_basis_points = $2, updated_at = now() where id = $1 returning id
+
 -- name: price_find_list
-select id from price where model = $1 and provider = $2 and source <> 'operator' order by id desc limit 1
+select id from price where model = $1 and provider = $2 and source <> 'operator' and list is null order by id desc limit 1
 
 -- name: endpoint_set_disabled
 update endpoint set disabled = $2, updated_at = now() where id = $1 and disabled <> $2 returning id

@@ -18,7 +18,7 @@ static void free_rows(struct market_rows *rows);
 static status build_market(const struct market_rows *rows, struct market *market);
 static status take_providers(const struct db_result *rows, struct market *market);
 static status take_models(const struct db_result *rows, struct market *market);
-static status take_prices(const struct db_result *rows, struct market *market);
+static status take_prices(const struct db_result *rows, struct price_row *prices, uint32_t *count);
 static status take_endpoints(const struct db_result *rows, struct market *market);
 
 #define RUN(db, statement, result, ...)                               \
@@ -110,7 +110,7 @@ static status build_market(const struct market_rows *rows, struct market *market
     market->revision = (uint64_t)db_i64(rows->revision, 0, 0);
     TRY(take_providers(rows->providers, market));
     TRY(take_models(rows->models, market));
-    TRY(take_prices(rows->prices, market));
+    TRY(take_prices(rows->prices, market->prices, &market->price_count));
     return take_endpoints(rows->endpoints, market);
 }
 
@@ -141,6 +141,7 @@ static status take_providers(const struct db_result *rows, struct market *market
         TRY(market_dialect_of(db_text(rows, row, 3), &provider->dialect));
         provider->live = db_bool(rows, row, 5);
         provider->key_version = number_at(rows, row, 10);
+        provider->margin_basis_points = number_at(rows, row, 14);
         TRY(market_copy(market, db_bytes(rows, row, 11), &provider->key_sealed));
         const struct text_column columns[] = {
             {1, &provider->slug},
@@ -186,14 +187,15 @@ static status take_models(const struct db_result *rows, struct market *market)
 
 /* One row per tier; a new price begins where the id changes. The classes stand in the order of the
  * columns. */
-static status take_prices(const struct db_result *rows, struct market *market)
+static status take_prices(const struct db_result *rows, struct price_row *prices, uint32_t *count)
 {
     struct price_row *found = NULL;
     for (size_t row = 0; row < db_row_count(rows); row++) {
         uint32_t id = number_at(rows, row, 0);
         if (found == NULL || found->id != id) {
-            found = &market->prices[market->price_count++];
+            found = &prices[(*count)++];
             found->id = id;
+            found->list = number_at(rows, row, 2 + BILLING_CLASS_COUNT);
         }
         if (found->tier_count == BILLING_TIERS_MAX) {
             log_error("price_has_too_many_tiers", FN(number, price, id));
@@ -215,6 +217,7 @@ static status take_endpoint(const struct db_result *rows, size_t row, struct mar
     endpoint->model = model;
     endpoint->provider = market_provider_by_id(market, number_at(rows, row, 2));
     endpoint->price = market_find_price(market, number_at(rows, row, 3));
+    endpoint->margin_basis_points = number_at(rows, row, 12);
     endpoint->context_length = number_at(rows, row, 8);
     endpoint->output_max = number_at(rows, row, 9);
     endpoint->disabled = db_bool(rows, row, 10);
@@ -298,6 +301,16 @@ status store_update_model(struct db *db, const struct model_facts *model, slice 
     return run_model(db, "model_update", model, source_date, &id);
 }
 
+status store_read_price(struct db *db, uint32_t id, struct price_row *row)
+{
+    SCOPED(db_result_free) struct db_result *result = NULL;
+    uint32_t count = 0;
+    *row = (struct price_row){0};
+    TRY(RUN(db, "price_read", &result, DB_P_I64(id)));
+    TRY(take_prices(result, row, &count));
+    return count == 1 ? OK : FAIL(NOT_FOUND);
+}
+
 static status insert_tier(struct db *db, uint32_t price_id, const struct price_tier *tier)
 {
     struct db_param params[2 + BILLING_CLASS_COUNT] = {DB_P_I64(price_id),
@@ -307,15 +320,33 @@ static status insert_tier(struct db *db, uint32_t price_id, const struct price_t
     return db_run(db, "price_tier_insert", params, 2 + BILLING_CLASS_COUNT, NULL);
 }
 
+static status insert_tiers(struct db *db, uint32_t price_id, const struct price_row *row)
+{
+    for (uint8_t i = 0; i < row->tier_count; i++)
+        TRY(insert_tier(db, price_id, &row->tiers[i]));
+    return OK;
+}
+
 status store_insert_price(struct db *db, const struct store_price *new_price, uint32_t *id)
 {
     SCOPED(db_result_free) struct db_result *result = NULL;
     TRY(RUN(db, "price_insert", &result, DB_P_I64(new_price->model), DB_P_I64(new_price->provider),
             DB_P_TEXT(slice_of(new_price->source)), DB_P_TEXT(new_price->source_date)));
     TRY(take_id(result, id));
-    for (uint8_t i = 0; i < new_price->row->tier_count; i++)
-        TRY(insert_tier(db, *id, &new_price->row->tiers[i]));
-    return OK;
+    return insert_tiers(db, *id, new_price->row);
+}
+
+status store_add_margin(struct db *db, const struct price_row *list, uint32_t basis_points,
+                        uint32_t *id)
+{
+    struct price_row marked;
+    *id = list->id;
+    if (basis_points == 0) return OK;
+    TRY(billing_with_margin(list, basis_points, &marked));
+    SCOPED(db_result_free) struct db_result *result = NULL;
+    TRY(RUN(db, "price_insert_marked", &result, DB_P_I64(list->id), DB_P_I64(basis_points)));
+    TRY(take_id(result, id));
+    return insert_tiers(db, *id, &marked);
 }
 
 status store_insert_endpoint(struct db *db, const struct endpoint_facts *endpoint,
@@ -326,7 +357,7 @@ status store_insert_endpoint(struct db *db, const struct endpoint_facts *endpoin
             DB_P_TEXT(endpoint->tag), DB_P_TEXT(endpoint->upstream_model),
             DB_P_I64(endpoint->context_length), DB_P_I64(endpoint->output_max),
             DB_P_TEXT(endpoint->quantization), DB_P_I64(place->price),
-            DB_P_BOOL(endpoint->responses_only)));
+            DB_P_BOOL(endpoint->responses_only), DB_P_I64(place->margin_basis_points)));
     return take_id(result, id);
 }
 
@@ -344,6 +375,20 @@ status store_set_price(struct db *db, uint32_t endpoint, uint32_t price_id)
     SCOPED(db_result_free) struct db_result *result = NULL;
     TRY(RUN(db, "endpoint_set_price", &result, DB_P_I64(endpoint), DB_P_I64(price_id)));
     return take_id(result, &endpoint);
+}
+
+status store_set_margin(struct db *db, uint32_t endpoint, uint32_t basis_points)
+{
+    SCOPED(db_result_free) struct db_result *result = NULL;
+    TRY(RUN(db, "endpoint_set_margin", &result, DB_P_I64(endpoint), DB_P_I64(basis_points)));
+    return take_id(result, &endpoint);
+}
+
+status store_set_provider_margin(struct db *db, uint32_t provider, uint32_t basis_points)
+{
+    SCOPED(db_result_free) struct db_result *result = NULL;
+    TRY(RUN(db, "provider_set_margin", &result, DB_P_I64(provider), DB_P_I64(basis_points)));
+    return take_id(result, &provider);
 }
 
 status store_find_list_price(struct db *db, uint32_t model, uint32_t provider, uint32_t *id)

@@ -34,14 +34,24 @@ struct store_price {
     const struct price_row *row; /* its id is ignored */
 };
 status store_insert_price(struct db *db, const struct store_price *new_price, uint32_t *id);
+/* The id of what customers pay at a list price: with a margin of 0 that row itself, else a new one.
+ * OVERFLOW: a price above what is counted. */
+status store_add_margin(struct db *db, const struct price_row *list, uint32_t basis_points,
+                        uint32_t *id);
+/* Any row of the past; NOT_FOUND. */
+status store_read_price(struct db *db, uint32_t id, struct price_row *row);
 struct store_endpoint {
     uint32_t model, provider;
     uint32_t price; /* 0: none */
+    uint32_t margin_basis_points;
 };
 status store_insert_endpoint(struct db *db, const struct endpoint_facts *endpoint,
                              const struct store_endpoint *place, uint32_t *id);
 status store_update_endpoint(struct db *db, const struct endpoint_facts *endpoint, uint32_t id);
 status store_set_price(struct db *db, uint32_t endpoint, uint32_t price_id);
+/* Only the wish: the price that follows from it is set apart. */
+status store_set_margin(struct db *db, uint32_t endpoint, uint32_t basis_points);
+status store_set_provider_margin(struct db *db, uint32_t provider, uint32_t basis_points);
 /* The newest price of this model at this provider that is not the operator's own; NOT_FOUND. */
 status store_find_list_price(struct db *db, uint32_t model, uint32_t provider, uint32_t *id);
 /* *changed: it was the other way before. */

@@ -23,3 +23,11 @@ static inline const struct price_row *prices_find(const struct prices *prices, u
     if (prices == NULL || id > prices->id_max || prices->row_of_id[id] == 0) return NULL;
     return &prices->rows[prices->row_of_id[id] - 1];
 }
+
+/* The row by which the provider is owed: the same one where there is no margin. NULL when it is not
+ * among them. */
+static inline const struct price_row *prices_list_of(const struct prices *prices,
+                                                     const struct price_row *row)
+{
+    return row->list == 0 ? row : prices_find(prices, row->list);
+}

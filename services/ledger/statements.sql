@@ -139,9 +139,9 @@ on conflict (org, key) do update set used_ns = excluded.used_ns, prefix = exclud
 listen price
 
 -- name: prices_load
-select price, above_prompt_tokens, prompt, cache_read, cache_write, cache_write_1h, audio_in, image_in,
-       completion, reasoning, audio_out, image_out, request, web_search
-from price_tier order by price, above_prompt_tokens
+select t.price, t.above_prompt_tokens, t.prompt, t.cache_read, t.cache_write, t.cache_write_1h, t.audio_in, t.image_in,
+       t.completion, t.reasoning, t.audio_out, t.image_out, t.request, t.web_search, coalesce(p.list, 0)
+from price_tier t join price p on p.id = t.price order by t.price, t.above_prompt_tokens
 
 -- ---- rows of money: made when absent, then locked in order
 

@@ -115,6 +115,7 @@ status store_load_caller(struct db *db, const struct key_hash *stored, struct ca
 }
 
 #define PRICE_COLUMN 2 /* of the first class in prices_load */
+#define LIST_COLUMN  (PRICE_COLUMN + BILLING_CLASS_COUNT)
 
 /* Rows come ordered by price and tier. A row with more tiers than we know how to charge is left
  * out: unknown, not wrong. */
@@ -124,7 +125,9 @@ static uint32_t read_price_rows(const struct db_result *result, struct price_row
     for (size_t i = 0; i < db_row_count(result); i++) {
         uint32_t id = (uint32_t)db_i64(result, i, 0);
         bool first = count == 0 || rows[count - 1].id != id;
-        if (first) rows[count++] = (struct price_row){.id = id};
+        if (first)
+            rows[count++] =
+                (struct price_row){.id = id, .list = (uint32_t)db_i64(result, i, LIST_COLUMN)};
         struct price_row *row = &rows[count - 1];
         if (row->tier_count == BILLING_TIERS_MAX) {
             log_error("price_has_too_many_tiers", FN(number, price, id));

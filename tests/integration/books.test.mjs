@@ -8,20 +8,20 @@ import path from 'node:path';
 import test, { after } from 'node:test';
 import pg from 'pg';
 
-import { MODEL, user } from './api.mjs';
+import { COMPLETION_NANO, MODEL, PROMPT_NANO, nanoOf, user } from './api.mjs';
 import { FakeEdge } from './fake_edge.mjs';
 import { BUILD, ROOT, eventually, startInstance } from './harness.mjs';
 
 let owner;
 const GUARDED = ['transfer', 'generation', 'batch'];
 
-/** Two requests with an own key, of which the plan gives one for nothing. */
+/** Two requests with an own key at a price with a margin, which they do not pay; the plan gives one for nothing. */
 async function requestWithOwnKey(bourse) {
   const { org, key } = await bourse.makeCustomer({ credit: '1' });
   await bourse.bourse('plan', 'create', '--name', 'one free', '--like', 'pay-as-you-go');
   await bourse.bourse('plan', 'set', 'one free', '--byok-unit', 'requests', '--byok-allowance', '1');
   await bourse.bourse('plan', 'assign', 'one free', '--org', org);
-  const [{ price, provider }] = await bourse.sql('select price, provider from generation where charge > 0 limit 1');
+  const [{ price, provider }] = await bourse.sql('select price, provider from generation where charge > provider_cost limit 1');
   const edge = await FakeEdge.connect(bourse);
   for (const fee of [0n, 1_050n]) {
     const held = await edge.hold(key, { fixed: 30_000n, byok: 1, price_ids: [price] });
@@ -32,17 +32,19 @@ async function requestWithOwnKey(bourse) {
   edge.close();
 }
 
-/** Purchases and grants, keys with and without a limit, settled and released and repeated requests: something in every table. */
+/** Purchases and grants, keys with and without a limit, requests with and without a margin, settled and released and repeated:
+ * something in every table. */
 async function fillBooks(bourse) {
   owner = new pg.Pool({ host: path.join(bourse.var, 'run/pg'), database: 'bourse', user: 'bourse_owner', max: 1 });
   const { org, key } = await bourse.makeCustomer({ credit: '2' });
   await bourse.bourse('credit', 'buy', '--org', org, '--amount', '5');
   const limited = await bourse.makeKey(org, { limit: '1', reset: 'monthly' });
   await bourse.makeCustomer({ credit: '1' }); // has transfers and no generations
-  for (const one of [key, limited.key, key]) {
+  for (const one of [key, limited.key]) {
     const answer = await bourse.api.chat(one, { model: MODEL, messages: user('sim:tokens=10') });
     assert.equal(answer.status, 200);
   }
+  await askWithMargin(key);
   await bourse.simulator.fault('openai', { kind: 'status', status: 500 });
   await bourse.api.chat(key, { model: MODEL, messages: user('sim:tokens=10') }); // released
   await bourse.simulator.clearFaults();
@@ -55,12 +57,25 @@ async function fillBooks(bourse) {
   for (const { place, name } of checks.rows) await owner.query(`alter table ${place} drop constraint "${name}"`);
 }
 
-const bourse = startInstance({ options: { audit_interval: 1 }, setup: fillBooks });
+/** One request with 100 % on top of its list price, once the edge's one thread has heard of it: 13 bytes in are 4 tokens. */
+async function askWithMargin(key) {
+  const { data } = await bourse.bourse('endpoint', 'list', '--model', MODEL);
+  await bourse.bourse('endpoint', 'margin', `${data[0].id}`, '--basis-points', '10000');
+  const [{ price }] = await bourse.sql('select price from endpoint where id = $1', [data[0].id]);
+  const revision = Number(await bourse.sqlValue('select revision from market'));
+  await eventually(async () => assert.equal((await bourse.metrics('edge')).market_revision, revision));
+  const answer = await bourse.api.chat(key, { model: MODEL, messages: user('sim:tokens=10') });
+  assert.equal(nanoOf(answer.exact.usage.cost), 2n * (4n * PROMPT_NANO + 10n * COMPLETION_NANO));
+  await bourse.quiet();
+  assert.equal((await bourse.generationRow(answer.json.id)).price, price);
+}
+
+const bourse = startInstance({ options: { audit_interval: 1, edge_threads: 1 }, setup: fillBooks });
 after(() => owner?.end());
 
 function guard(action) {
   const guards = GUARDED.map((name) => `alter table ${name} ${action} trigger ${name}_is_final;`).join('');
-  return `${guards} alter table transfer ${action} trigger credit_is_a_lot;`;
+  return `${guards} alter table transfer ${action} trigger credit_is_a_lot; alter table price_tier ${action} trigger price_tier_is_final;`;
 }
 
 /** Runs `during` while the rows of `table` are as `change` leaves them; then they are as they were. */
@@ -140,6 +155,14 @@ const rules = [
   ['allowance_is_what_was_taken', 'meter_period', 'update meter_period set spent = spent + 1 where meter_is_allowance(meter)'],
   ['allowance_is_what_was_taken', 'meter_period', 'delete from meter_period where meter_is_allowance(meter)'],
   ['allowance_is_what_was_taken', 'generation', 'update generation set state = 2 where byok_units = 1'],
+  ['cost_follows_from_list_price', 'generation', 'update generation set provider_cost = charge where charge > provider_cost and byok_unit = 0'],
+  ['cost_follows_from_list_price', 'generation', 'update generation set provider_cost = provider_cost + 1 where state = 1'],
+  [
+    'price_follows_from_list_price',
+    'price_tier',
+    'update price_tier set web_search = web_search + 1 where price = (select max(id) from price where list is not null)',
+  ],
+  ['price_follows_from_list_price', 'price_tier', 'delete from price_tier where price = (select max(list) from price)'],
   ['charge_is_what_was_told', 'generation', 'update generation set charge_told = charge_told + 1 where state = 1'],
   ['batches_are_gapless', 'batch', 'update batch set lo = lo + 1 where lo > 0'],
   ['cursor_is_last_batch', 'stream', 'update stream set last_seq = last_seq + 1'],
@@ -238,6 +261,16 @@ const differences = [
   ['generation', 'update generation set completion = completion + 1 where hold = 1', /^hold 1\/\d+\/1 part 0: charges/m],
   ['generation', 'update generation set price = 999999 where hold = 1', /^hold 1\/\d+\/1 part 0: there is no price 999999$/m],
   ['generation', 'update generation set provider_cost = 7 where hold = 1', /^hold 1\/\d+\/1 part 0: owes the provider 7 nano-dollars/m],
+  [
+    'generation',
+    'update generation set provider_cost = charge where charge > provider_cost and byok_unit = 0',
+    /^hold 1\/\d+\/\d+ part 0: owes the provider 13200 nano-dollars, its usage and price make 6600$/m, // 4 · 150 + 10 · 600, twice
+  ],
+  [
+    'price_tier',
+    'update price_tier set completion = completion + 1 where price = (select max(id) from price where list is not null)',
+    /^price \d+: is not list price \d+ with a margin of 10000 basis points$/m,
+  ],
   ['generation', 'update generation set charge_told = 0 where hold = 1', /^hold 1\/\d+\/1 part 0: the client was told 0/m],
   ['generation', 'update generation set charge = charge + 1 where byok_unit = 1 and charge > 0', /^hold 1\/\d+\/\d+ part 0: charges 1051 nano-dollars, the fee on its list price is 1050$/m],
   ['generation', 'update generation set byok_units = 0 where byok_units = 1', /^hold 1\/\d+\/\d+ part 0: charges 0 nano-dollars, the fee on its list price is 1050$/m],

@@ -15,6 +15,7 @@ import './cases/leaving.mjs';
 import './cases/ledger_socket.mjs';
 import './cases/bad_input.mjs';
 import './cases/prices.mjs';
+import './cases/margins.mjs';
 import './cases/buying.mjs';
 import './cases/bad_amounts.mjs';
 import './cases/plans.mjs';

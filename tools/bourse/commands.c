@@ -40,6 +40,11 @@
     {                                                               \
         "amount", "dollars", "amount", OPTION_NUMBER, IN_BODY, true \
     }
+#define MARGIN                                                                              \
+    {                                                                                       \
+        "basis-points", "hundredths of a per cent: 1000 is 10 %; 0: the list price itself", \
+            "basis_points", OPTION_COUNT, IN_BODY, true                                     \
+    }
 
 #define IDEMPOTENCY                                                                            \
     {                                                                                          \
@@ -533,7 +538,7 @@ const struct command commands[] = {
      .service = "catalog",
      .method = "GET",
      .path = "/operator/providers",
-     .columns = {"slug", "name", "dialect", "live", "base_url"}},
+     .columns = {"slug", "name", "dialect", "live", "base_url", "margin_basis_points"}},
     {.noun = "provider",
      .verb = "live",
      .help = "seal a real key and call the real provider from now on",
@@ -552,6 +557,34 @@ const struct command commands[] = {
      .service = "catalog",
      .method = "POST",
      .path = "/operator/providers/{}/simulated"},
+    {.noun = "provider",
+     .verb = "margin",
+     .help = "take a margin on all endpoints of a provider, and on those that come later",
+     .argument = "SLUG",
+     .service = "catalog",
+     .method = "POST",
+     .path = "/operator/providers/{}/margin",
+     .lift = "data",
+     .options = {MARGIN}},
+
+    {.noun = "endpoint",
+     .verb = "list",
+     .help = "endpoints of a model: prices, margins, whether they are served",
+     .service = "catalog",
+     .method = "GET",
+     .path = "/operator/endpoints",
+     .columns = {"id", "tag", "provider", "served", "health", "price_source",
+                 "margin_basis_points"},
+     .options = {{"model", "the model, as author/slug", "model", OPTION_STRING, IN_QUERY, true}}},
+    {.noun = "endpoint",
+     .verb = "margin",
+     .help = "take a margin on one endpoint: customers pay its list price and that on top",
+     .argument = "ID",
+     .service = "catalog",
+     .method = "POST",
+     .path = "/operator/endpoints/{}/margin",
+     .lift = "data",
+     .options = {MARGIN}},
 
     {.noun = "audit",
      .verb = "",

@@ -20,11 +20,16 @@ struct verify_batch {
     money moved_charge, moved_owed; /* of its transfers */
 };
 
+struct verify_price {
+    struct price_row row; /* begins with its id */
+    uint32_t margin_basis_points;
+};
+
 struct verify {
     struct db *db;
     struct verify_batch *batches; /* by cell, incarnation, lo */
     size_t batch_count;
-    struct price_row *prices; /* by id */
+    struct verify_price *prices; /* by id */
     size_t price_count;
     uint64_t generations, transfers, accounts; /* looked at */
     uint64_t found;

@@ -17,6 +17,7 @@
 #define STATE_RELEASED  2
 #define STATE_ABSORBED  3
 #define PRICE_COLUMN    2 /* of the first class in verify_prices */
+#define LIST_COLUMN     (PRICE_COLUMN + BILLING_CLASS_COUNT)
 
 /* ---- what is kept in memory ------------------------------------------------------------------ */
 
@@ -27,6 +28,40 @@ static void *new_array(size_t count, size_t size)
     return array;
 }
 
+static int compare_price(const void *id, const void *row)
+{
+    uint32_t a = *(const uint32_t *)id, b = ((const struct verify_price *)row)->row.id;
+    return (a > b) - (a < b);
+}
+
+static const struct price_row *find_price(const struct verify *verify, int64_t id)
+{
+    uint32_t key = (uint32_t)id;
+    const struct verify_price *found =
+        bsearch(&key, verify->prices, verify->price_count, sizeof(*verify->prices), compare_price);
+    return found == NULL ? NULL : &found->row;
+}
+
+/* A price with a margin is that of its list price, made again. */
+static void check_margins(struct verify *verify)
+{
+    for (size_t i = 0; i < verify->price_count; i++) {
+        const struct verify_price *marked = &verify->prices[i];
+        if (marked->row.list == 0) continue;
+        const struct price_row *list = find_price(verify, marked->row.list);
+        struct price_row again;
+        bool right = list != NULL && list->list == 0 &&
+                     status_ok(billing_with_margin(list, marked->margin_basis_points, &again)) &&
+                     billing_same_prices(&marked->row, &again);
+        if (right) continue;
+        char place[PLACE_SIZE];
+        snprintf(place, sizeof(place), "price %" PRIu32, marked->row.id);
+        verify_found(verify, place,
+                     "is not list price %" PRIu32 " with a margin of %" PRIu32 " basis points",
+                     marked->row.list, marked->margin_basis_points);
+    }
+}
+
 status verify_read_prices(struct verify *verify)
 {
     SCOPED(db_result_free) struct db_result *result = NULL;
@@ -35,15 +70,19 @@ status verify_read_prices(struct verify *verify)
     for (size_t i = 0; i < db_row_count(result); i++) {
         uint32_t id = (uint32_t)db_i64(result, i, 0);
         size_t count = verify->price_count;
-        if (count == 0 || verify->prices[count - 1].id != id)
-            verify->prices[verify->price_count++] = (struct price_row){.id = id};
-        struct price_row *row = &verify->prices[verify->price_count - 1];
+        if (count == 0 || verify->prices[count - 1].row.id != id)
+            verify->prices[verify->price_count++] = (struct verify_price){
+                .row = {.id = id, .list = (uint32_t)db_i64(result, i, LIST_COLUMN)},
+                .margin_basis_points = (uint32_t)db_i64(result, i, LIST_COLUMN + 1),
+            };
+        struct price_row *row = &verify->prices[verify->price_count - 1].row;
         if (row->tier_count == BILLING_TIERS_MAX) continue; /* no ledger could charge by it */
         struct price_tier *tier = &row->tiers[row->tier_count++];
         tier->above_prompt_tokens = (uint32_t)db_i64(result, i, 1);
         for (size_t class = 0; class < BILLING_CLASS_COUNT; class ++)
             tier->prices[class].nano_per_million = db_i64(result, i, PRICE_COLUMN + class);
     }
+    check_margins(verify);
     return OK;
 }
 
@@ -122,29 +161,31 @@ static void read_row(const struct db_result *result, size_t at, const struct ver
     row->attempts = db_bytes(result, at, column);
 }
 
-static int compare_price(const void *id, const void *row)
-{
-    uint32_t a = *(const uint32_t *)id, b = ((const struct price_row *)row)->id;
-    return (a > b) - (a < b);
-}
-
-static const struct price_row *find_price(const struct verify *verify, int64_t id)
-{
-    uint32_t key = (uint32_t)id;
-    return bsearch(&key, verify->prices, verify->price_count, sizeof(*verify->prices),
-                   compare_price);
-}
-
-/* What the provider's work costs by the frozen price; nothing without one. */
-static bool compute_cost(const struct verify *verify, const struct generation_row *row, money *cost)
+/* What the provider's work costs by a price; nothing without one. */
+static bool compute_cost(const struct generation_row *row, const struct price_row *price_row,
+                         money *cost)
 {
     struct usage_vector usage;
 #define X(name) usage.units[BILLING_##name] = (uint32_t)row->numbers[GENERATION_##name];
     BILLING_CLASSES(X)
 #undef X
     *cost = MONEY_ZERO;
-    const struct price_row *price_row = find_price(verify, row->numbers[GENERATION_price]);
     return price_row != NULL && status_ok(billing_charge(price_row, &usage, cost));
+}
+
+/* By the frozen price what the customer is charged, by its list price what the provider is owed. */
+struct dues {
+    money charge, cost;
+};
+
+static bool compute_dues(const struct verify *verify, const struct generation_row *row,
+                         struct dues *dues)
+{
+    const struct price_row *price_row = find_price(verify, row->numbers[GENERATION_price]);
+    const struct price_row *list = price_row;
+    if (price_row != NULL && price_row->list != 0) list = find_price(verify, price_row->list);
+    bool priced = compute_cost(row, price_row, &dues->charge);
+    return compute_cost(row, list, &dues->cost) && priced;
 }
 
 /* With the customer's own key: what it says it cost by list price, and took of its allowance; the
@@ -180,26 +221,28 @@ static void check_byok(struct verify *verify, const struct generation_row *row, 
                      numbers[GENERATION_provider_cost]);
 }
 
-/* With the platform's: the charge is the price, and the provider is owed as much. */
+/* With the platform's: the charge is what the price makes, the provider is owed what the list price
+ * makes. */
 static void check_platform(struct verify *verify, const struct generation_row *row,
-                           const char *place, money cost)
+                           const char *place, const struct dues *dues)
 {
     const int64_t *numbers = row->numbers;
     int64_t charge = numbers[GENERATION_charge], owed = numbers[GENERATION_provider_cost];
     int64_t state = numbers[GENERATION_state];
-    int64_t charge_due = state == STATE_SETTLED ? cost.nano : 0;
+    int64_t cost = dues->cost.nano;
+    int64_t charge_due = state == STATE_SETTLED ? dues->charge.nano : 0;
     if (charge != charge_due)
         verify_found(verify, place,
                      "charges %" PRId64 " nano-dollars, its usage and price make %" PRId64, charge,
                      charge_due);
-    bool owed_right = state == STATE_SETTLED    ? owed == cost.nano
+    bool owed_right = state == STATE_SETTLED    ? owed == cost
                       : state == STATE_RELEASED ? owed == 0
-                                                : owed == 0 || owed == cost.nano;
+                                                : owed == 0 || owed == cost;
     if (!owed_right)
         verify_found(verify, place,
                      "owes the provider %" PRId64
                      " nano-dollars, its usage and price make %" PRId64,
-                     owed, cost.nano);
+                     owed, cost);
 }
 
 static bool is_byok(const struct generation_row *row)
@@ -214,15 +257,15 @@ static void check_charge(struct verify *verify, const struct generation_row *row
 {
     const int64_t *numbers = row->numbers;
     int64_t charge = numbers[GENERATION_charge];
-    money cost;
-    bool priced = compute_cost(verify, row, &cost);
+    struct dues dues;
+    bool priced = compute_dues(verify, row, &dues);
     bool has_figures = charge != 0 || numbers[GENERATION_provider_cost] != 0;
     if (!priced && numbers[GENERATION_price] != 0 && has_figures)
         verify_found(verify, place, "there is no price %" PRId64, numbers[GENERATION_price]);
     if (is_byok(row))
-        check_byok(verify, row, place, cost);
+        check_byok(verify, row, place, dues.cost);
     else
-        check_platform(verify, row, place, cost);
+        check_platform(verify, row, place, &dues);
     if (numbers[GENERATION_charge_told] != charge)
         verify_found(verify, place,
                      "the client was told %" PRId64 " nano-dollars, it charges %" PRId64,

@@ -29,6 +29,11 @@ static const struct control_route routes[] = {
      api_operator_provider_simulated},
     {"GET", "/operator/models/{author}/{slug}/endpoints", ACCESS_OPERATOR, 0, false, false,
      api_operator_endpoints},
+    {"GET", "/operator/endpoints", ACCESS_OPERATOR, 0, false, false, api_operator_endpoints},
+    {"POST", "/operator/endpoints/{id}/margin", ACCESS_OPERATOR, SMALL_BODY_MAX, true, false,
+     api_operator_endpoint_margin},
+    {"POST", "/operator/providers/{slug}/margin", ACCESS_OPERATOR, SMALL_BODY_MAX, true, false,
+     api_operator_provider_margin},
     {"PATCH", "/operator/endpoints/{id}", ACCESS_OPERATOR, SMALL_BODY_MAX, true, false,
      api_operator_endpoint_change},
     {"POST", "/operator/models/{author}/{slug}/endpoints/{tag}/price", ACCESS_OPERATOR,
@@ -63,6 +68,16 @@ slice api_join_slug(const struct control_request *request, char memory[API_SLUG_
     buffer_append_char(&slug, '/');
     buffer_append(&slug, request->params[1]);
     return status_ok(buffer_finish(&slug)) ? buffer_slice(&slug) : SLICE_NONE;
+}
+
+status api_endpoint_id(struct control_request *request, struct control_response *response,
+                       uint32_t *id)
+{
+    uint64_t number;
+    if (!status_ok(slice_to_u64(request->params[0], &number)) || number > INT32_MAX)
+        return control_fail(response, FAIL(NOT_FOUND), SLICE("No endpoint has this id."));
+    *id = (uint32_t)number;
+    return OK;
 }
 
 status api_today(struct arena *arena, slice *date)

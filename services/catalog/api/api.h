@@ -13,6 +13,10 @@ status catalog_api_start(struct catalog *catalog, struct token_verifier *verifie
 #define API_SLUG_MAX 256
 slice api_join_slug(const struct control_request *request, char memory[API_SLUG_MAX]);
 
+/* Of the first parameter of a path; NOT_FOUND: no number that an endpoint can have. */
+status api_endpoint_id(struct control_request *request, struct control_response *response,
+                       uint32_t *id);
+
 /* YYYY-MM-DD, in UTC. */
 status api_today(struct arena *arena, slice *date);
 
@@ -42,3 +46,11 @@ status api_operator_endpoint_change(struct control_request *request,
 status api_operator_price_set(struct control_request *request, struct control_response *response);
 status api_operator_price_reset(struct control_request *request, struct control_response *response);
 status api_operator_market(struct control_request *request, struct control_response *response);
+
+/* margins.c: what the operator takes on top of list prices */
+status api_operator_endpoint_margin(struct control_request *request,
+                                    struct control_response *response);
+status api_operator_provider_margin(struct control_request *request,
+                                    struct control_response *response);
+/* "pricing" as customers see it, "margin_basis_points" and "list_pricing". */
+void api_write_prices(struct json_writer *w, const struct market_endpoint *endpoint);

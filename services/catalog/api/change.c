@@ -33,3 +33,18 @@ status change_run(struct control_request *request, struct control_response *resp
         catalog_await_revision(change->catalog, change->revision);
     return done;
 }
+
+status change_put_price(struct db *db, struct change *change,
+                        const struct market_endpoint *endpoint, const struct price_row *list,
+                        uint32_t margin_basis_points)
+{
+    uint32_t id;
+    status added = store_add_margin(db, list, margin_basis_points, &id);
+    if (added.code == ERROR_OVERFLOW)
+        return control_fail(change->response, FAIL(OUT_OF_RANGE),
+                            SLICE("With this margin a price would be above what is counted."));
+    TRY(added);
+    change->changed = true;
+    change->prices_changed = true;
+    return store_set_price(db, endpoint->id, id);
+}

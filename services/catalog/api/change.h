@@ -18,6 +18,11 @@ struct change {
 };
 typedef status (*change_body)(struct db *db, struct change *change);
 
+/* Of a body: the endpoint is charged by this list price, with a margin, from now on. */
+status change_put_price(struct db *db, struct change *change,
+                        const struct market_endpoint *endpoint, const struct price_row *list,
+                        uint32_t margin_basis_points);
+
 /* The body may run several times. What it says with control_fail stands when it fails. */
 status change_run(struct control_request *request, struct control_response *response,
                   change_body body, void *wish, struct change *change);

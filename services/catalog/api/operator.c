@@ -25,6 +25,7 @@ static void write_provider(struct json_writer *w, const struct market_provider *
     json_key_bool(w, SLICE("simulated"), provider->simulated);
     json_key_u64(w, SLICE("endpoints"), provider->endpoint_count);
     json_key_u64(w, SLICE("responses_only"), provider->responses_only_count);
+    json_key_u64(w, SLICE("margin_basis_points"), provider->margin_basis_points);
     json_key(w, SLICE("key"));
     if (provider->key_version == 0) {
         json_null(w);
@@ -244,19 +245,20 @@ static void write_endpoint(struct json_writer *w, const struct market_endpoint *
     json_key_string_or_null(w, SLICE("reason_not_served"), market_reason_not_served(endpoint));
     json_key_string(w, SLICE("health"), slice_of(states[view.state]));
     json_key_string_or_null(w, SLICE("price_source"), endpoint->price_source);
-    json_key(w, SLICE("pricing"));
-    render_pricing(w, endpoint->price);
+    api_write_prices(w, endpoint);
     json_object_end(w);
 }
 
-/* All endpoints of a model, those without a price and those that are off among them. */
+/* All endpoints of a model, those without a price and those that are off among them. The model is
+ * in the path, or in the query for who has its id in one piece. */
 status api_operator_endpoints(struct control_request *request, struct control_response *response)
 {
     struct catalog *catalog = request->service;
     SCOPED(market_release) struct market *market = catalog_market(catalog);
     if (market == NULL) return FAIL(CATALOG_DOWN);
     char memory[API_SLUG_MAX];
-    slice slug = api_join_slug(request, memory);
+    slice named = control_query(request, SLICE("model"));
+    slice slug = named.len > 0 ? named : api_join_slug(request, memory);
     const struct market_model *model = market_find_model(market, slug);
     if (model == NULL)
         return control_fail(response, FAIL(NOT_FOUND), SLICE("No model has this id."));
@@ -279,11 +281,9 @@ struct endpoint_wish {
 static status set_disabled(struct db *db, struct change *change)
 {
     const struct endpoint_wish *wish = change->wish;
-    for (uint32_t i = 0; i < change->market->endpoint_count; i++) {
-        if (change->market->endpoints[i].id == wish->id)
-            return store_set_disabled(db, wish->id, wish->disabled, &change->changed);
-    }
-    return control_fail(change->response, FAIL(NOT_FOUND), SLICE("No endpoint has this id."));
+    if (market_endpoint_by_id(change->market, wish->id) == NULL)
+        return control_fail(change->response, FAIL(NOT_FOUND), SLICE("No endpoint has this id."));
+    return store_set_disabled(db, wish->id, wish->disabled, &change->changed);
 }
 
 status api_operator_endpoint_change(struct control_request *request,
@@ -291,10 +291,7 @@ status api_operator_endpoint_change(struct control_request *request,
 {
     struct endpoint_wish wish;
     struct change change;
-    uint64_t id;
-    if (!status_ok(slice_to_u64(request->params[0], &id)) || id > INT32_MAX)
-        return control_fail(response, FAIL(NOT_FOUND), SLICE("No endpoint has this id."));
-    wish.id = (uint32_t)id;
+    TRY(api_endpoint_id(request, response, &wish.id));
     if (!status_ok(json_read_bool(json_get(request->json, SLICE("disabled")), &wish.disabled)))
         return control_fail(response, FAIL(WRONG_TYPE), SLICE("disabled: must be true or false"));
     TRY(change_run(request, response, set_disabled, &wish, &change));
@@ -327,18 +324,16 @@ static status set_price(struct db *db, struct change *change)
 {
     const struct market_endpoint *endpoint;
     TRY(find_endpoint(change, &endpoint));
+    struct price_row row = *(const struct price_row *)change->wish;
     struct store_price new_price = {
         .model = endpoint->model->id,
         .provider = endpoint->provider->id,
         .source = "operator",
-        .row = change->wish,
+        .row = &row,
     };
-    uint32_t id;
     TRY(api_today(change->request->arena, &new_price.source_date));
-    TRY(store_insert_price(db, &new_price, &id));
-    change->changed = true;
-    change->prices_changed = true;
-    return store_set_price(db, endpoint->id, id);
+    TRY(store_insert_price(db, &new_price, &row.id));
+    return change_put_price(db, change, endpoint, &row, endpoint->margin_basis_points);
 }
 
 static status answer_price(struct change *change)
@@ -357,15 +352,15 @@ static status answer_price(struct change *change)
     json_object_begin(w);
     json_key_u64(w, SLICE("endpoint"), endpoint->id);
     json_key_string_or_null(w, SLICE("source"), endpoint->price_source);
-    json_key(w, SLICE("pricing"));
-    render_pricing(w, endpoint->price);
+    api_write_prices(w, endpoint);
     json_object_end(w);
     json_object_end(w);
     return OK;
 }
 
-/* A price of the operator's own: {prices: {prompt, completion, …}, tiers?: […]}, as in the catalog
- * file. Zero is his to decide; a wrong unit is refused here, too. */
+/* A price of the operator's own, which takes the place of the list price: {prices: {prompt,
+ * completion, …}, tiers?: […]}, as in the catalog file. Zero is his to decide; a wrong unit is
+ * refused here, too. */
 status api_operator_price_set(struct control_request *request, struct control_response *response)
 {
     struct price_row row;
@@ -396,9 +391,9 @@ static status reset_price(struct db *db, struct change *change)
         return control_fail(change->response, FAIL(CONFLICT),
                             SLICE("There is no list price to go back to."));
     TRY(found);
-    change->changed = true;
-    change->prices_changed = true;
-    return store_set_price(db, endpoint->id, id);
+    struct price_row list;
+    TRY(store_read_price(db, id, &list));
+    return change_put_price(db, change, endpoint, &list, endpoint->margin_basis_points);
 }
 
 /* Back to the newest price that is not the operator's own. */

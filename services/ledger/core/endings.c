@@ -44,15 +44,25 @@ uint64_t hold_floor(const struct core *core)
     return oldest == SLOT_NONE ? core->next_hold : core->holds[oldest].number;
 }
 
-/* What the provider's work costs by the frozen row. Without such a row, or with absurd counts,
- * nothing can be charged; the record says so and the counter makes it visible. */
-static bool compute_charge(const struct core *core, uint32_t price_id,
-                           const struct usage_vector *usage, money *charge)
+/* What the provider's work costs the customer, by the frozen row, and us, by the list price that it
+ * was made from: mostly the same row, and then the same figure. Without such rows, or with absurd
+ * counts, nothing can be charged; the record says so and the counter makes it visible. */
+static bool compute(const struct core *core, uint32_t price_id, const struct usage_vector *usage,
+                    struct ending *ending)
 {
-    *charge = MONEY_ZERO;
+    money charge = MONEY_ZERO, cost = MONEY_ZERO;
+    ending->charge = ending->provider_cost = MONEY_ZERO;
     if (price_id == 0) return true;
     const struct price_row *row = prices_find(core->prices, price_id);
-    return row != NULL && status_ok(billing_charge(row, usage, charge));
+    const struct price_row *list = row == NULL ? NULL : prices_list_of(core->prices, row);
+    if (list == NULL || !status_ok(billing_charge(row, usage, &charge))) return false;
+    if (list == row)
+        cost = charge;
+    else if (!status_ok(billing_charge(list, usage, &cost)))
+        return false;
+    ending->charge = charge;
+    ending->provider_cost = cost;
+    return true;
 }
 
 static bool is_candidate(const struct hold *hold, uint32_t price_id)
@@ -61,6 +71,15 @@ static bool is_candidate(const struct hold *hold, uint32_t price_id)
         if (hold->price_ids.items[i] == price_id) return true;
     }
     return false;
+}
+
+/* With an own key the edge says the list price: the fee is not known to it. */
+static void compare_charge(const struct hold *hold, money edge, money ledger)
+{
+    if (edge.nano == ledger.nano) return;
+    metric_add(charge_disagreement_total, 1);
+    log_warning("charge_disagreement", FN(number, hold, hold->number), FN(amount, edge, edge),
+                FN(amount, ledger, ledger));
 }
 
 void core_settle(struct step *step, const struct core_event *event)
@@ -76,8 +95,7 @@ void core_settle(struct step *step, const struct core_event *event)
                             .usage = &message->usage,
                             .facts = &message->facts,
                             .numbered = &numbered};
-    bool priced = compute_charge(core, message->price_id, &message->usage, &ending.charge);
-    ending.provider_cost = ending.charge;
+    bool priced = compute(core, message->price_id, &message->usage, &ending);
     /* Of a repeat so late that its answer is gone. With an own key prices do not tell the fee. */
     bool byok = (message->facts.flags & FACT_BYOK) != 0;
     money charge_if_lost = byok ? CHARGE_UNKNOWN : ending.charge;
@@ -94,11 +112,8 @@ void core_settle(struct step *step, const struct core_event *event)
                   FN(number, price, message->price_id));
     }
     if (!priced) ending.state = ENDING_ABSORBED;
-    if (hold->state == HOLD_OPEN && ending.charge.nano != message->charge.nano) {
-        metric_add(charge_disagreement_total, 1);
-        log_warning("charge_disagreement", FN(number, hold, hold->number),
-                    FN(amount, edge, message->charge), FN(amount, ledger, ending.charge));
-    }
+    if (hold->state == HOLD_OPEN)
+        compare_charge(hold, message->charge, hold->byok ? ending.provider_cost : ending.charge);
     end_hold(step, slot, &ending);
 }
 
@@ -116,9 +131,8 @@ void core_release(struct step *step, const struct core_event *event)
                             .usage = &message->usage,
                             .facts = &message->facts,
                             .numbered = &numbered};
-    if (message->absorbed) {
-        (void)compute_charge(core, message->price_id, &message->usage, &ending.provider_cost);
-    }
+    if (message->absorbed) (void)compute(core, message->price_id, &message->usage, &ending);
+    ending.charge = MONEY_ZERO;
     if (stream_check_number(step, numbered, MONEY_ZERO) != NUMBER_NEW) return;
     metric_add(releases_total, 1);
     uint32_t slot = find_own_hold(step, numbered.stream, message->hold, event->release.place);
@@ -237,7 +251,8 @@ RARE static void end_byok(struct step *step, uint32_t slot, struct ending *endin
                           struct payment *payment)
 {
     bool settled = ending->state == ENDING_SETTLED;
-    ending->byok_list = ending->charge;
+    /* What a provider would be owed: a margin is on the platform's work only. */
+    ending->byok_list = settled ? ending->provider_cost : MONEY_ZERO;
     payment->byok_units =
         byok_end(step, slot, settled ? &ending->byok_list : NULL, &ending->charge);
     ending->provider_cost = MONEY_ZERO;

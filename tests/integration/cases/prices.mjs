@@ -7,6 +7,7 @@ import path from 'node:path';
 import test from 'node:test';
 
 import { nanoOf, user } from '../api.mjs';
+import { loadModels } from '../catalog.mjs';
 import { eventually } from '../harness.mjs';
 import { prompt } from '../simulator.mjs';
 import { bourse } from './one_instance.mjs';
@@ -31,44 +32,7 @@ bourse.prepare(async () => {
   );
 });
 
-/** Loads models test/… with these prices, at the provider openai. */
-async function load(models) {
-  const file = path.join(bourse.directory, 'catalog.json');
-  const limits = { context_length: 100_000, max_output: 10_000 };
-  const model = ([name, { tiers, ...prices }]) => ({
-    id: `test/${name}`,
-    name: 'Test',
-    description: 'For a test.',
-    created: 1784851200,
-    ...limits,
-    input_modalities: ['text'],
-    output_modalities: ['text'],
-    tokenizer: 'Other',
-    supported_parameters: ['max_tokens'],
-    knowledge_cutoff: null,
-    deprecation_date: null,
-    endpoints: [
-      {
-        provider: 'openai',
-        upstream_model: name,
-        ...limits,
-        quantization: 'unknown',
-        prices,
-        ...(tiers ? { tiers } : {}),
-      },
-    ],
-  });
-  writeFileSync(
-    file,
-    JSON.stringify({
-      format: 'bourse-catalog-1',
-      date: '2026-07-24',
-      providers: [],
-      models: Object.entries(models).map(model),
-    }),
-  );
-  await bourse.bourse('catalog', 'load', file);
-}
+const load = (models) => loadModels(bourse, models);
 
 async function costOf(model, content) {
   const answer = await bourse.api.chat(key, { model: `test/${model}`, messages: user(content) });

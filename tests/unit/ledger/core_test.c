@@ -660,6 +660,24 @@ TEST(what_holds_since_a_change_leave_over_serves_the_next_without_a_question)
     world_free(&world);
 }
 
+TEST(what_has_no_known_list_price_charges_nothing_and_owes_nothing)
+{
+    struct world world;
+    with_credit(&world, DOLLAR);
+    world.prices->rows[prices_find(world.prices, WORLD_MARKED) - world.prices->rows].list = 99;
+    struct message_hold message = hold_of(10 * CENT);
+    message.price_ids.items[0] = WORLD_MARKED;
+    uint64_t hold = world_hold(&world, 1, &message).hold;
+    const struct usage_vector usage = {.units = {[BILLING_prompt] = 1000}};
+    assert_int_equal(world_settle_marked(&world, hold, &usage), 0);
+    world_post(&world);
+    const struct model_row *row = &world.model.rows[world.model.row_count - 1];
+    assert_int_equal(row->state, ENDING_ABSORBED);
+    assert_int_equal(row->charge, 0);
+    assert_int_equal(world.model.payable, 0);
+    world_free(&world);
+}
+
 /* ---- a plan that changes while its callers are read ---- */
 
 static struct plan_terms plan_of(uint64_t version, uint32_t output_default)
@@ -762,6 +780,7 @@ int main(void)
         cmocka_unit_test(
             a_limit_that_changed_while_its_key_had_no_slot_counts_when_the_key_has_one_again),
         cmocka_unit_test(what_holds_since_a_change_leave_over_serves_the_next_without_a_question),
+        cmocka_unit_test(what_has_no_known_list_price_charges_nothing_and_owes_nothing),
         cmocka_unit_test(a_plan_that_was_read_before_its_change_does_not_undo_it),
         cmocka_unit_test(a_caller_that_moves_to_another_plan_is_held_for_by_that_one),
     };

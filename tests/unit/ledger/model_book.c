@@ -97,6 +97,11 @@ static int64_t figure(struct world *world, int64_t org, enum book_figure figure)
     return account->receivable;
 }
 
+static int64_t cost(struct world *world, enum book_cost cost)
+{
+    return cost == BOOK_PAYABLE ? world->model.payable : world->model.absorbed;
+}
+
 static int64_t spent(struct world *world, int64_t org, int64_t meter, int64_t period)
 {
     return model_period(&world->model, org, meter, period)->spent;
@@ -121,6 +126,7 @@ const struct book model_book = {
     .limit = limit,
     .plan = plan,
     .figure = figure,
+    .cost = cost,
     .spent = spent,
     .byok_spent = byok_spent,
     .load_free = load_free,

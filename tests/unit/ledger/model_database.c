@@ -534,6 +534,8 @@ void model_post(struct model_database *model, const struct record *record)
     note_byok(&model->rows[model->row_count - 1], &ending);
     post_charge(model, &ending);
     post_allowance(model, &ending);
+    model->payable += ending.provider_cost.nano;
+    if (ending.state != ENDING_SETTLED) model->absorbed += ending.provider_cost.nano;
     post_periods(model, &ending);
     int64_t day = clock_period(CADENCE_DAY, (wall_time){ending.created_ns});
     if (ending.model_class == MODEL_FREE && ending.part == 0)

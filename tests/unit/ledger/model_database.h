@@ -101,6 +101,7 @@ struct model_database {
     uint32_t free_day_bought;
     struct model_free free_days[MODEL_FREE_MAX];
     size_t free_count;
+    int64_t payable, absorbed; /* to providers, and of it what no customer paid */
 };
 
 void model_init(struct model_database *model);

@@ -125,8 +125,8 @@ void sql_book_free(struct sql_book **pointer)
     free(sql);
 }
 
-/* Price 1 is the world's: a nano-dollar per prompt token, a tenth of a cent per completion
- * token. */
+/* The world's prices: 1 is a nano-dollar per prompt token and a tenth of a cent per completion
+ * token, 2 a list price of $1 and $2 a million, and 3 that with 10 % on top. */
 void sql_book_clear(struct sql_book *sql)
 {
     sql_book_run(
@@ -141,9 +141,13 @@ void sql_book_clear(struct sql_book *sql)
              "output_modalities, source_date) overriding system value "
              "values (1, 'one/one', 'One', 0, 1000, '{text}', '{text}', '2026-01-01');"
              "insert into price (id, model, provider, source, source_date) overriding system value "
-             "values (1, 1, 1, 'operator', '2026-01-01');"
+             "values (1, 1, 1, 'operator', '2026-01-01'), (2, 1, 1, 'operator', '2026-01-01');"
+             "insert into price (id, model, provider, source, source_date, list, "
+             "margin_basis_points) overriding system value "
+             "values (3, 1, 1, 'operator', '2026-01-01', 2, 1000);"
              "insert into price_tier values (1, 0, 1000000, 0, 0, 0, 0, 0, 1000000000000, 0, 0, 0, "
-             "0, 0)");
+             "0, 0), (2, 0, 1000000000, 0, 0, 0, 0, 0, 2000000000, 0, 0, 0, 0, 0), "
+             "(3, 0, 1100000000, 0, 0, 0, 0, 0, 2200000000, 0, 0, 0, 0, 0)");
     status begun = store_new_stream(sql->db, 1, &sql->incarnation);
     assert(status_ok(begun));
     sql->gathering = false;
@@ -474,6 +478,14 @@ static int64_t figure(struct world *world, int64_t org, enum book_figure figure)
     return sql_book_number(world->book_context, text);
 }
 
+static int64_t cost(struct world *world, enum book_cost cost)
+{
+    return sql_book_number(world->book_context,
+                           cost == BOOK_PAYABLE
+                               ? "select sum(credits - debits) from account where kind = 122"
+                               : "select sum(debits - credits) from account where kind = 133");
+}
+
 static int64_t in_period(struct world *world, const char *column, struct lease_held place)
 {
     char text[200];
@@ -529,6 +541,7 @@ const struct book sql_book = {
     .limit = limit,
     .plan = plan,
     .figure = figure,
+    .cost = cost,
     .spent = spent,
     .byok_spent = byok_spent,
     .load_free = load_free,

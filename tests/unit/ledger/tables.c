@@ -274,7 +274,8 @@ static void say_rate(struct run *run, const struct message_held *held)
     say_time(run, held->resets_ns);
 }
 
-/* hold h1 key1 0.40 [+ 1000 tokens at 0.60 [least 256] [choices 2]] [free|byok] [prompt 20] → … */
+/* hold h1 key1 0.40 [+ 1000 tokens at 0.60 [least 256] [choices 2]] [free|byok] [prompt 20]
+ * [marked] → … */
 static void run_hold(struct run *run)
 {
     size_t hold = hold_named(run, word(run, 1));
@@ -296,6 +297,7 @@ static void run_hold(struct run *run)
             message.output_min = (uint32_t)tokens;
     }
     message.choices = count_after(run, "choices");
+    if (has(run, "marked")) message.price_ids.items[0] = WORLD_MARKED;
     message.model_class = has(run, "free") ? MODEL_FREE : MODEL_PAID;
     message.input_tokens = count_after(run, "prompt");
     message.byok = has(run, "byok");
@@ -365,6 +367,22 @@ static void run_settle(struct run *run)
         say_amount(run, told);
 }
 
+/* serve h1 1234 567 → what the client is told: tokens in and out at $1.10 and $2.20 a million, made
+ * from $1 and $2. absorb h1 1234 567: the same for nobody. */
+static void run_serve(struct run *run)
+{
+    uint64_t hold = run->holds.hold[hold_named(run, word(run, 1))];
+    int64_t prompt = 0, completion = 0;
+    if (!status_ok(slice_to_i64(word(run, 2), &prompt)) ||
+        !status_ok(slice_to_i64(word(run, 3), &completion)))
+        complain(run, "not a number", word(run, 2));
+    const struct usage_vector usage = {
+        .units = {
+            [BILLING_prompt] = (uint32_t)prompt, [BILLING_completion] = (uint32_t)completion}};
+    say_amount(run, is(word(run, 0), "serve") ? world_settle_marked(&run->world, hold, &usage)
+                                              : world_absorb_marked(&run->world, hold, &usage));
+}
+
 static void run_wait(struct run *run)
 {
     world_wait(&run->world, duration_ns(run, word(run, 1)));
@@ -421,6 +439,14 @@ static void run_balance(struct run *run)
         say_amount(run, book->figure(&run->world, org, BOOK_BYOK_FEES));
     else
         say_amount(run, book->figure(&run->world, org, BOOK_PAID) + promo + escrow);
+}
+
+/* payable 2.00: to providers. absorbed 1.00: of it what no customer paid */
+static void run_cost(struct run *run)
+{
+    settle_down(run);
+    enum book_cost cost = is(word(run, 0), "payable") ? BOOK_PAYABLE : BOOK_ABSORBED;
+    say_amount(run, run->world.book->cost(&run->world, cost));
 }
 
 static void run_held(struct run *run)
@@ -499,6 +525,8 @@ static const struct statement statements[] = {
     {"hold", run_hold, false},
     {"settle", run_settle, false},
     {"release", run_settle, false},
+    {"serve", run_serve, false},
+    {"absorb", run_serve, false},
     {"wait", run_wait, false},
     {"at", run_at, false},
     {"crash", run_crash, false},
@@ -508,6 +536,8 @@ static const struct statement statements[] = {
     {"owes", run_balance, true},
     {"promo_left", run_balance, true},
     {"byok_fees", run_balance, true},
+    {"payable", run_cost, true},
+    {"absorbed", run_cost, true},
     {"held", run_held, true},
     {"spent", run_spent, true},
     {"byok_spent", run_spent, true},

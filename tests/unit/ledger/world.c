@@ -33,15 +33,23 @@ static void deliver(void *context, const struct core_action *action)
     world->answered = true;
 }
 
+static struct price_row price_of(uint32_t id, int64_t prompt, int64_t completion)
+{
+    struct price_row row = {.id = id, .tier_count = 1};
+    row.tiers[0].prices[BILLING_prompt].nano_per_million = prompt;
+    row.tiers[0].prices[BILLING_completion].nano_per_million = completion;
+    return row;
+}
+
 static struct prices *new_prices(void)
 {
-    struct price_row *rows = calloc(1, sizeof(*rows));
+    struct price_row *rows = calloc(3, sizeof(*rows));
     assert(rows != NULL);
-    rows[0] = (struct price_row){.id = WORLD_PRICE, .tier_count = 1};
-    rows[0].tiers[0].prices[BILLING_prompt].nano_per_million = 1000000;
-    rows[0].tiers[0].prices[BILLING_completion].nano_per_million =
-        (int64_t)COMPLETION_NANO * 1000000;
-    return prices_new(rows, 1);
+    rows[0] = price_of(WORLD_PRICE, 1000000, (int64_t)COMPLETION_NANO * 1000000);
+    rows[1] = price_of(WORLD_LIST, 1000000000, 2000000000);
+    rows[2] = price_of(WORLD_MARKED, 1100000000, 2200000000);
+    rows[2].list = WORLD_LIST;
+    return prices_new(rows, 3);
 }
 
 static void load_prices(struct world *world)
@@ -239,6 +247,28 @@ int64_t world_release(struct world *world, uint64_t n, uint64_t hold)
                                .link = world->link,
                                .release = {.message = &message, .place = world_place(world, hold)}};
     world_step(world, &event);
+    return told(world);
+}
+
+int64_t world_settle_marked(struct world *world, uint64_t hold, const struct usage_vector *usage)
+{
+    struct message_settle message = {
+        .n = ++world->n, .hold = hold, .price_id = WORLD_MARKED, .usage = *usage};
+    status done = billing_charge(prices_find(world->prices, WORLD_MARKED), usage, &message.charge);
+    assert(status_ok(done));
+    world_step(world, &(struct core_event){.type = EVENT_SETTLE,
+                                           .link = world->link,
+                                           .settle = {&message, world_place(world, hold)}});
+    return told(world);
+}
+
+int64_t world_absorb_marked(struct world *world, uint64_t hold, const struct usage_vector *usage)
+{
+    struct message_release message = {
+        .n = ++world->n, .hold = hold, .absorbed = 1, .price_id = WORLD_MARKED, .usage = *usage};
+    world_step(world, &(struct core_event){.type = EVENT_RELEASE,
+                                           .link = world->link,
+                                           .release = {&message, world_place(world, hold)}});
     return told(world);
 }
 

@@ -12,11 +12,16 @@
 /* Prices of the world. 1: a nano-dollar per prompt token, a tenth of a cent per completion token,
  * so that any amount can be settled exactly. */
 #define WORLD_PRICE         1
+/* A list price, $1 and $2 a million, and what customers pay where its margin is 10 %. */
+#define WORLD_LIST          2
+#define WORLD_MARKED        3
 
 struct world;
 
 /* Who plays PostgreSQL: the model, or PostgreSQL itself. */
 enum book_figure { BOOK_PAID, BOOK_PROMO, BOOK_ESCROW, BOOK_OWED, BOOK_BYOK_FEES };
+/* The platform's own: what providers are owed, and what of it nobody pays. */
+enum book_cost { BOOK_PAYABLE, BOOK_ABSORBED };
 struct book {
     void (*answer_caller)(struct world *world, const struct key_hash *stored,
                           struct caller_answer *answer);
@@ -35,6 +40,7 @@ struct book {
     int64_t (*figure)(struct world *world, int64_t org, enum book_figure figure);
     int64_t (*spent)(struct world *world, int64_t org, int64_t meter, int64_t period);
     int64_t (*byok_spent)(struct world *world, int64_t org, int64_t meter, int64_t period);
+    int64_t (*cost)(struct world *world, enum book_cost cost);
     void (*load_free)(struct world *world, int64_t day); /* into the core */
     int64_t (*free_requests)(struct world *world, int64_t org, int64_t day);
 };
@@ -92,6 +98,9 @@ struct usage_vector world_usage(int64_t nano);
 /* n 0: the next number. Answers what the client is told; -1 when there was no answer. */
 int64_t world_settle(struct world *world, uint64_t n, uint64_t hold, int64_t nano);
 int64_t world_release(struct world *world, uint64_t n, uint64_t hold);
+/* Ends a hold with this usage at WORLD_MARKED: as a customer's, or as work that nobody pays for. */
+int64_t world_settle_marked(struct world *world, uint64_t hold, const struct usage_vector *usage);
+int64_t world_absorb_marked(struct world *world, uint64_t hold, const struct usage_vector *usage);
 
 /* kill -9 of the ledger: the next run replays what is on the disk; `keep` bytes of it when the
  * power went. The edge connects again when told. */

@@ -364,6 +364,56 @@ TEST(the_estimate_stays_within_the_range_of_a_count)
     assert_int_equal(usage.units[BILLING_completion], BILLING_UNITS_MAX);
 }
 
+/* ---- margins ---- */
+
+TEST(a_margin_raises_every_class_of_every_tier_and_names_the_list_price)
+{
+    struct price_row list = two_tiers();
+    struct price_row marked;
+    list.tiers[1].prices[BILLING_cache_read] = (price){15}; /* 16.5: half up */
+    assert_ok(billing_with_margin(&list, 1000, &marked));
+    assert_int_equal(marked.id, 0);
+    assert_int_equal(marked.list, 1);
+    assert_int_equal(marked.tier_count, 2);
+    assert_int_equal(marked.tiers[1].above_prompt_tokens, 1000);
+    assert_int_equal(marked.tiers[0].prices[BILLING_prompt].nano_per_million, 1100000000);
+    assert_int_equal(marked.tiers[0].prices[BILLING_cache_read].nano_per_million, 110000000);
+    assert_int_equal(marked.tiers[0].prices[BILLING_audio_in].nano_per_million, 0);
+    assert_int_equal(marked.tiers[1].prices[BILLING_completion].nano_per_million, 5500000000);
+    assert_int_equal(marked.tiers[1].prices[BILLING_cache_read].nano_per_million, 17);
+    list.tiers[1].prices[BILLING_web_search] = (price){INT64_MAX};
+    assert_fails(billing_with_margin(&list, 1, &marked), OVERFLOW);
+}
+
+TEST(a_charge_with_a_margin_is_rounded_once_and_so_is_the_cost_at_the_list_price)
+{
+    struct price_row list = two_tiers();
+    struct price_row marked;
+    list.tier_count = 1;
+    assert_ok(billing_with_margin(&list, 1000, &marked));
+    const struct usage_vector usage = {
+        .units = {[BILLING_prompt] = 1234, [BILLING_completion] = 567}};
+    /* 1,234 · 1,100 + 567 · 2,200 and 1,234 · 1,000 + 567 · 2,000 nano-dollars */
+    assert_int_equal(charge_of(&marked, &usage), 2604800);
+    assert_int_equal(charge_of(&list, &usage), 2368000);
+}
+
+TEST(prices_are_the_same_whatever_their_ids_and_not_when_a_class_or_a_tier_differs)
+{
+    struct price_row a = two_tiers(), b = two_tiers();
+    b.id = 9;
+    b.list = 4;
+    assert_true(billing_same_prices(&a, &b));
+    b.tiers[1].prices[BILLING_web_search] = (price){1};
+    assert_false(billing_same_prices(&a, &b));
+    b = two_tiers();
+    b.tiers[1].above_prompt_tokens++;
+    assert_false(billing_same_prices(&a, &b));
+    b = two_tiers();
+    b.tier_count = 1;
+    assert_false(billing_same_prices(&a, &b));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -386,6 +436,11 @@ int main(void)
         cmocka_unit_test(no_usage_within_a_bound_costs_more_than_its_hold),
         cmocka_unit_test(the_estimate_is_a_token_for_four_bytes_rounded_up),
         cmocka_unit_test(the_estimate_stays_within_the_range_of_a_count),
+        cmocka_unit_test(a_margin_raises_every_class_of_every_tier_and_names_the_list_price),
+        cmocka_unit_test(
+            a_charge_with_a_margin_is_rounded_once_and_so_is_the_cost_at_the_list_price),
+        cmocka_unit_test(
+            prices_are_the_same_whatever_their_ids_and_not_when_a_class_or_a_tier_differs),
     };
     return cmocka_run_group_tests_name("billing", tests, NULL, NULL);
 }

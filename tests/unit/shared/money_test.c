@@ -181,6 +181,34 @@ TEST(a_fee_in_basis_points_is_rounded_half_up)
     assert_fails(money_fee_basis_points(MONEY_MAX, 10001, &fee), OVERFLOW);
 }
 
+TEST(a_margin_is_added_to_a_price_and_rounded_half_up)
+{
+    static const struct {
+        int64_t list;
+        int64_t basis_points;
+        int64_t marked;
+    } rows[] = {
+        {1000000000, 1000, 1100000000}, /* $1.00 and 10 % */
+        {2000000000, 1000, 2200000000},
+        {1000000000, 0, 1000000000},
+        {1000000000, 10000, 2000000000}, /* doubled at most */
+        {37500000, 1, 37503750},
+        {0, 10000, 0},
+        {4, 1000, 4},    /* 4.4 */
+        {5, 1000, 6},    /* 5.5 */
+        {4999, 1, 4999}, /* 4,999.4999 */
+        {5000, 1, 5001}, /* 5,000.5 */
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        price marked;
+        assert_ok(price_with_margin((price){rows[i].list}, rows[i].basis_points, &marked));
+        assert_int_equal(marked.nano_per_million, rows[i].marked);
+    }
+    price marked;
+    assert_ok(price_with_margin((price){INT64_MAX}, 0, &marked));
+    assert_fails(price_with_margin((price){INT64_MAX}, 1, &marked), OVERFLOW);
+}
+
 TEST(adding_and_subtracting_stop_at_the_ends)
 {
     money result;
@@ -403,6 +431,7 @@ int main(void)
         cmocka_unit_test(purchase_fees_follow_the_published_table),
         cmocka_unit_test(a_purchase_fee_of_hostile_numbers_is_refused),
         cmocka_unit_test(a_fee_in_basis_points_is_rounded_half_up),
+        cmocka_unit_test(a_margin_is_added_to_a_price_and_rounded_half_up),
         cmocka_unit_test(adding_and_subtracting_stop_at_the_ends),
         cmocka_unit_test(comparisons_and_halves_are_of_the_amounts),
         cmocka_unit_test(scaling_is_exact_in_128_bits_and_toward_zero),
