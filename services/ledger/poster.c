@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The posting loop. A batch that the database refuses is halved until the record at fault stands
  * alone; that one is tried as a late charge, and goes to suspense if even that is refused. What is
- * not the record's fault is waited for. Nothing is ever skipped: each way moves the cursor over the record. When the outcome of a commit is not
- * known the cursor tells. */
+ * not the record's fault is waited for. Nothing is ever skipped: each way moves the cursor over the
+ * record. When the outcome of a commit is not known the cursor tells. */
 #include "services/ledger/poster.h"
 
 #include <assert.h>

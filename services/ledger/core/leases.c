@@ -571,7 +571,7 @@ void leases_tick(struct step *step)
         bool unused = lease->holds == 0 && step->now.boot_ns - lease->used_boot_ns >= idle_ns;
         bool busy = core->leases[lease->account].asking;
         if (unused && !busy && !money_is_zero(lease_free_room(lease))) lease_give_back(step, slot);
-        /* Else this walk would meet it in each tick: a meter of a day has another slot every day. */
+        /* Else each tick would meet it here: a meter of a day has another slot every day. */
         if (unused && !busy && is_idle(core, lease)) {
             forget(core, slot);
             forgotten++;

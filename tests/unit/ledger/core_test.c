@@ -529,8 +529,8 @@ TEST(what_a_hold_leaves_over_after_a_restart_is_not_spent_under_the_limit_from_b
     world_free(&world);
 }
 
-/* Posting and moving waited for PostgreSQL for twenty seconds, twice what an edge is waited for. The
- * first thing that is done when edges can connect again is a tick. */
+/* Posting and moving waited for PostgreSQL for twenty seconds, twice what an edge is waited for.
+ * The first thing that is done when edges can connect again is a tick. */
 TEST(a_start_that_took_long_leaves_an_edge_the_time_to_come_back)
 {
     struct world world;

@@ -528,8 +528,9 @@ static void post_from_disk(struct world *world)
     remove_disk(&disk);
 }
 
-/* One settled request of 10 cents, and somebody who holds the lease's row for longer than PostgreSQL
- * lets us wait. That is nobody's fault: as a late charge it would strand what it was held from. */
+/* One settled request of 10 cents, and somebody who holds the lease's row for longer than
+ * PostgreSQL lets us wait. That is nobody's fault: as a late charge it would strand what it was
+ * held from. */
 TEST(a_lone_ending_that_met_a_lock_is_posted_as_usual_when_the_lock_is_gone)
 {
     struct world world;
