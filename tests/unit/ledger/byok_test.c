@@ -5,9 +5,6 @@
 
 #include "tests/unit/ledger/world.h"
 
-#define CENT   ((int64_t)10000000)
-#define DOLLAR ((int64_t)1000000000)
-
 static struct plan_terms set_plan(struct world *world, enum byok_unit unit, int64_t allowance,
                                   uint16_t fee_basis_points)
 {

@@ -10,8 +10,6 @@
 #include "shared/log.h"
 #include "tests/unit/ledger/sql_book.h"
 
-#define DOLLAR   ((int64_t)1000000000)
-#define CENT     ((int64_t)10000000)
 #define MINUTES  ((uint64_t)60 * 1000000000)
 #define EXPECTED "default_partition_is_empty"
 

@@ -5,7 +5,6 @@
 
 #include "tests/unit/ledger/world.h"
 
-#define DOLLAR    ((int64_t)1000000000)
 #define MINUTE_NS ((int64_t)60 * 1000000000)
 
 /* Keys 1 to `keys` of one organization, which can pay. */

@@ -14,9 +14,6 @@
 #include "tests/unit/ledger/sql_book.h"
 #include "tests/unit/ledger/tables.h"
 
-#define DOLLAR   ((int64_t)1000000000)
-#define CENT     ((int64_t)10000000)
-
 /* The tables' days need not be the server's; and one of them ends in a debt on purpose. */
 #define EXPECTED "default_partition_is_empty receivable_is_zero"
 

@@ -5,8 +5,6 @@
 #include "services/ledger/posting.h"
 #include "tests/unit/ledger/world.h"
 
-#define CENT     ((int64_t)10000000)
-#define DOLLAR   ((int64_t)1000000000)
 #define MINUTE   ((uint64_t)60 * 1000000000)
 /* 203.0.113.0/24 and 198.51.100.0/24, by hand: 4, then the address's first three of six bytes. */
 #define CLIENT   ((client_prefix)0x0400cb0071000000)

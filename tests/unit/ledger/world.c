@@ -328,3 +328,24 @@ void world_crash(struct world *world, size_t keep)
     load_prices(world);
     world_sync(world);
 }
+
+/* ---- one key of one organization ---- */
+
+void world_with_credit(struct world *world, int64_t nano)
+{
+    world_init(world);
+    model_org(&world->model, 1)->paid = nano;
+    (void)model_add_key(&world->model, 1, 1);
+}
+
+struct message_hold world_hold_of(int64_t nano)
+{
+    return (struct message_hold){
+        .caller_version = 1, .fixed = {nano}, .price_ids = {1, {WORLD_PRICE}}};
+}
+
+struct message_held world_take(struct world *world, int64_t nano)
+{
+    struct message_hold message = world_hold_of(nano);
+    return world_hold(world, 1, &message);
+}

@@ -107,3 +107,13 @@ int64_t world_absorb_marked(struct world *world, uint64_t hold, const struct usa
 void world_crash(struct world *world, size_t keep);
 void world_connect(struct world *world, const uint64_t *holds, size_t count);
 void world_add_free(struct world *world, int64_t org, uint32_t requests);
+
+/* ---- one key of one organization, which most tests are about ---- */
+
+#define CENT   ((int64_t)10000000)
+#define DOLLAR ((int64_t)1000000000)
+
+void world_with_credit(struct world *world, int64_t nano); /* key 1 of organization 1 */
+/* What costs this much before any output, at WORLD_PRICE. */
+struct message_hold world_hold_of(int64_t nano);
+struct message_held world_take(struct world *world, int64_t nano); /* for key 1 */
