@@ -122,5 +122,6 @@ status keys_rotate(struct control_request *request, struct control_response *res
     TRY(api_taken(response, key_hashes_changed(request->service, rotation.org, &rotation.hashes)));
     const struct key_filter filter = {
         .org = rotation.org, .key = rotation.key, .disabled_too = true, .limit = 1};
+    api_await_posted(request, response);
     return key_secret_write(request, response, &secret, &filter);
 }

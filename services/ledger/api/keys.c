@@ -23,10 +23,12 @@ static status read_rows(struct control_request *request, const struct key_filter
     return db_transaction(request->db, filter->org, key_rows_query, &query);
 }
 
+/* Its figures are those of everything that was answered before, after a change, too. */
 static status write_one(struct control_request *request, struct control_response *response,
                         const struct key_filter *filter)
 {
     SCOPED(db_result_free) struct db_result *rows = NULL;
+    api_await_posted(request, response);
     TRY(read_rows(request, filter, &rows));
     if (db_row_count(rows) == 0)
         return control_fail(response, FAIL(NOT_FOUND), SLICE("No key has this hash."));
@@ -89,7 +91,6 @@ status keys_read(struct control_request *request, struct control_response *respo
     TRY(api_org(request, response, &filter.org));
     TRY(key_hash_read(request, response, &hash));
     filter.hash = (slice){(const char *)hash.bytes, sizeof(hash.bytes)};
-    api_await_posted(request, response);
     return write_one(request, response, &filter);
 }
 
