@@ -57,7 +57,7 @@ for (const [point, passage] of Object.entries({ after_journal: 40, after_ack: 20
   test(`where durability is fast the ledger may die at ${point}, before any sync: what was written is there`, async (t) => {
     t.after(() => setDurability('strict', 1));
     await killInstance(bourse);
-    setDurability('fast', 1000); // what is acknowledged is not synced for up to a second
+    setDurability('fast', 200); // what is acknowledged is not synced for up to a fifth of a second
     await startInstanceAgain(bourse, { environment: { BOURSE_CRASH_AT: `${point}:${passage}` } });
     await underLoad(bourse, ledgerDied());
   });
