@@ -194,7 +194,7 @@ status plans_change(struct control_request *request, struct control_response *re
                                   "purchase_min, output_default at least output_min. Nothing was "
                                   "changed."));
     TRY(result);
-    TRY(tell_core(request->service, changed));
+    TRY(api_taken(response, tell_core(request->service, changed)));
     return write_one(request->db, response, request->params[0]);
 }
 
@@ -226,7 +226,7 @@ status plans_assign(struct control_request *request, struct control_response *re
     struct assignment assignment = {.response = response, .plan = request->params[0]};
     TRY(api_org(request, response, &assignment.org));
     TRY(db_transaction(request->db, assignment.org, assign, &assignment));
-    TRY(apply_limits_changed(api->ledger, assignment.org));
+    TRY(api_taken(response, apply_limits_changed(api->ledger, assignment.org)));
     struct json_writer *w = &response->json;
     json_object_begin(w);
     json_key(w, SLICE("data"));
