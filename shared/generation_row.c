@@ -14,9 +14,15 @@ void generation_row_encode(const struct generation_row *row, struct buffer *out)
     for (size_t column = 0; column < GENERATION_TEXT_COUNT; column++)
         codec_put_text(out, row->texts[column], UINT16_MAX);
     codec_put_text(out, row->attempts, UINT16_MAX);
-    bool byok = false;
+    if (!generation_row_is_byok(row)) return;
     for (size_t column = GENERATION_BYOK_FIRST; column < GENERATION_NUMBER_COUNT; column++)
-        byok = byok || row->numbers[column] != 0;
-    for (size_t column = GENERATION_BYOK_FIRST; byok && column < GENERATION_NUMBER_COUNT; column++)
         codec_put_i64(out, &row->numbers[column]);
+}
+
+bool generation_row_is_byok(const struct generation_row *row)
+{
+    for (size_t column = GENERATION_BYOK_FIRST; column < GENERATION_NUMBER_COUNT; column++) {
+        if (row->numbers[column] != 0) return true;
+    }
+    return false;
 }

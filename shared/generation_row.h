@@ -75,3 +75,5 @@ struct generation_row {
  * that rows from before there were any are encoded as they were. All little-endian. Appended; the
  * buffer's owner looks for overflow. */
 void generation_row_encode(const struct generation_row *row, struct buffer *out);
+/* Whether any column of own keys is not 0. */
+bool generation_row_is_byok(const struct generation_row *row);

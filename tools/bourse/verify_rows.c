@@ -245,14 +245,6 @@ static void check_platform(struct verify *verify, const struct generation_row *r
                      owed, cost);
 }
 
-static bool is_byok(const struct generation_row *row)
-{
-    for (size_t column = GENERATION_BYOK_FIRST; column < GENERATION_NUMBER_COUNT; column++) {
-        if (row->numbers[column] != 0) return true;
-    }
-    return false;
-}
-
 static void check_charge(struct verify *verify, const struct generation_row *row, const char *place)
 {
     const int64_t *numbers = row->numbers;
@@ -262,7 +254,7 @@ static void check_charge(struct verify *verify, const struct generation_row *row
     bool has_figures = charge != 0 || numbers[GENERATION_provider_cost] != 0;
     if (!priced && numbers[GENERATION_price] != 0 && has_figures)
         verify_found(verify, place, "there is no price %" PRId64, numbers[GENERATION_price]);
-    if (is_byok(row))
+    if (generation_row_is_byok(row))
         check_byok(verify, row, place, dues.cost);
     else
         check_platform(verify, row, place, &dues);

@@ -34,6 +34,14 @@ status change_run(struct control_request *request, struct control_response *resp
     return done;
 }
 
+void change_write_begin(const struct change *change)
+{
+    struct json_writer *w = &change->response->json;
+    json_object_begin(w);
+    json_key_u64(w, SLICE("revision"), change->revision);
+    json_key(w, SLICE("data"));
+}
+
 status change_put_price(struct db *db, struct change *change,
                         const struct market_endpoint *endpoint, const struct price_row *list,
                         uint32_t margin_basis_points)

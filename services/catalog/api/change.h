@@ -18,6 +18,9 @@ struct change {
 };
 typedef status (*change_body)(struct db *db, struct change *change);
 
+/* {"revision": …, "data": and no more: what a change answers begins so. */
+void change_write_begin(const struct change *change);
+
 /* Of a body: the endpoint is charged by this list price, with a margin, from now on. */
 status change_put_price(struct db *db, struct change *change,
                         const struct market_endpoint *endpoint, const struct price_row *list,

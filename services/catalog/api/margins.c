@@ -74,9 +74,7 @@ status api_operator_endpoint_margin(struct control_request *request,
         market == NULL ? NULL : market_endpoint_by_id(market, wish.endpoint);
     if (endpoint == NULL) return FAIL(CATALOG_DOWN);
     struct json_writer *w = &response->json;
-    json_object_begin(w);
-    json_key_u64(w, SLICE("revision"), change.revision);
-    json_key(w, SLICE("data"));
+    change_write_begin(&change);
     json_object_begin(w);
     json_key_u64(w, SLICE("endpoint"), endpoint->id);
     json_key_string(w, SLICE("model"), endpoint->model->slug);
@@ -122,9 +120,7 @@ status api_operator_provider_margin(struct control_request *request,
         market == NULL ? NULL : market_find_provider(market, request->params[0]);
     if (provider == NULL) return FAIL(CATALOG_DOWN);
     struct json_writer *w = &response->json;
-    json_object_begin(w);
-    json_key_u64(w, SLICE("revision"), change.revision);
-    json_key(w, SLICE("data"));
+    change_write_begin(&change);
     json_object_begin(w);
     json_key_string(w, SLICE("provider"), provider->slug);
     json_key_u64(w, SLICE("margin_basis_points"), provider->margin_basis_points);

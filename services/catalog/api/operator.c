@@ -71,9 +71,7 @@ static status answer_provider(struct change *change, slice slug)
     const struct market_provider *provider =
         market == NULL ? NULL : market_find_provider(market, slug);
     struct json_writer *w = &change->response->json;
-    json_object_begin(w);
-    json_key_u64(w, SLICE("revision"), change->revision);
-    json_key(w, SLICE("data"));
+    change_write_begin(change);
     if (provider == NULL) {
         json_null(w); /* committed; this process has not read it back within the wait */
     } else {
@@ -296,9 +294,7 @@ status api_operator_endpoint_change(struct control_request *request,
         return control_fail(response, FAIL(WRONG_TYPE), SLICE("disabled: must be true or false"));
     TRY(change_run(request, response, set_disabled, &wish, &change));
     struct json_writer *w = &response->json;
-    json_object_begin(w);
-    json_key_u64(w, SLICE("revision"), change.revision);
-    json_key(w, SLICE("data"));
+    change_write_begin(&change);
     json_object_begin(w);
     json_key_u64(w, SLICE("id"), wish.id);
     json_key_bool(w, SLICE("disabled"), wish.disabled);
@@ -346,9 +342,7 @@ static status answer_price(struct change *change)
     change->market = NULL;
     TRY(found);
     struct json_writer *w = &change->response->json;
-    json_object_begin(w);
-    json_key_u64(w, SLICE("revision"), change->revision);
-    json_key(w, SLICE("data"));
+    change_write_begin(change);
     json_object_begin(w);
     json_key_u64(w, SLICE("endpoint"), endpoint->id);
     json_key_string_or_null(w, SLICE("source"), endpoint->price_source);

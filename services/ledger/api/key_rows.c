@@ -71,6 +71,12 @@ static struct db_param expiry_param(const struct key_change *change)
     return change->expires_at.ns == 0 ? DB_P_NULL : DB_P_I64(change->expires_at.ns);
 }
 
+status key_rows_read(struct db *db, const struct key_filter *filter, struct db_result **rows)
+{
+    struct key_query query = {.db = db, .filter = filter, .rows = rows};
+    return db_transaction(db, filter->org, key_rows_query, &query);
+}
+
 static status find_member(struct db *db, const struct key_new *new)
 {
     SCOPED(db_result_free) struct db_result *row = NULL;

@@ -71,6 +71,8 @@ extern const slice key_rows_cadence_names[CADENCE_COUNT];
 
 #define KEYS_MAX 10000 /* of an organization */
 
+/* The rows, in a transaction of their own. */
+status key_rows_read(struct db *db, const struct key_filter *filter, struct db_result **rows);
 /* Bodies for db_transaction; the contexts are the structs above. */
 status key_rows_query(struct db *db, void *query);
 /* NOT_FOUND: no such member; CONFLICT: the organization has KEYS_MAX keys. */

@@ -30,8 +30,7 @@ status key_secret_write(struct control_request *request, struct control_response
                         const struct key_secret *secret, const struct key_filter *filter)
 {
     SCOPED(db_result_free) struct db_result *rows = NULL;
-    struct key_query query = {.db = request->db, .filter = filter, .rows = &rows};
-    TRY(db_transaction(request->db, filter->org, key_rows_query, &query));
+    TRY(key_rows_read(request->db, filter, &rows));
     if (db_row_count(rows) == 0) return FAIL(NOT_FOUND);
     json_object_begin(&response->json);
     json_key_string(&response->json, SLICE("key"), secret_slice(&secret->text));

@@ -16,20 +16,13 @@
 
 /* ---- reading */
 
-static status read_rows(struct control_request *request, const struct key_filter *filter,
-                        struct db_result **rows)
-{
-    struct key_query query = {.db = request->db, .filter = filter, .rows = rows};
-    return db_transaction(request->db, filter->org, key_rows_query, &query);
-}
-
 /* Its figures are those of everything that was answered before, after a change, too. */
 static status write_one(struct control_request *request, struct control_response *response,
                         const struct key_filter *filter)
 {
     SCOPED(db_result_free) struct db_result *rows = NULL;
     api_await_posted(request, response);
-    TRY(read_rows(request, filter, &rows));
+    TRY(key_rows_read(request->db, filter, &rows));
     if (db_row_count(rows) == 0)
         return control_fail(response, FAIL(NOT_FOUND), SLICE("No key has this hash."));
     json_object_begin(&response->json);
@@ -72,7 +65,7 @@ status keys_list(struct control_request *request, struct control_response *respo
         slice_equal(control_query(request, SLICE("include_disabled")), SLICE("true"));
     SCOPED(db_result_free) struct db_result *rows = NULL;
     api_await_posted(request, response);
-    TRY(read_rows(request, &filter, &rows));
+    TRY(key_rows_read(request->db, &filter, &rows));
     struct json_writer *w = &response->json;
     json_object_begin(w);
     json_key(w, SLICE("data"));

@@ -234,11 +234,9 @@ static slice settle_meters(struct step *step, const struct hold *hold, const str
     for (uint8_t i = 0; i < hold->meter_count; i++) {
         const struct lease *lease = &step->core->leases[meters[i]];
         struct meter_share share = {.meter = lease->meter, .period = lease->period};
-        money held = hold->amount, charge = ending->charge;
-        if (byok != NULL) {
-            held = byok_part(byok, i, held, byok->list);
-            charge = byok_part(byok, i, charge, ending->byok_list);
-        }
+        money charge =
+            byok == NULL ? ending->charge : byok_part(byok, i, ending->charge, ending->byok_list);
+        money held = hold_part(step->core, hold, i);
         share.leased = lease_settle(step, meters[i], held, charge, hold->number);
         at = meter_share_write(at, &share);
     }

@@ -74,14 +74,6 @@ static status replay_lease(struct core *core, struct lease_key key, money amount
     return OK;
 }
 
-/* What a meter holds of the hold. */
-static money part_of(const struct core *core, const struct hold *hold, uint8_t place)
-{
-    if (!hold->byok) return hold->amount;
-    const struct byok_hold *byok = &core->hold_byok[hold - core->holds];
-    return byok_part(byok, place, hold->amount, byok->list);
-}
-
 static status replay_meters(struct core *core, struct hold *hold, const struct record_hold *held)
 {
     uint8_t room[METER_SHARE_SIZE];
@@ -90,7 +82,7 @@ static status replay_meters(struct core *core, struct hold *hold, const struct r
     while (meter_share_next(&shares, &share)) {
         uint8_t place = hold->meter_count++;
         TRY(replay_lease(core, (struct lease_key){held->org, share.meter, share.period},
-                         part_of(core, hold, place), &hold_meters(core, hold)[place]));
+                         hold_part(core, hold, place), &hold_meters(core, hold)[place]));
     }
     return OK;
 }
@@ -165,7 +157,7 @@ static void replay_close(struct core *core, uint32_t slot, bool ghost)
     struct hold *hold = &core->holds[slot];
     replay_end_use(core, hold->account_lease, hold->amount);
     for (uint8_t i = 0; i < hold->meter_count; i++)
-        replay_end_use(core, hold_meters(core, hold)[i], part_of(core, hold, i));
+        replay_end_use(core, hold_meters(core, hold)[i], hold_part(core, hold, i));
     if (hold->byok) {
         const struct byok_hold *byok = &core->hold_byok[slot];
         core->leases[byok->allowance].lacking -= byok_lacks(byok) ? 1 : 0;

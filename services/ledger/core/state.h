@@ -333,7 +333,8 @@ uint32_t lease_find(const struct core *core, struct lease_key key);
 uint32_t lease_touch(struct step *step, struct lease_key key, uint32_t *hint);
 money lease_free_room(const struct lease *lease);
 void lease_take(struct step *step, uint32_t slot, money amount);
-/* Ends a hold that cost `charge`; answers the part of the charge that the lease covered. */
+/* Ends the hold of this number, which had `held` of the lease and cost `charge` of it; answers the
+ * part of the charge that the lease covered. */
 money lease_settle(struct step *step, uint32_t slot, money held, money charge, uint64_t hold);
 /* The limit of a meter may be another one than it was lent under: what is free goes back, and what
  * open holds leave over as soon as they end. Also what a question in flight may bring. */
@@ -380,6 +381,13 @@ bool byok_lacks(const struct byok_hold *byok);
 void core_hold(struct step *step, const struct core_event *event);
 bool hold_try(struct step *step, uint32_t waiting); /* false: waits */
 uint32_t *hold_meters(const struct core *core, const struct hold *hold);
+/* What its meter at this place holds of it. */
+static inline money hold_part(const struct core *core, const struct hold *hold, uint8_t place)
+{
+    if (!hold->byok) return hold->amount;
+    const struct byok_hold *byok = &core->hold_byok[hold - core->holds];
+    return byok_part(byok, place, hold->amount, byok->list);
+}
 void hold_refuse(struct step *step, const struct waiting *waiting, uint16_t error);
 uint32_t hold_find(const struct core *core, uint64_t number);
 void hold_index_add(struct core *core, uint32_t slot);

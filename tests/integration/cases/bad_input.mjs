@@ -2,11 +2,10 @@
 // Bodies, fields, keys, routes and methods as they must not be. Each gets the error envelope and a status that says whose fault it
 // is; none reaches a provider, none is held for, none takes a program down (every test ends with the same processes).
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
-import path from 'node:path';
 import test from 'node:test';
 
 import { MODEL, assertError, user } from '../api.mjs';
+import { loadModels } from '../catalog.mjs';
 import { bourse } from './one_instance.mjs';
 
 let key;
@@ -215,42 +214,10 @@ test('an unknown model is refused', async () => {
 });
 
 test('a model without a price is refused before any provider is called', async () => {
-  const file = path.join(bourse.directory, 'unpriced.json');
-  const endpoint = {
-    provider: 'openai',
-    upstream_model: 'free',
-    context_length: 8192,
-    max_output: 4096,
-    quantization: 'unknown',
-  };
-  const facts = {
-    name: 'Test',
-    description: 'For a test.',
-    created: 1784851200,
-    context_length: 8192,
-    max_output: 4096,
-    input_modalities: ['text'],
-    output_modalities: ['text'],
-    tokenizer: 'Other',
-    supported_parameters: ['max_tokens'],
-    knowledge_cutoff: null,
-    deprecation_date: null,
-  };
-  const catalog = {
-    format: 'bourse-catalog-1',
-    date: '2026-07-24',
-    providers: [],
-    models: [
-      {
-        id: 'test/priced',
-        ...facts,
-        endpoints: [{ ...endpoint, prices: { prompt: '0.0000000375', completion: '0.0000001' } }],
-      },
-      { id: 'test/unpriced', ...facts, endpoints: [{ ...endpoint, prices: { prompt: '0', completion: '0' } }] },
-    ],
-  };
-  writeFileSync(file, JSON.stringify(catalog));
-  await bourse.bourse('catalog', 'load', file);
+  await loadModels(bourse, {
+    priced: { prompt: '0.0000000375', completion: '0.0000001' },
+    unpriced: { prompt: '0', completion: '0' },
+  });
   await refused({ ...good, model: 'test/unpriced' }, 400, /no price/);
   // $0.0375 a million is 37.5 nano-dollars a token: three are 112.5, rounded half up once. "sim:tokens=1" is 12 bytes: 3 tokens.
   const answer = await bourse.api.chat(key, { model: 'test/priced', messages: user('sim:tokens=1') });

@@ -2,12 +2,11 @@
 // How fast may be asked: a key's own limits, and those of free models for a whole organization. Minutes are UTC's and fixed, so a
 // test that counts in one begins where enough of it is left.
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
 import http from 'node:http';
-import path from 'node:path';
 import test from 'node:test';
 
 import { MODEL, assertError, user } from '../api.mjs';
+import { loadModels } from '../catalog.mjs';
 import { eventually } from '../harness.mjs';
 import { bourse } from './one_instance.mjs';
 
@@ -17,28 +16,7 @@ const hello = { model: MODEL, messages: user('Hello'), max_tokens: 10 };
 const gift = { ...hello, model: FREE };
 
 bourse.prepare(async () => {
-  const file = path.join(bourse.directory, 'free.json');
-  const limits = { context_length: 100_000, max_output: 10_000 };
-  const endpoint = { provider: 'openai', upstream_model: 'gift', ...limits, quantization: 'unknown' };
-  const model = {
-    id: FREE,
-    name: 'Gift',
-    description: 'For a test.',
-    created: 1784851200,
-    ...limits,
-    input_modalities: ['text'],
-    output_modalities: ['text'],
-    tokenizer: 'Other',
-    supported_parameters: ['max_tokens'],
-    knowledge_cutoff: null,
-    deprecation_date: null,
-    endpoints: [{ ...endpoint, prices: { prompt: '0', completion: '0' } }],
-  };
-  writeFileSync(
-    file,
-    JSON.stringify({ format: 'bourse-catalog-1', date: '2026-07-24', providers: [], models: [model] }),
-  );
-  await bourse.bourse('catalog', 'load', file);
+  await loadModels(bourse, { [FREE.slice('test/'.length)]: { prompt: '0', completion: '0' } });
   const { key } = await bourse.makeCustomer();
   await eventually(async () => assert.equal((await bourse.api.chat(key, gift)).status, 200));
 });

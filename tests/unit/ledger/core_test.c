@@ -253,16 +253,23 @@ TEST(what_a_hold_leaves_over_after_a_restart_is_not_spent_under_the_limit_from_b
     world_free(&world);
 }
 
-/* Posting and moving waited for PostgreSQL for twenty seconds, twice what an edge is waited for.
- * The first thing that is done when edges can connect again is a tick. */
+/* A hold of 10 cents is open; the ledger dies, and at its start posting and moving wait for
+ * PostgreSQL for twenty seconds, twice what an edge is waited for. */
+static uint64_t start_slowly(struct world *world)
+{
+    world_with_credit(world, DOLLAR);
+    uint64_t hold = world_take(world, 10 * CENT).hold;
+    world_crash(world, world->disk.len);
+    world->now.boot_ns += 20000000000;
+    core_await_edges(world->core, world->now);
+    return hold;
+}
+
+/* The first thing that is done when edges can connect again is a tick. */
 TEST(a_start_that_took_long_leaves_an_edge_the_time_to_come_back)
 {
     struct world world;
-    world_with_credit(&world, DOLLAR);
-    uint64_t hold = world_take(&world, 10 * CENT).hold;
-    world_crash(&world, world.disk.len);
-    world.now.boot_ns += 20000000000;
-    core_await_edges(world.core, world.now);
+    uint64_t hold = start_slowly(&world);
     world_step(&world, &(struct core_event){.type = EVENT_TICK});
     world_wait(&world, 9000000000);
     world_connect(&world, &hold, 1);
@@ -273,11 +280,7 @@ TEST(a_start_that_took_long_leaves_an_edge_the_time_to_come_back)
 TEST(an_edge_that_does_not_come_back_after_a_long_start_loses_its_holds_after_ten_seconds)
 {
     struct world world;
-    world_with_credit(&world, DOLLAR);
-    uint64_t hold = world_take(&world, 10 * CENT).hold;
-    world_crash(&world, world.disk.len);
-    world.now.boot_ns += 20000000000;
-    core_await_edges(world.core, world.now);
+    uint64_t hold = start_slowly(&world);
     world_wait(&world, 10050000000);
     world_connect(&world, &hold, 1);
     assert_int_equal(world_settle(&world, 0, hold, 4 * CENT), 0);

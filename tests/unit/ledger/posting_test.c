@@ -34,6 +34,13 @@ static void add(struct batch *batch, const struct record_ending *ending)
     buffer_free(&bytes);
 }
 
+static void finish_with(struct batch *batch, const struct record_ending *endings, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        add(batch, &endings[i]);
+    assert_ok(posting_finish(&batch->posting));
+}
+
 static struct record_ending settled(int64_t org, int64_t key, int64_t charge)
 {
     return (struct record_ending){.hold = 1,
@@ -77,9 +84,7 @@ TEST(a_batch_moves_one_sum_per_account_and_one_transfer_per_organization)
     begin(&batch);
     const struct record_ending endings[] = {settled(7, 70, 100), settled(8, 80, 30),
                                             settled(7, 71, 5)};
-    for (size_t i = 0; i < 3; i++)
-        add(&batch, &endings[i]);
-    assert_ok(posting_finish(&batch.posting));
+    finish_with(&batch, endings, 3);
     assert_int_equal(batch.posting.charge.nano, 135);
     assert_int_equal(account(&batch, 7, ACCOUNT_ESCROW, 0)->debits.nano, 105);
     assert_int_equal(account(&batch, 8, ACCOUNT_ESCROW, 0)->debits.nano, 30);
@@ -121,9 +126,7 @@ TEST(accounts_come_in_the_order_in_which_they_are_locked)
     begin(&batch);
     const struct record_ending endings[] = {settled(9, 90, 1), settled(3, 30, 1),
                                             settled(5, 50, 1)};
-    for (size_t i = 0; i < 3; i++)
-        add(&batch, &endings[i]);
-    assert_ok(posting_finish(&batch.posting));
+    finish_with(&batch, endings, 3);
     for (size_t i = 1; i < batch.posting.account_count; i++) {
         const struct account_move *before = &batch.posting.accounts[i - 1];
         const struct account_move *after = &batch.posting.accounts[i];
@@ -221,9 +224,7 @@ TEST(with_an_own_key_the_fee_is_income_of_its_own_and_no_provider_is_owed)
     begin(&batch);
     const struct record_ending endings[] = {with_own_key(7, 1000, 1, 0),
                                             with_own_key(7, 1000, 0, 50), settled(7, 70, 100)};
-    for (size_t i = 0; i < 3; i++)
-        add(&batch, &endings[i]);
-    assert_ok(posting_finish(&batch.posting));
+    finish_with(&batch, endings, 3);
     assert_int_equal(batch.posting.charge.nano, 150);
     assert_int_equal(account(&batch, 7, ACCOUNT_ESCROW, 0)->debits.nano, 150);
     assert_int_equal(account(&batch, 0, ACCOUNT_BYOK_FEE_INCOME, 0)->credits.nano, 50);
