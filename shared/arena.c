@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bump allocation from a list of chunks, each twice the one before up to a bound. Memory is cleared
- * when it is handed out, because a chunk that outlives a reset holds old bytes. The chunk that
- * survives a reset is the oldest, so an arena that serves many small requests settles without the
- * allocator. */
+ * when it is handed out, unless asked otherwise, because a chunk that outlives a reset holds old
+ * bytes. The chunk that survives a reset is the oldest, so an arena that serves many small requests
+ * settles without the allocator. */
 #include "shared/arena.h"
 
+#include <assert.h>
 #include <stdalign.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -26,6 +27,14 @@ static void free_chunks(struct arena_chunk *chunk, struct arena_chunk *end);
 void arena_init(struct arena *arena, size_t size_max)
 {
     *arena = (struct arena){.size_max = size_max};
+}
+
+void arena_reserve(struct arena *arena, size_t size)
+{
+    assert(arena->chunk == NULL);
+    void *memory = arena_alloc(arena, size);
+    (void)memory; /* given back */
+    arena_reset(arena);
 }
 
 void arena_reset(struct arena *arena)
@@ -64,19 +73,27 @@ void arena_rewind(struct arena *arena, struct arena_mark mark)
     arena->used = mark.used;
 }
 
-void *arena_alloc(struct arena *arena, size_t size)
+/* *rounded: what it takes of the arena. */
+static void *take(struct arena *arena, size_t size, size_t *rounded)
 {
     /* Compared raw before it is rounded up: a hostile length must not wrap to a small one. */
     if (size > arena->size_max || size > SIZE_MAX - ARENA_ALIGNMENT) return NULL;
-    size_t rounded = (size + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
-    if (rounded > arena->size_max - arena->used) return NULL;
-    if (arena->chunk == NULL || rounded > arena->chunk->size - arena->chunk->used) {
-        add_chunk(arena, rounded);
+    *rounded = (size + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+    if (*rounded > arena->size_max - arena->used) return NULL;
+    if (arena->chunk == NULL || *rounded > arena->chunk->size - arena->chunk->used) {
+        add_chunk(arena, *rounded);
     }
     unsigned char *memory = arena->chunk->bytes + arena->chunk->used;
-    arena->chunk->used += rounded;
-    arena->used += rounded;
-    return memset(memory, 0, rounded);
+    arena->chunk->used += *rounded;
+    arena->used += *rounded;
+    return memory;
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+    size_t rounded;
+    void *memory = take(arena, size, &rounded);
+    return memory == NULL ? NULL : memset(memory, 0, rounded);
 }
 
 void *arena_alloc_array(struct arena *arena, size_t count, size_t size)
@@ -84,6 +101,13 @@ void *arena_alloc_array(struct arena *arena, size_t count, size_t size)
     size_t total;
     if (__builtin_mul_overflow(count, size, &total)) return NULL;
     return arena_alloc(arena, total);
+}
+
+void *arena_alloc_unset(struct arena *arena, size_t count, size_t size)
+{
+    size_t total, rounded;
+    if (__builtin_mul_overflow(count, size, &total)) return NULL;
+    return take(arena, total, &rounded);
 }
 
 slice arena_copy(struct arena *arena, slice s)

@@ -16,6 +16,10 @@ struct arena {
 
 void arena_init(struct arena *arena, size_t size_max);
 
+/* An empty arena gets a first chunk of so many bytes, touched now, for good: what fits into it
+ * later costs the kernel nothing. Nothing when it exceeds the cap. */
+void arena_reserve(struct arena *arena, size_t size);
+
 /* Gives back everything but the first chunk. Pointers from before are dead. */
 void arena_reset(struct arena *arena);
 void arena_free(struct arena *arena);
@@ -33,6 +37,10 @@ void arena_rewind(struct arena *arena, struct arena_mark mark);
 /* 16-byte aligned, zeroed. NULL when the cap would be exceeded. */
 void *arena_alloc(struct arena *arena, size_t size) __attribute__((warn_unused_result));
 void *arena_alloc_array(struct arena *arena, size_t count, size_t size)
+    __attribute__((warn_unused_result));
+
+/* The same without the zeros, for what is written before it is read, every byte of it. */
+void *arena_alloc_unset(struct arena *arena, size_t count, size_t size)
     __attribute__((warn_unused_result));
 
 #define ARENA_NEW(arena, type) ((type *)arena_alloc((arena), sizeof(type)))

@@ -21,6 +21,7 @@
 #define CONNECT_PAUSE_MS \
     100 /* between two attempts, so that a thread does not spin on a dead server */
 #define BOUNDED_WAITS      "-c lock_timeout=5s -c statement_timeout=30s"
+#define KEPT_ORDER         "-c enable_hashjoin=off -c enable_mergejoin=off"
 #define SQLSTATE_SIZE      6
 #define LOCK_NOT_AVAILABLE "55P03"
 #define QUERY_CANCELED     "57014"
@@ -34,7 +35,7 @@ struct db {
     bool *listens;  /* per statement: said on every new connection */
     PGconn *pg;     /* NULL: not connected */
     uint64_t connect_after_ms;
-    bool bounded; /* db_bound_waits */
+    const char *options; /* of a session: db_bound_waits, db_serve_batches; NULL */
     bool in_transaction;
     bool repeat; /* a serialization failure or a deadlock: doing it again may succeed */
     bool notifications_missed;
@@ -110,7 +111,13 @@ void db_close(struct db **pointer)
 
 void db_bound_waits(struct db *db)
 {
-    db->bounded = true;
+    db->options = BOUNDED_WAITS;
+}
+
+void db_serve_batches(struct db *db, size_t parameters_size)
+{
+    db->options = KEPT_ORDER;
+    arena_reserve(&db->arena, parameters_size);
 }
 
 bool db_is_connected(const struct db *db)
@@ -282,8 +289,8 @@ static status connect_now(struct db *db)
     const char *const keys[] = {
         "dbname",  "user", "application_name", "client_encoding", "connect_timeout",
         "options", NULL};
-    const char *const values[] = {
-        db->connection, db->role, db->role, "UTF8", "5", db->bounded ? BOUNDED_WAITS : NULL, NULL};
+    const char *const values[] = {db->connection, db->role, db->role, "UTF8", "5",
+                                  db->options,    NULL};
     db->pg = PQconnectdbParams(keys, values, 1);
     if (PQstatus(db->pg) != CONNECTION_OK) {
         log_warning("database_unreachable", FN(name, role, slice_of(db->role)));

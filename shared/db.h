@@ -26,6 +26,11 @@ bool db_is_connected(const struct db *db);
 /* For connections that serve many: a statement waits at most 5 s for a lock and runs at most 30 s,
  * then it is DATABASE. Holds from the next connect on. */
 void db_bound_waits(struct db *db);
+/* For a connection that updates many rows at once: joins go through the outer rows one by one, so
+ * an `update … from unnest(…)` locks its rows in the order of the arrays, without a lock of its own
+ * before; and so many bytes of parameters have their memory for good. Instead of bounded waits.
+ * Before the first statement. */
+void db_serve_batches(struct db *db, size_t parameters_size);
 
 /* Parameters. Scalars are sent as text and take the type the statement gives them; arrays are sent
  * in binary, so the statement says $1::bigint[], $1::bytea[] or $1::text[]. An empty slice is an

@@ -3,6 +3,8 @@
  * per dimension its length and lower bound, then per element its length and bytes. */
 #include "shared/db_arrays.h"
 
+#include <endian.h>
+
 #include "shared/buffer.h"
 
 /* Element types: rows of pg_type that are fixed for ever. */
@@ -13,19 +15,18 @@ enum { OID_BYTEA = 17, OID_INT8 = 20, OID_TEXT = 25 };
 
 static uint8_t *put_head(uint8_t *at, uint32_t element_type, size_t count);
 static uint8_t *put_u32(uint8_t *at, uint32_t value);
+static uint8_t *put_u64(uint8_t *at, uint64_t value);
 
 status db_array_of_numbers(struct arena *arena, const int64_t *numbers, size_t count, slice *array)
 {
     if (count > arena->size_max) return FAIL(TOO_LARGE);
     size_t size = count == 0 ? EMPTY_SIZE : HEAD_SIZE + count * (4 + sizeof(int64_t));
-    uint8_t *bytes = arena_alloc(arena, size);
+    uint8_t *bytes = arena_alloc_unset(arena, 1, size);
     if (bytes == NULL) return FAIL(TOO_LARGE);
     uint8_t *at = put_head(bytes, OID_INT8, count);
     for (size_t i = 0; i < count; i++) {
-        uint64_t value = (uint64_t)numbers[i];
         at = put_u32(at, sizeof(int64_t));
-        at = put_u32(at, (uint32_t)(value >> 32));
-        at = put_u32(at, (uint32_t)value);
+        at = put_u64(at, (uint64_t)numbers[i]);
     }
     *array = (slice){(const char *)bytes, size};
     return OK;
@@ -39,7 +40,7 @@ status db_array_of_slices(struct arena *arena, bool bytea, const slice *items, s
         if (items[i].len > arena->size_max || size > arena->size_max) return FAIL(TOO_LARGE);
         size += 4 + items[i].len;
     }
-    uint8_t *bytes = arena_alloc(arena, size);
+    uint8_t *bytes = arena_alloc_unset(arena, 1, size);
     if (bytes == NULL) return FAIL(TOO_LARGE);
     uint8_t *at = put_head(bytes, bytea ? OID_BYTEA : OID_TEXT, count);
     for (size_t i = 0; i < count; i++) {
@@ -74,7 +75,14 @@ static uint8_t *put_head(uint8_t *at, uint32_t element_type, size_t count)
 
 static uint8_t *put_u32(uint8_t *at, uint32_t value)
 {
-    for (int shift = 24; shift >= 0; shift -= 8)
-        *at++ = (uint8_t)(value >> shift);
-    return at;
+    uint32_t big_endian = htobe32(value);
+    memcpy(at, &big_endian, sizeof(big_endian));
+    return at + sizeof(big_endian);
+}
+
+static uint8_t *put_u64(uint8_t *at, uint64_t value)
+{
+    uint64_t big_endian = htobe64(value);
+    memcpy(at, &big_endian, sizeof(big_endian));
+    return at + sizeof(big_endian);
 }

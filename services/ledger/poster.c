@@ -17,10 +17,14 @@
 #include "shared/log.h"
 #include "shared/metrics.h"
 
-#define ARENA_MAX  ((size_t)256 << 20)
-#define ROW_MEMORY 4096 /* bytes of a batch, per record: about 3 KB for records, rows and sums */
-#define GATHER_MAX (ARENA_MAX / 4) /* of it for records, so that rows and sums of them fit, too */
-#define RETRY_MS   200
+#define ARENA_MAX      ((size_t)256 << 20)
+/* Bytes of a batch, per record; every other one is a hold and makes no row. An ending takes about 3
+ * KB for itself, its row and sums, and 800 bytes of parameters for the widest statement. */
+#define ROW_MEMORY     2048
+#define ROW_PARAMETERS 512
+/* Of it for records, so that rows and sums of them fit, too. */
+#define GATHER_MAX     (ARENA_MAX / 4)
+#define RETRY_MS       200
 
 struct poster {
     struct poster_settings settings;
@@ -70,23 +74,13 @@ static status skip_posted(struct poster *poster)
     return OK;
 }
 
-/* So much at once and for good: an arena keeps its first piece, and a batch that grew it piece by
- * piece would have the kernel clear new pages each time. */
-static void reserve(struct arena *arena, size_t size)
-{
-    arena_init(arena, ARENA_MAX);
-    void *memory = arena_alloc(arena, size);
-    assert(memory != NULL);
-    memset(memory, 0, size);
-    arena_reset(arena);
-}
-
 status poster_new(const struct poster_settings *settings, struct poster **out)
 {
     struct poster *poster = calloc(1, sizeof(*poster));
     if (poster == NULL) abort();
     poster->settings = *settings;
-    reserve(&poster->arena, (size_t)settings->batch_max * ROW_MEMORY);
+    arena_init(&poster->arena, ARENA_MAX);
+    arena_reserve(&poster->arena, (size_t)settings->batch_max * ROW_MEMORY);
     arena_init(&poster->part_arena, ARENA_MAX);
     (void)pthread_mutex_init(&poster->lock, NULL);
     pthread_condattr_t monotonic;
@@ -102,7 +96,9 @@ status poster_new(const struct poster_settings *settings, struct poster **out)
     poster->posting.cell = settings->cell;
     poster->posting.incarnation = settings->incarnation;
     *out = poster;
-    return db_open(settings->database, "bourse_ledger", &store_statements, &poster->db);
+    TRY(db_open(settings->database, "bourse_ledger", &store_statements, &poster->db));
+    db_serve_batches(poster->db, (size_t)settings->batch_max * ROW_PARAMETERS);
+    return OK;
 }
 
 void poster_free(struct poster **pointer)

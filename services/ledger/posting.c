@@ -24,10 +24,10 @@ void posting_begin(struct posting *posting, struct arena *arena, size_t count_ma
     posting->arena = arena;
     posting->count = 0;
     posting->count_max = count_max;
-    posting->endings = arena_alloc_array(arena, count_max, sizeof(*posting->endings));
-    posting->seqs = arena_alloc_array(arena, count_max, sizeof(*posting->seqs));
-    posting->payloads = arena_alloc_array(arena, count_max, sizeof(*posting->payloads));
-    posting->uses = arena_alloc_array(arena, count_max, sizeof(*posting->uses));
+    posting->endings = arena_alloc_unset(arena, count_max, sizeof(*posting->endings));
+    posting->seqs = arena_alloc_unset(arena, count_max, sizeof(*posting->seqs));
+    posting->payloads = arena_alloc_unset(arena, count_max, sizeof(*posting->payloads));
+    posting->uses = arena_alloc_unset(arena, count_max, sizeof(*posting->uses));
     posting->use_count = 0;
     posting->finished = false;
     assert(posting->endings != NULL && posting->seqs != NULL && posting->payloads != NULL &&
@@ -160,14 +160,14 @@ static status fill_rows(struct posting *posting)
 {
     struct arena *arena = posting->arena;
     for (size_t column = 0; column < GENERATION_NUMBER_COUNT; column++) {
-        posting->numbers[column] = arena_alloc_array(arena, posting->count + 1, sizeof(int64_t));
+        posting->numbers[column] = arena_alloc_unset(arena, posting->count + 1, sizeof(int64_t));
         if (posting->numbers[column] == NULL) return FAIL(TOO_LARGE);
     }
     for (size_t column = 0; column < GENERATION_TEXT_COUNT; column++) {
-        posting->texts[column] = arena_alloc_array(arena, posting->count + 1, sizeof(slice));
+        posting->texts[column] = arena_alloc_unset(arena, posting->count + 1, sizeof(slice));
         if (posting->texts[column] == NULL) return FAIL(TOO_LARGE);
     }
-    posting->attempts = arena_alloc_array(arena, posting->count + 1, sizeof(slice));
+    posting->attempts = arena_alloc_unset(arena, posting->count + 1, sizeof(slice));
     if (posting->attempts == NULL) return FAIL(TOO_LARGE);
     for (size_t row = 0; row < posting->count; row++) {
         fill_numbers(posting, row);
@@ -433,12 +433,12 @@ static status allocate_sums(struct posting *posting)
     size_t count = posting->count + 1;
     size_t meters = count_meters(posting);
     struct arena *arena = posting->arena;
-    posting->accounts = arena_alloc_array(arena, count * 10, sizeof(*posting->accounts));
-    posting->leases = arena_alloc_array(arena, 2 * count + meters, sizeof(*posting->leases));
+    posting->accounts = arena_alloc_unset(arena, count * 10, sizeof(*posting->accounts));
+    posting->leases = arena_alloc_unset(arena, 2 * count + meters, sizeof(*posting->leases));
     posting->periods =
-        arena_alloc_array(arena, count * (CADENCE_COUNT + 1) + meters, sizeof(*posting->periods));
-    posting->transfers = arena_alloc_array(arena, count * 5, sizeof(*posting->transfers));
-    posting->late = arena_alloc_array(arena, count, sizeof(*posting->late));
+        arena_alloc_unset(arena, count * (CADENCE_COUNT + 1) + meters, sizeof(*posting->periods));
+    posting->transfers = arena_alloc_unset(arena, count * 5, sizeof(*posting->transfers));
+    posting->late = arena_alloc_unset(arena, count, sizeof(*posting->late));
     bool enough = posting->accounts != NULL && posting->leases != NULL &&
                   posting->periods != NULL && posting->transfers != NULL && posting->late != NULL;
     posting->account_count = posting->lease_count = posting->period_count = 0;
@@ -532,7 +532,7 @@ status posting_count_meters(struct posting *posting, struct owner_meter *meters,
 {
     if (count == 0) return OK;
     size_t room = posting->period_count + posting->count * OWNER_METERS_MAX;
-    struct period_move *all = arena_alloc_array(posting->arena, room, sizeof(*all));
+    struct period_move *all = arena_alloc_unset(posting->arena, room, sizeof(*all));
     if (all == NULL) return FAIL(TOO_LARGE);
     memcpy(all, posting->periods, posting->period_count * sizeof(*all));
     posting->periods = all;
@@ -630,7 +630,7 @@ static void encode_row(const struct posting *posting, size_t at, struct buffer *
 
 static status hash_rows(struct posting *posting)
 {
-    uint8_t *leaves = arena_alloc_array(posting->arena, posting->count + 1, HASH_SIZE);
+    uint8_t *leaves = arena_alloc_unset(posting->arena, posting->count + 1, HASH_SIZE);
     char *memory = arena_alloc(posting->arena, 2 * RECORD_SIZE_MAX);
     if (leaves == NULL || memory == NULL) return FAIL(TOO_LARGE);
     struct buffer row;

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Every statement of the ledger's own threads (role bourse_ledger), called only from store*.c. Rows of money are locked in one order,
--- each statement's rows by its key: cell, account, lease, meter_period. What follows by `unnest` are arrays of one length, a row each.
+-- each statement's rows by its key: cell, account, lease, meter_period. What follows by `unnest` are arrays of one length, a row each;
+-- the poster's are sorted by key and its connection joins row by row (db_keep_order), so that an update locks in that order, too.
 
 -- name: clock
 select (extract(epoch from clock_timestamp()) * 1000000)::bigint * 1000
@@ -164,6 +165,14 @@ from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]
     as u (org, kind, cell, detail, debits, credits)
 where a.org = u.org and a.kind = u.kind and a.cell = u.cell and a.detail = u.detail
 
+-- Those of them that are not there yet.
+-- name: accounts_begin
+insert into account (org, kind, cell, detail, debits, credits)
+select u.* from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+    as u (org, kind, cell, detail, debits, credits)
+where not exists (select from account a where a.org = u.org and a.kind = u.kind and a.cell = u.cell and a.detail = u.detail)
+order by 1, 2, 3, 4 on conflict do nothing
+
 -- A lease is a decision: it may not, and what comes back lowers what was over.
 -- name: accounts_lease
 update account a set debits = a.debits + u.debits, credits = a.credits + u.credits,
@@ -189,12 +198,6 @@ select l.org, l.meter, l.period, l.granted, l.granted_promo, l.settled, l.return
 from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as u (org, meter, period, epoch)
 join lease l on l.org = u.org and l.meter = u.meter and l.period = u.period and l.cell = $5::smallint and l.epoch = u.epoch
 order by l.org, l.meter, l.period, l.cell, l.epoch for update of l
-
--- name: leases_lock_count
-select count(*) from (
-    select 1 from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) as u (org, meter, period, epoch)
-    join lease l on l.org = u.org and l.meter = u.meter and l.period = u.period and l.cell = $5::smallint and l.epoch = u.epoch
-    order by l.org, l.meter, l.period, l.cell, l.epoch for update of l) locked
 
 -- name: leases_settle
 update lease l set settled = l.settled + u.settled
@@ -230,13 +233,6 @@ select m.org, m.owner_kind, m.owner, m.id, m.cadence
 from (select distinct * from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as u (org, owner_kind, owner)) u
 join meter m on m.org = u.org and m.owner_kind = u.owner_kind and m.owner = u.owner
 
--- The same lock for who does not decide by the rows: only how many there are.
--- name: periods_lock_count
-select count(*) from (
-    select 1 from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as u (org, meter, period)
-    join meter_period p on p.org = u.org and p.meter = u.meter and p.period = u.period
-    order by p.org, p.meter, p.period for update of p) locked
-
 -- Only what no lease had covered may take a limit further over.
 -- name: periods_settle
 update meter_period p set spent = p.spent + u.spent, leased = p.leased - u.leased, requests = p.requests + u.requests,
@@ -248,6 +244,21 @@ update meter_period p set spent = p.spent + u.spent, leased = p.leased - u.lease
 from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
     as u (org, meter, period, spent, leased, requests, byok_spent)
 where p.org = u.org and p.meter = u.meter and p.period = u.period
+
+-- Those of a period that has just begun. Nothing is leased under it, so what a lease covered meets the row's CHECK.
+-- name: periods_begin
+insert into meter_period (org, meter, period, limit_nano, include_byok, spent, leased, requests, byok_spent, over)
+select u.org, u.meter, u.period, l.limit_nano, l.include_byok, u.spent, -u.leased, u.requests, u.byok_spent,
+       case when l.limit_nano is null then 0
+            else greatest(0, u.spent + case when l.include_byok then u.byok_spent else 0 end - u.leased - l.limit_nano) end
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+    as u (org, meter, period, spent, leased, requests, byok_spent)
+left join meter m on m.org = u.org and m.id = u.meter
+cross join lateral (
+    select case when meter_is_allowance(u.meter) then allowance_limit(u.org, u.meter) else m.limit_nano end as limit_nano,
+           coalesce(m.include_byok, false) as include_byok) l
+where not exists (select from meter_period p where p.org = u.org and p.meter = u.meter and p.period = u.period)
+order by 1, 2, 3 on conflict do nothing
 
 -- The limit is copied again, because an operator may have changed it since. A lowered one, or one that counts more, explains what is
 -- over; a lease does not: what comes back lowers it, and what would be lent beyond it meets the row's CHECK.

@@ -70,6 +70,18 @@ static status read_frozen(struct db *db, struct lease_work *work)
     return OK;
 }
 
+/* Mostly all rows are there. Those that are missing are made, and then all are locked anew. */
+static status lock_rows(struct db *db, const char *lock, const struct db_param *lock_params,
+                        size_t lock_count, const char *make, const struct db_param *make_params,
+                        size_t make_count, size_t rows, struct db_result **result)
+{
+    TRY(db_run(db, lock, lock_params, lock_count, result));
+    if (db_row_count(*result) == rows) return OK;
+    db_result_free(result);
+    TRY(db_run(db, make, make_params, make_count, NULL));
+    return db_run(db, lock, lock_params, lock_count, result);
+}
+
 /* What is owed counts what all cells have leased. What is left is below zero where a late charge or
  * a lowered line took it over: what comes back then is not lent again. */
 static void lend_on_line(struct lease_work *work, money line, money balance)
@@ -90,9 +102,9 @@ static status lock_accounts(struct db *db, struct lease_work *work)
     const struct db_param params[] = {
         DB_P_I64_ARRAY(orgs, ACCOUNTS), DB_P_I64_ARRAY(kinds, ACCOUNTS),
         DB_P_I64_ARRAY(cells, ACCOUNTS), DB_P_I64_ARRAY(details, ACCOUNTS)};
-    TRY(db_run(db, "accounts_make", params, COUNT_OF(params), NULL));
     SCOPED(db_result_free) struct db_result *result = NULL;
-    TRY(db_run(db, "accounts_lock", params, COUNT_OF(params), &result));
+    TRY(lock_rows(db, "accounts_lock", params, COUNT_OF(params), "accounts_make", params,
+                  COUNT_OF(params), ACCOUNTS, &result));
     work->source = ACCOUNT_CREDIT_PAID;
     for (size_t i = 0; i < db_row_count(result); i++) { /* ordered by kind */
         int64_t kind = db_i64(result, i, 1);
@@ -119,13 +131,13 @@ static status lock_leases(struct db *db, struct lease_work *work)
                                     DB_P_I64_ARRAY(work->meters, count),
                                     DB_P_I64_ARRAY(work->periods, count),
                                     DB_P_I64(work->cell->cell), DB_P_I64(work->cell->epoch)};
-    TRY(db_run(db, "leases_make", make, COUNT_OF(make), NULL));
     const struct db_param lock[] = {
         DB_P_I64_ARRAY(work->orgs, count), DB_P_I64_ARRAY(work->meters, count),
         DB_P_I64_ARRAY(work->periods, count), DB_P_I64_ARRAY(work->epochs, count),
         DB_P_I64(work->cell->cell)};
     SCOPED(db_result_free) struct db_result *result = NULL;
-    TRY(db_run(db, "leases_lock", lock, COUNT_OF(lock), &result));
+    TRY(lock_rows(db, "leases_lock", lock, COUNT_OF(lock), "leases_make", make, COUNT_OF(make),
+                  count, &result));
     for (size_t row = 0; row < db_row_count(result); row++) {
         size_t i = item_of(work, db_i64(result, row, 1), db_i64(result, row, 2));
         if (i == SIZE_MAX) continue;
@@ -152,9 +164,9 @@ static status lock_periods(struct db *db, struct lease_work *work)
     const struct db_param params[] = {DB_P_I64_ARRAY(work->orgs + 1, count),
                                       DB_P_I64_ARRAY(work->meters + 1, count),
                                       DB_P_I64_ARRAY(work->periods + 1, count)};
-    TRY(db_run(db, "periods_make", params, COUNT_OF(params), NULL));
     SCOPED(db_result_free) struct db_result *result = NULL;
-    TRY(db_run(db, "periods_lock", params, COUNT_OF(params), &result));
+    TRY(lock_rows(db, "periods_lock", params, COUNT_OF(params), "periods_make", params,
+                  COUNT_OF(params), count, &result));
     for (size_t row = 0; row < db_row_count(result); row++) {
         size_t i = item_of(work, db_i64(result, row, 1), db_i64(result, row, 2));
         if (i == SIZE_MAX) continue;

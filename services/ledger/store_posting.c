@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One posting transaction: the cursor first, which makes a repeat harmless, then rows, then sums
- * under locks in the one order. */
+/* One posting transaction: the cursor first, which makes a repeat harmless, then what is only
+ * added, then sums under locks in the one order, held as briefly as can be. */
 #include "services/ledger/store.h"
 
 #include "shared/array.h"
@@ -41,7 +41,7 @@ static status columns_new(struct columns *columns, struct arena *arena, size_t c
     columns->arena = arena;
     columns->count = count;
     for (size_t i = 0; i < width; i++) {
-        columns->numbers[i] = arena_alloc_array(arena, count + 1, sizeof(int64_t));
+        columns->numbers[i] = arena_alloc_unset(arena, count + 1, sizeof(int64_t));
         if (columns->numbers[i] == NULL) return FAIL(TOO_LARGE);
     }
     return OK;
@@ -115,8 +115,8 @@ static void add_late_keys(const struct posting *posting, size_t i, struct column
     }
 }
 
-/* Late charges are paid from accounts whose balance has to be known first: they are locked with the
- * rest. */
+/* Late charges are paid from accounts whose balance has to be known first: they are made and locked
+ * with the rest. */
 static status lock_accounts(struct db *db, struct posting *posting)
 {
     struct columns keys;
@@ -135,7 +135,6 @@ static status lock_accounts(struct db *db, struct posting *posting)
     TRY(db_run(db, "accounts_make", params, COUNT_OF(params), NULL));
     SCOPED(db_result_free) struct db_result *result = NULL;
     TRY(db_run(db, "accounts_lock", params, COUNT_OF(params), &result));
-    if (posting->late_count == 0) return OK;
     struct late_balance *balances =
         arena_alloc_array(posting->arena, posting->late_count, sizeof(*balances));
     if (balances == NULL) return FAIL(TOO_LARGE);
@@ -151,6 +150,19 @@ static status lock_accounts(struct db *db, struct posting *posting)
     return posting_pay_late(posting, balances, posting->late_count);
 }
 
+/* Adds to the rows of `keys`, and begins those that are not there. One that somebody else began in
+ * between is met by doing it all again. */
+static status add_to_rows(struct db *db, const char *add, const char *begin,
+                          const struct db_param *params, size_t param_count, size_t rows)
+{
+    SCOPED(db_result_free) struct db_result *added = NULL;
+    TRY(db_run(db, add, params, param_count, &added));
+    if (db_affected(added) == (int64_t)rows) return OK;
+    SCOPED(db_result_free) struct db_result *begun = NULL;
+    TRY(db_run(db, begin, params, param_count, &begun));
+    return db_affected(added) + db_affected(begun) == (int64_t)rows ? OK : FAIL(DATABASE);
+}
+
 static status move_accounts(struct db *db, struct posting *posting)
 {
     struct columns moves;
@@ -164,7 +176,8 @@ static status move_accounts(struct db *db, struct posting *posting)
     }
     const struct db_param params[] = {column(&moves, 0), column(&moves, 1), column(&moves, 2),
                                       column(&moves, 3), column(&moves, 4), column(&moves, 5)};
-    return db_run(db, "accounts_add", params, COUNT_OF(params), NULL);
+    return add_to_rows(db, "accounts_add", "accounts_begin", params, COUNT_OF(params),
+                       posting->account_count);
 }
 
 static status settle_leases(struct db *db, struct posting *posting)
@@ -182,8 +195,6 @@ static status settle_leases(struct db *db, struct posting *posting)
     const struct db_param params[] = {column(&moves, 0), column(&moves, 1),
                                       column(&moves, 2), column(&moves, 3),
                                       column(&moves, 4), DB_P_I64(posting->cell)};
-    const struct db_param lock[] = {params[0], params[1], params[2], params[3], params[5]};
-    TRY(db_run(db, "leases_lock_count", lock, COUNT_OF(lock), NULL));
     SCOPED(db_result_free) struct db_result *result = NULL;
     TRY(db_run(db, "leases_settle", params, COUNT_OF(params), &result));
     /* A lease that is not there cannot be settled from; the escrow would not fit the leases any
@@ -215,19 +226,8 @@ static status count_owner_meters(struct db *db, struct posting *posting)
     return posting_count_meters(posting, meters, count);
 }
 
-/* Mostly all rows are there; those of a period that has just begun are made, and locked by that. */
-static status lock_periods(struct db *db, const struct db_param params[3], size_t count)
-{
-    SCOPED(db_result_free) struct db_result *locked = NULL;
-    TRY(db_run(db, "periods_lock_count", params, 3, &locked));
-    if (db_i64(locked, 0, 0) == (int64_t)count) return OK;
-    TRY(db_run(db, "periods_make", params, 3, NULL));
-    return db_run(db, "periods_lock_count", params, 3, NULL);
-}
-
 static status settle_periods(struct db *db, struct posting *posting)
 {
-    TRY(count_owner_meters(db, posting));
     if (posting->period_count == 0) return OK;
     struct columns moves;
     TRY(columns_new(&moves, posting->arena, posting->period_count, 7));
@@ -242,8 +242,8 @@ static status settle_periods(struct db *db, struct posting *posting)
     const struct db_param params[] = {column(&moves, 0), column(&moves, 1), column(&moves, 2),
                                       column(&moves, 3), column(&moves, 4), column(&moves, 5),
                                       column(&moves, 6)};
-    TRY(lock_periods(db, params, posting->period_count));
-    return db_run(db, "periods_settle", params, COUNT_OF(params), NULL);
+    return add_to_rows(db, "periods_settle", "periods_begin", params, COUNT_OF(params),
+                       posting->period_count);
 }
 
 static slice append_reference(struct buffer *out, const struct posting *posting)
@@ -262,7 +262,7 @@ static status insert_transfers(struct db *db, struct posting *posting)
     if (posting->transfer_count == 0) return OK;
     struct columns rows;
     TRY(columns_new(&rows, posting->arena, posting->transfer_count, 6));
-    slice *codes = arena_alloc_array(posting->arena, posting->transfer_count, sizeof(*codes));
+    slice *codes = arena_alloc_unset(posting->arena, posting->transfer_count, sizeof(*codes));
     if (codes == NULL) return FAIL(TOO_LARGE);
     for (size_t i = 0; i < posting->transfer_count; i++) {
         const struct transfer_row *row = &posting->transfers[i];
@@ -302,7 +302,7 @@ static status note_uses(struct db *db, struct posting *posting)
     if (posting->use_count == 0) return OK;
     struct columns rows;
     TRY(columns_new(&rows, posting->arena, posting->use_count, 3));
-    slice *prefixes = arena_alloc_array(posting->arena, posting->use_count, sizeof(*prefixes));
+    slice *prefixes = arena_alloc_unset(posting->arena, posting->use_count, sizeof(*prefixes));
     if (prefixes == NULL) return FAIL(TOO_LARGE);
     for (size_t i = 0; i < posting->use_count; i++) {
         const struct record_use *use = &posting->uses[i];
@@ -322,16 +322,18 @@ static status post_body(struct db *db, void *context)
     TRY(posting_finish(posting)); /* again at a repetition: late charges depend on balances */
     TRY(advance(db, posting));
     if (posting->count > 0) TRY(insert_rows(db, posting));
-    if (posting->account_count + posting->late_count > 0) {
-        TRY(lock_accounts(db, posting));
-        TRY(move_accounts(db, posting));
-    }
+    TRY(count_owner_meters(db, posting));
+    TRY(insert_batch(db, posting, posting->count, posting->charge));
+    bool late = posting->late_count > 0;
+    if (!late) TRY(insert_transfers(db, posting));
+    /* From here on a lease of one of these accounts waits for the commit. */
+    if (late) TRY(lock_accounts(db, posting));
+    if (posting->account_count > 0) TRY(move_accounts(db, posting));
     TRY(settle_leases(db, posting));
     TRY(settle_periods(db, posting));
     TRY(store_count_free_requests(db, posting));
     TRY(note_uses(db, posting));
-    TRY(insert_transfers(db, posting));
-    TRY(insert_batch(db, posting, posting->count, posting->charge));
+    if (late) TRY(insert_transfers(db, posting));
     fault_point("before_commit");
     return OK;
 }

@@ -11,15 +11,17 @@
 
 #include "services/ledger/store.h"
 
-#define CELL        2 /* the instance's own is 1 */
-#define INCARNATION 1
-#define EPOCH       1
-#define BATCH       500
-#define BATCHES     30 /* a round of each kind */
-#define ROUNDS      7
-#define ARENA_MAX   ((size_t)64 << 20)
-#define ROW_MEMORY  4096
-#define HELD_NANO   10000000
+#define CELL           2 /* the instance's own is 1 */
+#define INCARNATION    1
+#define EPOCH          1
+#define BATCH          4000 /* requests: a hold and an ending each, so post_batch records */
+#define BATCHES        4    /* a round of each kind */
+#define ROUNDS         7
+#define ARENA_MAX      ((size_t)256 << 20)
+/* As the poster has them for a hold and an ending. */
+#define ROW_MEMORY     4096
+#define ROW_PARAMETERS 1024
+#define HELD_NANO      10000000
 
 struct bench {
     struct db *db, *bare_db;
@@ -65,16 +67,26 @@ static uint64_t now_ns(void)
     return (uint64_t)at.tv_sec * 1000000000u + (uint64_t)at.tv_nsec;
 }
 
-/* The journal's bytes of one batch: endings as a busy minute leaves them. */
+/* The journal's bytes of one batch: holds and endings as a busy minute leaves them. */
 static void make_records(struct bench *bench, bool hot)
 {
     buffer_clear(&bench->records);
     for (uint32_t i = 0; i < BATCH; i++) {
         uint64_t hold = ++bench->hold;
         int64_t org = bench->org_first + (hot ? 0 : (int64_t)(hold * 7919 % bench->orgs));
+        int64_t created_ns = clock_wall().ns;
+        struct record_hold held = {.hold = hold,
+                                   .created_ns = created_ns,
+                                   .org = org,
+                                   .workspace = 1,
+                                   .key = org,
+                                   .amount = {HELD_NANO},
+                                   .edge = 7,
+                                   .price_ids = {1, {bench->price_id}}};
+        record_append_hold(&bench->records, (struct record_place){.seq = 2 * hold - 1}, &held);
         struct record_ending ending = {.hold = hold,
                                        .state = ENDING_SETTLED,
-                                       .created_ns = clock_wall().ns,
+                                       .created_ns = created_ns,
                                        .org = org,
                                        .workspace = 1,
                                        .key = org,
@@ -90,7 +102,7 @@ static void make_records(struct bench *bench, bool hot)
                                        .edge = 7,
                                        .n = hold,
                                        .facts = facts};
-        record_append_ending(&bench->records, (struct record_place){.seq = hold}, &ending);
+        record_append_ending(&bench->records, (struct record_place){.seq = 2 * hold}, &ending);
     }
     must(buffer_finish(&bench->records), "records");
 }
@@ -214,16 +226,19 @@ int main(int argc, char **argv)
     struct db_statements statements = {bare_statements()};
     must(db_open(argv[1], argv[2], &store_statements, &bench.db), "the database");
     must(db_open(argv[1], argv[2], &statements, &bench.bare_db), "the database");
+    db_serve_batches(bench.db, (size_t)BATCH * ROW_PARAMETERS);
+    db_serve_batches(bench.bare_db, (size_t)BATCH * ROW_PARAMETERS);
     must(store_load_prices(bench.db, &bench.prices), "prices");
     const struct price_row *row = prices_find(bench.prices, bench.price_id);
     if (row == NULL) must(FAIL(UNKNOWN_PRICE), "the price");
     must(billing_charge(row, &usage, &bench.charge), "the charge");
     must(store_read_stream(bench.db, CELL, INCARNATION, &bench.stream), "the stream");
+    bench.hold = bench.stream.last_seq / 2;
     bench.posting.cell = CELL;
     bench.posting.incarnation = INCARNATION;
     arena_init(&bench.arena, ARENA_MAX);
-    must(arena_alloc(&bench.arena, BATCH * ROW_MEMORY) == NULL ? FAIL(TOO_LARGE) : OK, "memory");
-    buffer_init(&bench.records, (size_t)BATCH * RECORD_SIZE_MAX);
+    arena_reserve(&bench.arena, (size_t)BATCH * ROW_MEMORY);
+    buffer_init(&bench.records, (size_t)BATCH * 2 * RECORD_SIZE_MAX);
     run_rounds(&bench);
     return 0;
 }

@@ -27,9 +27,9 @@
  * back: most requests with own keys of a large customer come then, and shall not wait for it. */
 #define ALLOWANCE_SHORT_NS (60 * (uint64_t)1000000000)
 /* Lease questions in flight that no hold waits for; and background reads of callers. A hold that
- * comes then may stand behind all of them, a commit each, and has two seconds: with a thousand of
- * them, as when a thousand accounts begin at once, holds were refused for nothing. */
-#define ASKING_AHEAD_MAX   64
+ * comes then may stand behind all of them, a commit of two or three milliseconds each. What is not
+ * asked ahead now is asked with one of the account's next holds. */
+#define ASKING_AHEAD_MAX   8
 #define LEASE_PREFETCH_NS  (20 * (uint64_t)1000000)
 /* Moving a slot in its list costs as much memory traffic as all else that is done with it, so the
  * lists by age are exact to this: half of the minute after which a lease goes back, by default. */

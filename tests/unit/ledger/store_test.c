@@ -11,39 +11,19 @@
 #include "services/ledger/store.h"
 #include "shared/clock.h"
 #include "shared/log.h"
-#include "tests/unit/ledger/sql_book.h"
+#include "tests/unit/ledger/store_scene.h"
 #include "tests/unit/ledger/tables.h"
-
-/* The tables' days need not be the server's; and one of them ends in a debt on purpose. */
-#define EXPECTED "default_partition_is_empty receivable_is_zero"
-
-static struct sql_book *sql;
-
-static int set_up(void **state)
-{
-    (void)state;
-    log_init("store_test", LOG_LEVEL_ERROR);
-    sql = sql_book_new();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    sql_book_free(&sql);
-    return 0;
-}
 
 static int run_one(const char *path)
 {
     static struct run run;
     run = (struct run){0};
-    sql_book_clear(sql);
-    world_init_with(&run.world, &sql_book, sql);
+    sql_book_clear(scene_sql);
+    world_init_with(&run.world, &sql_book, scene_sql);
     int failures = tables_run(&run, path);
     world_sync(&run.world);
     world_post(&run.world);
-    failures += sql_book_audit(sql, EXPECTED);
+    failures += sql_book_audit(scene_sql, SCENE_EXPECTED);
     world_free(&run.world);
     return failures;
 }
@@ -56,14 +36,6 @@ TEST(every_table_holds_in_postgresql_too_and_the_audit_finds_nothing)
 /* ---- leases
  * ------------------------------------------------------------------------------------- */
 
-static void begin(struct world *world, int64_t nano)
-{
-    sql_book_clear(sql);
-    world_init_with(world, &sql_book, sql);
-    sql_book.credit(world, 1, nano, false);
-    sql_book.key(world, model_add_key(&world->model, 1, 1));
-}
-
 static struct lease_request request_of(int64_t need, int64_t want, int64_t returned)
 {
     return (struct lease_request){
@@ -74,21 +46,21 @@ TEST(a_return_that_is_repeated_gives_back_once)
 {
     struct world world;
     struct lease_answer answer;
-    begin(&world, DOLLAR);
+    scene_begin(&world, DOLLAR);
     struct store_cell cell = {1, world.settings.epoch};
     struct lease_request grant = request_of(60 * CENT, 0, 0);
-    assert_ok(store_lease(sql_book_db(sql), &cell, &grant, &answer));
+    assert_ok(store_lease(sql_book_db(scene_sql), &cell, &grant, &answer));
     assert_int_equal(answer.items[0].granted.nano, 60 * CENT);
     assert_int_equal(answer.items[0].available.nano, 40 * CENT);
     struct lease_request back = request_of(0, 0, 25 * CENT);
     for (int i = 0; i < 2; i++) {
-        assert_ok(store_lease(sql_book_db(sql), &cell, &back, &answer));
+        assert_ok(store_lease(sql_book_db(scene_sql), &cell, &back, &answer));
         assert_int_equal(answer.items[0].returned.nano, 25 * CENT);
         assert_int_equal(answer.items[0].granted.nano, 60 * CENT);
     }
     assert_int_equal(sql_book.figure(&world, 1, BOOK_PAID), 65 * CENT);
     assert_int_equal(sql_book.figure(&world, 1, BOOK_ESCROW), 35 * CENT);
-    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
+    assert_int_equal(sql_book_audit(scene_sql, SCENE_EXPECTED), 0);
     world_free(&world);
 }
 
@@ -96,13 +68,13 @@ TEST(more_than_there_is_is_never_granted)
 {
     struct world world;
     struct lease_answer answer;
-    begin(&world, DOLLAR);
+    scene_begin(&world, DOLLAR);
     struct store_cell cell = {1, world.settings.epoch};
     struct lease_request grant = request_of(5 * DOLLAR, 0, 0);
-    assert_ok(store_lease(sql_book_db(sql), &cell, &grant, &answer));
+    assert_ok(store_lease(sql_book_db(scene_sql), &cell, &grant, &answer));
     assert_int_equal(answer.items[0].granted.nano, DOLLAR);
     assert_int_equal(answer.items[0].available.nano, 0);
-    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
+    assert_int_equal(sql_book_audit(scene_sql, SCENE_EXPECTED), 0);
     world_free(&world);
 }
 
@@ -110,10 +82,10 @@ TEST(what_is_wanted_ahead_of_need_takes_at_most_half)
 {
     struct world world;
     struct lease_answer answer;
-    begin(&world, DOLLAR);
+    scene_begin(&world, DOLLAR);
     struct store_cell cell = {1, world.settings.epoch};
     struct lease_request grant = request_of(0, 5 * DOLLAR, 0);
-    assert_ok(store_lease(sql_book_db(sql), &cell, &grant, &answer));
+    assert_ok(store_lease(sql_book_db(scene_sql), &cell, &grant, &answer));
     assert_int_equal(answer.items[0].granted.nano, 50 * CENT);
     world_free(&world);
 }
@@ -123,11 +95,11 @@ TEST(a_ledger_of_an_older_epoch_gets_no_more_to_spend)
     struct world world;
     struct lease_answer answer;
     uint64_t newer;
-    begin(&world, DOLLAR);
+    scene_begin(&world, DOLLAR);
     struct store_cell cell = {1, world.settings.epoch};
-    assert_ok(store_begin_cell(sql_book_db(sql), 1, &newer));
+    assert_ok(store_begin_cell(sql_book_db(scene_sql), 1, &newer));
     struct lease_request grant = request_of(CENT, 0, 0);
-    assert_fails(store_lease(sql_book_db(sql), &cell, &grant, &answer), CONFLICT);
+    assert_fails(store_lease(sql_book_db(scene_sql), &cell, &grant, &answer), CONFLICT);
     assert_int_equal(sql_book.figure(&world, 1, BOOK_ESCROW), 0);
     world_free(&world);
 }
@@ -155,19 +127,20 @@ TEST(a_new_epoch_does_not_begin_while_a_grant_of_the_old_one_may_still_commit)
     struct world world;
     struct db *granting = NULL;
     uint64_t newer;
-    begin(&world, DOLLAR);
-    assert_ok(db_open(sql_book_connection(sql), "bourse_ledger", &store_statements, &granting));
-    sql_book_run(sql, "alter role bourse_ledger set lock_timeout = '50ms'");
+    scene_begin(&world, DOLLAR);
+    assert_ok(
+        db_open(sql_book_connection(scene_sql), "bourse_ledger", &store_statements, &granting));
+    sql_book_run(scene_sql, "alter role bourse_ledger set lock_timeout = '50ms'");
     struct db *other = NULL;
-    assert_ok(db_open(sql_book_connection(sql), "bourse_ledger", &store_statements, &other));
+    assert_ok(db_open(sql_book_connection(scene_sql), "bourse_ledger", &store_statements, &other));
     struct beginning beginning = {.other = other};
     status done = db_transaction(granting, 0, check_and_begin, &beginning);
-    sql_book_run(sql, "alter role bourse_ledger reset lock_timeout");
+    sql_book_run(scene_sql, "alter role bourse_ledger reset lock_timeout");
     db_close(&granting);
     db_close(&other);
     assert_ok(done);
     assert_fails(beginning.begun, DATABASE);
-    assert_ok(store_begin_cell(sql_book_db(sql), 1, &newer));
+    assert_ok(store_begin_cell(sql_book_db(scene_sql), 1, &newer));
     assert_int_equal(newer, world.settings.epoch + 1);
     world_free(&world);
 }
@@ -187,26 +160,27 @@ static status lease_leased(struct db *db, void *context)
 TEST(no_lease_explains_what_is_over_a_limit_but_a_lower_limit_does)
 {
     struct world world;
-    begin(&world, 10 * DOLLAR);
+    scene_begin(&world, 10 * DOLLAR);
     struct model_key *key = model_key(&world.model, 1);
     key->has_limit = true;
     key->limit = DOLLAR;
     key->cadence = CADENCE_LIFE;
     sql_book.key(&world, key);
-    sql_book_run(sql, "insert into meter_period (org, meter, period, limit_nano, leased) "
-                      "values (1, 4, 0, 1000000000, 600000000)");
+    sql_book_run(scene_sql, "insert into meter_period (org, meter, period, limit_nano, leased) "
+                            "values (1, 4, 0, 1000000000, 600000000)");
     int64_t leased = DOLLAR + 1;
-    assert_fails(db_transaction(sql_book_db(sql), 0, lease_leased, &leased), DATABASE_CHECK);
-    sql_book_run(sql, "update meter set limit_nano = 500000000 where limit_nano is not null");
+    assert_fails(db_transaction(sql_book_db(scene_sql), 0, lease_leased, &leased), DATABASE_CHECK);
+    sql_book_run(scene_sql, "update meter set limit_nano = 500000000 where limit_nano is not null");
     leased = 60 * CENT;
-    assert_ok(db_transaction(sql_book_db(sql), 0, lease_leased, &leased));
-    assert_int_equal(sql_book_number(sql, "select over from meter_period where meter = 4"),
+    assert_ok(db_transaction(sql_book_db(scene_sql), 0, lease_leased, &leased));
+    assert_int_equal(sql_book_number(scene_sql, "select over from meter_period where meter = 4"),
                      10 * CENT);
     leased = 61 * CENT;
-    assert_fails(db_transaction(sql_book_db(sql), 0, lease_leased, &leased), DATABASE_CHECK);
+    assert_fails(db_transaction(sql_book_db(scene_sql), 0, lease_leased, &leased), DATABASE_CHECK);
     leased = 30 * CENT;
-    assert_ok(db_transaction(sql_book_db(sql), 0, lease_leased, &leased));
-    assert_int_equal(sql_book_number(sql, "select over from meter_period where meter = 4"), 0);
+    assert_ok(db_transaction(sql_book_db(scene_sql), 0, lease_leased, &leased));
+    assert_int_equal(sql_book_number(scene_sql, "select over from meter_period where meter = 4"),
+                     0);
     world_free(&world);
 }
 
@@ -224,8 +198,8 @@ static void nothing_kept(void *context, const struct lease_held *lease, money gr
 static void move_all(void)
 {
     struct store_move move = {.cell = 1, .kept = nothing_kept};
-    assert_ok(store_begin_cell(sql_book_db(sql), 1, &move.epoch));
-    assert_ok(store_move_leases(sql_book_db(sql), &move));
+    assert_ok(store_begin_cell(sql_book_db(scene_sql), 1, &move.epoch));
+    assert_ok(store_move_leases(sql_book_db(scene_sql), &move));
 }
 
 static void lend(const struct store_cell *cell, int64_t org, int64_t nano)
@@ -233,7 +207,7 @@ static void lend(const struct store_cell *cell, int64_t org, int64_t nano)
     struct lease_answer answer;
     struct lease_request grant = request_of(nano, 0, 0);
     grant.org = org;
-    assert_ok(store_lease(sql_book_db(sql), cell, &grant, &answer));
+    assert_ok(store_lease(sql_book_db(scene_sql), cell, &grant, &answer));
     assert_int_equal(answer.items[0].granted.nano, nano);
 }
 
@@ -243,16 +217,16 @@ static void lend(const struct store_cell *cell, int64_t org, int64_t nano)
 TEST(what_does_not_fit_back_onto_a_line_stays_and_is_named_and_all_else_moves)
 {
     struct world world;
-    begin(&world, 10 * DOLLAR);
+    scene_begin(&world, 10 * DOLLAR);
     struct store_cell cell = {1, world.settings.epoch};
-    sql_book_run(sql, "insert into org (org, name) values (2, 'Line');"
-                      "insert into account (org, kind, line) values (2, 4, 10000000000)");
+    sql_book_run(scene_sql, "insert into org (org, name) values (2, 'Line');"
+                            "insert into account (org, kind, line) values (2, 4, 10000000000)");
     lend(&cell, 1, 3 * DOLLAR);
     lend(&cell, 2, 2 * DOLLAR);
-    assert_ok(store_begin_cell(sql_book_db(sql), 1, &cell.epoch));
+    assert_ok(store_begin_cell(sql_book_db(scene_sql), 1, &cell.epoch));
     lend(&cell, 2, 3 * DOLLAR);
     sql_book_run(
-        sql,
+        scene_sql,
         "update account set credits = credits + 4000000000 where org = 2 and kind = 4;"
         "insert into account (org, kind, cell, debits) values (0, 101, 1, 4000000000) on "
         "conflict (org, kind, cell, detail) do update set debits = account.debits + 4000000000;"
@@ -263,148 +237,20 @@ TEST(what_does_not_fit_back_onto_a_line_stays_and_is_named_and_all_else_moves)
     assert_int_equal(sql_book.figure(&world, 1, BOOK_ESCROW), 0);
     assert_int_equal(sql_book.figure(&world, 2, BOOK_OWED), 0);
     assert_int_equal(sql_book.figure(&world, 2, BOOK_ESCROW), 4 * DOLLAR);
-    assert_int_equal(sql_book_audit(sql, EXPECTED " lease_is_of_its_epoch line_lease_is_owed"), 0);
-    assert_int_equal(sql_book_audit(sql, EXPECTED " line_lease_is_owed"), 2);
+    assert_int_equal(
+        sql_book_audit(scene_sql, SCENE_EXPECTED " lease_is_of_its_epoch line_lease_is_owed"), 0);
+    assert_int_equal(sql_book_audit(scene_sql, SCENE_EXPECTED " line_lease_is_owed"), 2);
     /* When the payment was taken back, the next start finds room for the rest. */
     sql_book_run(
-        sql, "update account set debits = debits + 4000000000 where org = 2 and kind = 4;"
-             "update account set credits = credits + 4000000000 where org = 0 and kind = 101;"
-             "insert into transfer (org, debit_kind, credit_kind, cell, amount, code, reference) "
-             "values (2, 4, 101, 1, 4000000000, 'reinstatement', 'debt')");
+        scene_sql,
+        "update account set debits = debits + 4000000000 where org = 2 and kind = 4;"
+        "update account set credits = credits + 4000000000 where org = 0 and kind = 101;"
+        "insert into transfer (org, debit_kind, credit_kind, cell, amount, code, reference) "
+        "values (2, 4, 101, 1, 4000000000, 'reinstatement', 'debt')");
     move_all();
     assert_int_equal(sql_book.figure(&world, 2, BOOK_OWED), 0);
     assert_int_equal(sql_book.figure(&world, 2, BOOK_ESCROW), 0);
-    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
-    world_free(&world);
-}
-
-/* ---- posting
- * ------------------------------------------------------------------------------------ */
-
-/* 203.0.113.0/24 and 198.51.100.0/24, by hand: 4, then the address's first three of six bytes. */
-#define CLIENT  ((client_prefix)0x0400cb0071000000)
-#define ANOTHER ((client_prefix)0x0400c63364000000)
-
-static struct message_hold hold_of(int64_t nano)
-{
-    return (struct message_hold){
-        .caller_version = 1, .fixed = {nano}, .price_ids = {1, {WORLD_PRICE}}, .client = CLIENT};
-}
-
-/* Three settled requests of 10, 20 and 30 cents, synced and not posted. */
-static void settle_three(struct world *world)
-{
-    for (int64_t i = 1; i <= 3; i++) {
-        struct message_hold message = hold_of(40 * CENT);
-        struct message_held held = world_hold(world, 1, &message);
-        assert_int_equal(held.error, ERROR_NONE);
-        assert_int_equal(world_settle(world, 0, held.hold, i * 10 * CENT), i * 10 * CENT);
-    }
-}
-
-static void gather(struct world *world, struct posting *posting, struct arena *arena)
-{
-    *posting = (struct posting){
-        .cell = 1, .incarnation = sql_book_incarnation(sql), .hold_first = 1, .hold_floor = 1};
-    posting_begin(posting, arena, 16);
-    slice bytes = buffer_slice(&world->disk);
-    while (bytes.len > 0) {
-        struct record record;
-        size_t taken;
-        assert_ok(record_next(bytes, &record, &taken));
-        assert_ok(posting_add(posting, &record));
-        bytes = slice_from(bytes, taken);
-    }
-}
-
-TEST(a_batch_that_is_posted_twice_is_booked_once)
-{
-    struct world world;
-    struct posting posting;
-    struct arena arena;
-    arena_init(&arena, (size_t)16 << 20);
-    begin(&world, 10 * DOLLAR);
-    settle_three(&world);
-    gather(&world, &posting, &arena);
-    assert_ok(store_post(sql_book_db(sql), &posting));
-    gather(&world, &posting, &arena);
-    assert_fails(store_post(sql_book_db(sql), &posting), CONFLICT);
-    assert_int_equal(sql_book_number(sql, "select sum(charge) from generation"), 60 * CENT);
-    assert_int_equal(sql_book_number(sql, "select count(*) from generation"), 3);
-    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
-    arena_free(&arena);
-    world_free(&world);
-}
-
-/* The next batch, of this alone. */
-static void post_use(struct posting *posting, struct arena *arena, const struct record_use *use)
-{
-    struct buffer bytes;
-    struct record record;
-    size_t taken;
-    uint64_t lo = posting->hi;
-    memcpy(posting->previous_link, posting->link, HASH_SIZE);
-    posting_begin(posting, arena, 16);
-    posting->lo = posting->hi = lo;
-    buffer_init(&bytes, 4096);
-    record_append_use(&bytes, (struct record_place){.seq = lo + 1}, use);
-    assert_ok(record_next(buffer_slice(&bytes), &record, &taken));
-    assert_ok(posting_add(posting, &record));
-    assert_ok(store_post(sql_book_db(sql), posting));
-    buffer_free(&bytes);
-}
-
-static void assert_used(int64_t used_ns, const char *prefix)
-{
-    char query[160];
-    (void)snprintf(query, sizeof(query),
-                   "select count(*) from key_use where org = 1 and key = 1 and used_ns = %lld and "
-                   "coalesce(prefix::text, 'null') = '%s'",
-                   (long long)used_ns, prefix);
-    assert_int_equal(sql_book_number(sql, query), 1);
-    assert_int_equal(sql_book_number(sql, "select count(*) from key_use"), 1);
-}
-
-TEST(the_last_use_of_a_key_is_a_row_which_an_older_one_does_not_change)
-{
-    struct world world;
-    struct posting posting;
-    struct arena arena;
-    arena_init(&arena, (size_t)16 << 20);
-    begin(&world, 10 * DOLLAR);
-    int64_t at_ns = world.now.wall.ns;
-    settle_three(&world);
-    gather(&world, &posting, &arena);
-    assert_ok(store_post(sql_book_db(sql), &posting));
-    assert_used(at_ns, "203.0.113.0/24");
-    post_use(&posting, &arena, &(struct record_use){1, 1, at_ns - 1, ANOTHER});
-    assert_used(at_ns, "203.0.113.0/24");
-    post_use(&posting, &arena, &(struct record_use){1, 1, at_ns + 1, ANOTHER});
-    assert_used(at_ns + 1, "198.51.100.0/24");
-    post_use(&posting, &arena, &(struct record_use){1, 1, at_ns + 2, CLIENT_PREFIX_UNKNOWN});
-    assert_used(at_ns + 2, "null");
-    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
-    arena_free(&arena);
-    world_free(&world);
-}
-
-TEST(the_link_of_a_batch_is_what_anybody_can_compute_from_its_rows)
-{
-    struct world world;
-    struct posting posting;
-    struct arena arena;
-    arena_init(&arena, (size_t)16 << 20);
-    begin(&world, 10 * DOLLAR);
-    settle_three(&world);
-    gather(&world, &posting, &arena);
-    assert_ok(store_post(sql_book_db(sql), &posting));
-    /* The audit recomputes the chain; a root that is touched must break it. */
-    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
-    sql_book_run(sql, "alter table batch disable trigger batch_is_final;"
-                      "update batch set root = sha256('x');"
-                      "alter table batch enable trigger batch_is_final");
-    assert_int_not_equal(sql_book_audit(sql, EXPECTED), 0);
-    arena_free(&arena);
+    assert_int_equal(sql_book_audit(scene_sql, SCENE_EXPECTED), 0);
     world_free(&world);
 }
 
@@ -420,20 +266,20 @@ static struct caller_answer load_caller(int64_t key)
 {
     struct caller_answer answer;
     struct key_hash stored = model_hash(key);
-    assert_ok(store_load_caller(sql_book_db(sql), &stored, &answer));
+    assert_ok(store_load_caller(sql_book_db(scene_sql), &stored, &answer));
     return answer;
 }
 
 TEST(a_secret_ends_with_its_key_or_at_a_time_of_its_own_whichever_comes_first)
 {
     struct world world;
-    begin(&world, DOLLAR);
+    scene_begin(&world, DOLLAR);
     assert_int_equal(load_caller(1).caller.expires_ns, 0);
-    sql_book_run(sql, "update key_place set ends_at = '2098-01-01Z'");
+    sql_book_run(scene_sql, "update key_place set ends_at = '2098-01-01Z'");
     assert_int_equal(load_caller(1).caller.expires_ns, START_OF_2098);
-    sql_book_run(sql, "update api_key set expires_at = '2097-01-01Z'");
+    sql_book_run(scene_sql, "update api_key set expires_at = '2097-01-01Z'");
     assert_int_equal(load_caller(1).caller.expires_ns, START_OF_2097);
-    sql_book_run(sql, "update key_place set ends_at = null");
+    sql_book_run(scene_sql, "update key_place set ends_at = null");
     assert_int_equal(load_caller(1).caller.expires_ns, START_OF_2097);
     assert_int_equal(load_caller(1).error, ERROR_NONE);
     world_free(&world);
@@ -442,14 +288,14 @@ TEST(a_secret_ends_with_its_key_or_at_a_time_of_its_own_whichever_comes_first)
 TEST(a_secret_that_has_ended_says_so_by_the_clock_that_ended_it_and_a_deleted_key_is_none)
 {
     struct world world;
-    begin(&world, DOLLAR);
-    sql_book_run(sql, "update key_place set ends_at = now()");
+    scene_begin(&world, DOLLAR);
+    sql_book_run(scene_sql, "update key_place set ends_at = now()");
     assert_int_equal(load_caller(1).error, ERROR_KEY_EXPIRED);
-    sql_book_run(sql, "update api_key set disabled = true");
+    sql_book_run(scene_sql, "update api_key set disabled = true");
     assert_int_equal(load_caller(1).error, ERROR_KEY_EXPIRED);
-    sql_book_run(sql, "update key_place set ends_at = now() + interval '1 hour'");
+    sql_book_run(scene_sql, "update key_place set ends_at = now() + interval '1 hour'");
     assert_int_equal(load_caller(1).error, ERROR_KEY_DISABLED);
-    sql_book_run(sql, "update api_key set deleted_at = now()");
+    sql_book_run(scene_sql, "update api_key set deleted_at = now()");
     assert_int_equal(load_caller(1).error, ERROR_BAD_KEY);
     world_free(&world);
 }
@@ -475,7 +321,7 @@ static void write_disk(struct world *world, struct disk *disk)
     *disk = (struct disk){.directory = "/tmp/bourse-poison-XXXXXX"};
     assert_non_null(mkdtemp(disk->directory));
     struct segment_head head = {.cell = 1,
-                                .incarnation = sql_book_incarnation(sql),
+                                .incarnation = sql_book_incarnation(scene_sql),
                                 .number = 1,
                                 .first_seq = 1,
                                 .next_hold = 1};
@@ -489,7 +335,7 @@ static void write_disk(struct world *world, struct disk *disk)
     assert_int_equal(fwrite(bytes.data, 1, bytes.len, file), bytes.len);
     assert_int_equal(fclose(file), 0);
     struct poster_settings settings = {.directory = disk->directory,
-                                       .database = sql_book_connection(sql),
+                                       .database = sql_book_connection(scene_sql),
                                        .cell = 1,
                                        .incarnation = head.incarnation,
                                        .number = 1,
@@ -532,22 +378,23 @@ TEST(a_lone_ending_that_met_a_lock_is_posted_as_usual_when_the_lock_is_gone)
 {
     struct world world;
     struct disk disk;
-    begin(&world, 10 * DOLLAR);
-    struct message_hold message = hold_of(40 * CENT);
+    scene_begin(&world, 10 * DOLLAR);
+    struct message_hold message = scene_hold(40 * CENT);
     (void)world_settle(&world, 0, world_hold(&world, 1, &message).hold, 10 * CENT);
     uint64_t last = core_view(world.core).seq_last;
-    sql_book_run(sql, "alter role bourse_ledger set lock_timeout = '50ms'");
+    sql_book_run(scene_sql, "alter role bourse_ledger set lock_timeout = '50ms'");
     write_disk(&world, &disk);
-    sql_book_run(sql, "begin; select 1 from lease where meter = 0 for update");
+    sql_book_run(scene_sql, "begin; select 1 from lease where meter = 0 for update");
     status refused = poster_catch_up(disk.poster, last);
-    sql_book_run(sql, "rollback; alter role bourse_ledger reset lock_timeout");
+    sql_book_run(scene_sql, "rollback; alter role bourse_ledger reset lock_timeout");
     assert_fails(refused, DATABASE);
     catch_up_at_last(&disk, last);
     remove_disk(&disk);
-    assert_int_equal(sql_book_number(sql, "select settled from lease where meter = 0"), 10 * CENT);
+    assert_int_equal(sql_book_number(scene_sql, "select settled from lease where meter = 0"),
+                     10 * CENT);
     assert_int_equal(
-        sql_book_number(sql, "select count(*) from transfer where code = 'settle_late'"), 0);
-    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
+        sql_book_number(scene_sql, "select count(*) from transfer where code = 'settle_late'"), 0);
+    assert_int_equal(sql_book_audit(scene_sql, SCENE_EXPECTED), 0);
     world_free(&world);
 }
 
@@ -557,29 +404,30 @@ TEST(a_schema_that_does_not_let_us_write_sets_no_record_aside)
 {
     struct world world;
     struct disk disk;
-    begin(&world, 10 * DOLLAR);
-    settle_three(&world);
+    scene_begin(&world, 10 * DOLLAR);
+    scene_settle_three(&world);
     uint64_t last = core_view(world.core).seq_last;
     write_disk(&world, &disk);
-    sql_book_run(sql, "revoke update on lease from bourse_ledger");
+    sql_book_run(scene_sql, "revoke update on lease from bourse_ledger");
     assert_fails(poster_catch_up(disk.poster, last), INTERNAL);
-    sql_book_run(sql, "grant update on lease to bourse_ledger");
+    sql_book_run(scene_sql, "grant update on lease to bourse_ledger");
     assert_ok(poster_catch_up(disk.poster, last));
     remove_disk(&disk);
-    assert_int_equal(sql_book_number(sql, "select settled from lease where meter = 0"), 60 * CENT);
-    assert_int_equal(sql_book_number(sql, "select count(*) from suspense"), 0);
-    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
+    assert_int_equal(sql_book_number(scene_sql, "select settled from lease where meter = 0"),
+                     60 * CENT);
+    assert_int_equal(sql_book_number(scene_sql, "select count(*) from suspense"), 0);
+    assert_int_equal(sql_book_audit(scene_sql, SCENE_EXPECTED), 0);
     world_free(&world);
 }
 
 TEST(a_record_whose_lease_is_gone_is_paid_late_and_its_neighbours_as_usual)
 {
     struct world world;
-    begin(&world, 10 * DOLLAR);
-    settle_three(&world);
+    scene_begin(&world, 10 * DOLLAR);
+    scene_settle_three(&world);
     /* As if somebody had taken back what the third settled from: granted just covers 10 + 20
      * cents. */
-    int64_t left = sql_book_number(sql, "select sum(granted - 300000000) from lease");
+    int64_t left = sql_book_number(scene_sql, "select sum(granted - 300000000) from lease");
     char text[512];
     (void)snprintf(
         text, sizeof(text),
@@ -589,17 +437,18 @@ TEST(a_record_whose_lease_is_gone_is_paid_late_and_its_neighbours_as_usual)
         "insert into transfer (org, debit_kind, credit_kind, cell, amount, code, reference) "
         "values (1, 3, 1, 1, %lld, 'lease_return', 'test')",
         (long long)left, (long long)left, (long long)left, (long long)left);
-    sql_book_run(sql, text);
+    sql_book_run(scene_sql, text);
     post_from_disk(&world);
-    assert_int_equal(sql_book_number(sql, "select count(*) from generation"), 3);
+    assert_int_equal(sql_book_number(scene_sql, "select count(*) from generation"), 3);
     assert_int_equal(
-        sql_book_number(sql, "select sum(amount) from transfer where code = 'settle_late'"),
+        sql_book_number(scene_sql, "select sum(amount) from transfer where code = 'settle_late'"),
         30 * CENT);
-    assert_int_equal(sql_book_number(sql, "select sum(amount) from transfer where code = 'settle'"),
-                     30 * CENT);
+    assert_int_equal(
+        sql_book_number(scene_sql, "select sum(amount) from transfer where code = 'settle'"),
+        30 * CENT);
     assert_int_equal(sql_book.figure(&world, 1, BOOK_PAID), 940 * CENT);
-    assert_int_equal(sql_book_number(sql, "select count(*) from suspense"), 0);
-    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
+    assert_int_equal(sql_book_number(scene_sql, "select count(*) from suspense"), 0);
+    assert_int_equal(sql_book_audit(scene_sql, SCENE_EXPECTED), 0);
     world_free(&world);
 }
 
@@ -608,20 +457,20 @@ TEST(a_record_whose_lease_is_gone_is_paid_late_and_its_neighbours_as_usual)
 TEST(a_fee_and_a_free_request_whose_leases_are_gone_are_booked_as_they_were_told)
 {
     struct world world;
-    sql_book_clear(sql);
-    world_init_with(&world, &sql_book, sql);
+    sql_book_clear(scene_sql);
+    world_init_with(&world, &sql_book, scene_sql);
     struct model_plan plan = model_org(&world.model, 1)->plan;
     plan.allowance = 1; /* request; 5 % beyond */
     sql_book.credit(&world, 1, DOLLAR, false);
     sql_book.key(&world, model_add_key(&world.model, 1, 1));
     sql_book.plan(&world, 1, &plan);
-    struct message_hold message = hold_of(DOLLAR);
+    struct message_hold message = scene_hold(DOLLAR);
     message.byok = 1;
     for (int64_t fee = 0; fee <= 5 * CENT; fee += 5 * CENT) {
         struct message_held held = world_hold(&world, 1, &message);
         assert_int_equal(world_settle(&world, 0, held.hold, DOLLAR), fee);
     }
-    int64_t left = sql_book_number(sql, "select granted from lease where meter = 0");
+    int64_t left = sql_book_number(scene_sql, "select granted from lease where meter = 0");
     char text[1024];
     (void)snprintf(
         text, sizeof(text),
@@ -632,42 +481,46 @@ TEST(a_fee_and_a_free_request_whose_leases_are_gone_are_booked_as_they_were_told
         "insert into transfer (org, debit_kind, credit_kind, cell, amount, code, reference) "
         "values (1, 3, 1, 1, %lld, 'lease_return', 'test')",
         (long long)left, (long long)left, (long long)left);
-    sql_book_run(sql, text);
+    sql_book_run(scene_sql, text);
     post_from_disk(&world);
-    assert_int_equal(sql_book_number(sql, "select count(*) from generation"), 2);
+    assert_int_equal(sql_book_number(scene_sql, "select count(*) from generation"), 2);
     assert_int_equal(
-        sql_book_number(sql, "select amount from transfer where code = 'byok_fee' and debit_kind = "
-                             "1 and credit_kind = 113"),
+        sql_book_number(scene_sql,
+                        "select amount from transfer where code = 'byok_fee' and debit_kind = "
+                        "1 and credit_kind = 113"),
         5 * CENT);
     assert_int_equal(
-        sql_book_number(sql, "select credits from account where org = 0 and kind = 113"), 5 * CENT);
+        sql_book_number(scene_sql, "select credits from account where org = 0 and kind = 113"),
+        5 * CENT);
     assert_int_equal(
-        sql_book_number(sql, "select spent from meter_period where meter_is_allowance(meter)"), 1);
+        sql_book_number(scene_sql,
+                        "select spent from meter_period where meter_is_allowance(meter)"),
+        1);
     assert_int_equal(sql_book.figure(&world, 1, BOOK_PAID), 95 * CENT);
-    assert_int_equal(sql_book_audit(sql, EXPECTED), 0);
+    assert_int_equal(sql_book_audit(scene_sql, SCENE_EXPECTED), 0);
     world_free(&world);
 }
 
 TEST(a_record_that_no_path_can_post_waits_in_suspense_and_its_neighbours_do_not)
 {
     struct world world;
-    begin(&world, 10 * DOLLAR);
-    settle_three(&world);
+    scene_begin(&world, 10 * DOLLAR);
+    scene_settle_three(&world);
     /* The row of the second is there already: a rule that neither way can get past. */
-    sql_book_run(sql,
+    sql_book_run(scene_sql,
                  "alter table generation add constraint test_poison check (charge <> 200000000)");
     post_from_disk(&world);
-    sql_book_run(sql, "alter table generation drop constraint test_poison");
-    assert_int_equal(sql_book_number(sql, "select count(*) from generation"), 2);
-    assert_int_equal(sql_book_number(sql, "select sum(charge) from generation"), 40 * CENT);
-    assert_int_equal(sql_book_number(sql, "select count(*) from suspense where sqlstate = '23514'"),
-                     1);
-    assert_int_equal(sql_book_number(sql, "select last_seq from stream"),
+    sql_book_run(scene_sql, "alter table generation drop constraint test_poison");
+    assert_int_equal(sql_book_number(scene_sql, "select count(*) from generation"), 2);
+    assert_int_equal(sql_book_number(scene_sql, "select sum(charge) from generation"), 40 * CENT);
+    assert_int_equal(
+        sql_book_number(scene_sql, "select count(*) from suspense where sqlstate = '23514'"), 1);
+    assert_int_equal(sql_book_number(scene_sql, "select last_seq from stream"),
                      (int64_t)core_view(world.core).seq_last);
-    assert_int_equal(sql_book_number(sql, "select count(*) from key_use"), 1);
+    assert_int_equal(sql_book_number(scene_sql, "select count(*) from key_use"), 1);
     /* The audit reports it, and nothing else. */
-    assert_int_equal(sql_book_audit(sql, EXPECTED " suspense_is_empty"), 0);
-    assert_int_equal(sql_book_audit(sql, EXPECTED), 1);
+    assert_int_equal(sql_book_audit(scene_sql, SCENE_EXPECTED " suspense_is_empty"), 0);
+    assert_int_equal(sql_book_audit(scene_sql, SCENE_EXPECTED), 1);
     world_free(&world);
 }
 
@@ -682,9 +535,6 @@ int main(void)
         cmocka_unit_test(a_new_epoch_does_not_begin_while_a_grant_of_the_old_one_may_still_commit),
         cmocka_unit_test(no_lease_explains_what_is_over_a_limit_but_a_lower_limit_does),
         cmocka_unit_test(what_does_not_fit_back_onto_a_line_stays_and_is_named_and_all_else_moves),
-        cmocka_unit_test(a_batch_that_is_posted_twice_is_booked_once),
-        cmocka_unit_test(the_last_use_of_a_key_is_a_row_which_an_older_one_does_not_change),
-        cmocka_unit_test(the_link_of_a_batch_is_what_anybody_can_compute_from_its_rows),
         cmocka_unit_test(a_secret_ends_with_its_key_or_at_a_time_of_its_own_whichever_comes_first),
         cmocka_unit_test(
             a_secret_that_has_ended_says_so_by_the_clock_that_ended_it_and_a_deleted_key_is_none),
@@ -696,5 +546,5 @@ int main(void)
         cmocka_unit_test(
             a_record_that_no_path_can_post_waits_in_suspense_and_its_neighbours_do_not),
     };
-    return cmocka_run_group_tests_name("ledger store", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("ledger store", tests, scene_set_up, scene_tear_down);
 }

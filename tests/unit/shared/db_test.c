@@ -56,6 +56,8 @@ static const char statements_text[] =
     "select current_setting('bourse.org', true);\n"
     "-- name: waits\n"
     "select current_setting('lock_timeout') || ' ' || current_setting('statement_timeout');\n"
+    "-- name: joins\n"
+    "select current_setting('enable_hashjoin') || ' ' || current_setting('enable_mergejoin');\n"
     "-- name: wrong\n"
     "select nothing from nowhere;\n"
     "-- name: hang_up\n"
@@ -344,6 +346,20 @@ TEST(waits_are_bounded_where_that_was_asked_for)
     assert_slice(db_text(bounded_waits, 0, 0), "5s 30s");
 }
 
+/* Both would go through the rows in an order of their own. */
+TEST(a_connection_that_serves_batches_joins_in_the_order_of_the_arrays)
+{
+    SCOPED(db_result_free) struct db_result *usual = NULL;
+    SCOPED(db_result_free) struct db_result *in_order = NULL;
+    SCOPED(db_close) struct db *batches = NULL;
+    assert_ok(db_run(db, "joins", NULL, 0, &usual));
+    assert_slice(db_text(usual, 0, 0), "on on");
+    assert_ok(db_open(database.connection, "tester", &statements, &batches));
+    db_serve_batches(batches, 1000);
+    assert_ok(db_run(batches, "joins", NULL, 0, &in_order));
+    assert_slice(db_text(in_order, 0, 0), "off off");
+}
+
 TEST(a_statement_that_is_unknown_or_wrong_is_our_fault)
 {
     assert_fails(db_run(db, "unheard_of", NULL, 0, NULL), INTERNAL);
@@ -590,6 +606,7 @@ int main(void)
         DB_TEST(a_row_that_exists_is_a_conflict_and_a_broken_rule_is_a_check),
         DB_TEST(who_waits_too_long_for_a_lock_or_runs_too_long_may_come_again),
         DB_TEST(waits_are_bounded_where_that_was_asked_for),
+        DB_TEST(a_connection_that_serves_batches_joins_in_the_order_of_the_arrays),
         DB_TEST(a_statement_that_is_unknown_or_wrong_is_our_fault),
         DB_TEST(a_transaction_is_all_or_nothing),
         DB_TEST(a_rule_that_is_checked_at_the_end_fails_the_transaction),
