@@ -13,7 +13,7 @@ import { QUICK, familyOf, kill, postgresServes, strike, underLoad, whileStanding
 
 const bourse = startInstance({ options: QUICK });
 
-// How long the ledger and PostgreSQL stand still: a minute each with FAULT_OUTAGE_S=60.
+// How long the ledger and PostgreSQL stand still: a minute each in `make test`, which says FAULT_OUTAGE_S=60.
 const LEDGER_STANDS_MS = Number(process.env.FAULT_OUTAGE_S ?? 3) * 1000;
 const POSTGRES_STANDS_MS = Number(process.env.FAULT_OUTAGE_S ?? 5) * 1000;
 
