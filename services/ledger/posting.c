@@ -178,6 +178,45 @@ static status fill_rows(struct posting *posting)
 
 /* ---- sums ----------------------------------------------------------------------------------- */
 
+static int order(int64_t a, int64_t b)
+{
+    return (a > b) - (a < b);
+}
+
+/* Lexicographic order of up to five numbers at the front of both structures. */
+static int compare_numbers(const int64_t *a, const int64_t *b, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (a[i] != b[i]) return order(a[i], b[i]);
+    }
+    return 0;
+}
+
+static int compare_accounts(const void *a, const void *b)
+{
+    return compare_numbers(a, b, 4);
+}
+
+static int compare_leases(const void *a, const void *b)
+{
+    return compare_numbers(a, b, 4);
+}
+
+static int compare_periods(const void *a, const void *b)
+{
+    return compare_numbers(a, b, 3);
+}
+
+static int compare_transfers(const void *a, const void *b)
+{
+    return compare_numbers(a, b, 5);
+}
+
+static int compare_late(const void *a, const void *b)
+{
+    return compare_numbers(a, b, 2);
+}
+
 static status add_to(money *sum, money amount)
 {
     return money_add(*sum, amount, sum);
@@ -187,6 +226,22 @@ static void add_account(struct posting *posting, struct account_move move)
 {
     if (money_is_zero(move.debits) && money_is_zero(move.credits)) return;
     posting->accounts[posting->account_count++] = move;
+}
+
+/* The platform's moves are mostly of the same accounts as those of the ending before; they are
+ * added up at once, which spares sorting three of four. Of debits and credits one is zero. A sum
+ * that does not fit is refused with the others. */
+static void add_platform(struct posting *posting, size_t role, struct account_move move)
+{
+    size_t *last = &posting->last_moves[role];
+    if (money_is_zero(move.debits) && money_is_zero(move.credits)) return;
+    struct account_move *before = &posting->accounts[*last];
+    bool same = *last < posting->account_count && compare_accounts(before, &move) == 0;
+    if (same && status_ok(add_to(&before->debits, move.debits)) &&
+        status_ok(add_to(&before->credits, move.credits)))
+        return;
+    *last = posting->account_count;
+    add_account(posting, move);
 }
 
 static void add_lease(struct posting *posting, struct lease_move move)
@@ -199,6 +254,16 @@ static void add_transfer(struct posting *posting, struct transfer_row row)
     if (!money_is_zero(row.amount)) posting->transfers[posting->transfer_count++] = row;
 }
 
+static void add_cost(struct posting *posting, struct transfer_row row)
+{
+    struct transfer_row *before = &posting->transfers[posting->last_cost];
+    bool same =
+        posting->last_cost < posting->transfer_count && compare_transfers(before, &row) == 0;
+    if (same && status_ok(add_to(&before->amount, row.amount))) return;
+    posting->last_cost = posting->transfer_count;
+    add_transfer(posting, row);
+}
+
 /* The provider is owed for its work whether the customer pays or not. */
 static void add_provider(struct posting *posting, const struct record_ending *ending)
 {
@@ -207,13 +272,15 @@ static void add_provider(struct posting *posting, const struct record_ending *en
     int64_t expense = absorbed ? ACCOUNT_ABSORBED_EXPENSE : ACCOUNT_PROVIDER_EXPENSE;
     int64_t expense_detail = absorbed ? 0 : provider;
     money cost = ending->provider_cost;
-    add_account(posting,
-                (struct account_move){0, expense, posting->cell, expense_detail, cost, MONEY_ZERO});
-    add_account(posting, (struct account_move){0, ACCOUNT_PROVIDER_PAYABLE, posting->cell, provider,
-                                               MONEY_ZERO, cost});
-    add_transfer(posting, (struct transfer_row){
-                              0, expense, expense_detail, ACCOUNT_PROVIDER_PAYABLE, provider, cost,
-                              absorbed ? SLICE("absorbed") : SLICE("provider_cost")});
+    add_platform(
+        posting, POSTING_EXPENSE,
+        (struct account_move){0, expense, posting->cell, expense_detail, cost, MONEY_ZERO});
+    add_platform(posting, POSTING_PAYABLE,
+                 (struct account_move){0, ACCOUNT_PROVIDER_PAYABLE, posting->cell, provider,
+                                       MONEY_ZERO, cost});
+    add_cost(posting,
+             (struct transfer_row){0, expense, expense_detail, ACCOUNT_PROVIDER_PAYABLE, provider,
+                                   cost, absorbed ? SLICE("absorbed") : SLICE("provider_cost")});
 }
 
 /* What the leases of its meters covered is not leased any more. */
@@ -264,7 +331,8 @@ static void add_customer(struct posting *posting, const struct record_ending *en
     enum account_kind income = income_of(ending);
     add_account(posting, (struct account_move){ending->org, ACCOUNT_ESCROW, posting->cell, 0,
                                                leased, MONEY_ZERO});
-    add_account(posting, (struct account_move){0, income, posting->cell, 0, MONEY_ZERO, leased});
+    add_platform(posting, POSTING_INCOME,
+                 (struct account_move){0, income, posting->cell, 0, MONEY_ZERO, leased});
     add_transfer(posting,
                  (struct transfer_row){ending->org, ACCOUNT_ESCROW, 0, income, 0, leased,
                                        income == ACCOUNT_USAGE_INCOME ? SLICE("settle")
@@ -292,45 +360,6 @@ static void add_periods(struct posting *posting, const struct record_ending *end
         };
         posting->periods[posting->period_count++] = move;
     }
-}
-
-static int order(int64_t a, int64_t b)
-{
-    return (a > b) - (a < b);
-}
-
-/* Lexicographic order of up to five numbers at the front of both structures. */
-static int compare_numbers(const int64_t *a, const int64_t *b, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (a[i] != b[i]) return order(a[i], b[i]);
-    }
-    return 0;
-}
-
-static int compare_accounts(const void *a, const void *b)
-{
-    return compare_numbers(a, b, 4);
-}
-
-static int compare_leases(const void *a, const void *b)
-{
-    return compare_numbers(a, b, 4);
-}
-
-static int compare_periods(const void *a, const void *b)
-{
-    return compare_numbers(a, b, 3);
-}
-
-static int compare_transfers(const void *a, const void *b)
-{
-    return compare_numbers(a, b, 5);
-}
-
-static int compare_late(const void *a, const void *b)
-{
-    return compare_numbers(a, b, 2);
 }
 
 static status merge_accounts(struct posting *posting)
@@ -443,6 +472,8 @@ static status allocate_sums(struct posting *posting)
                   posting->periods != NULL && posting->transfers != NULL && posting->late != NULL;
     posting->account_count = posting->lease_count = posting->period_count = 0;
     posting->transfer_count = posting->late_count = 0;
+    memset(posting->last_moves, 0, sizeof(posting->last_moves));
+    posting->last_cost = 0;
     posting->charge = MONEY_ZERO;
     return enough ? OK : FAIL(TOO_LARGE);
 }

@@ -41,6 +41,9 @@ struct late_charge { /* what no lease covered, per organization and kind of inco
     money amount;
 };
 
+/* Of the platform, for each ending: what it earns, what it costs, what is owed for that. */
+enum { POSTING_INCOME, POSTING_EXPENSE, POSTING_PAYABLE, POSTING_PLATFORM_MOVES };
+
 struct posting {
     struct arena *arena;
     uint16_t cell;
@@ -73,6 +76,7 @@ struct posting {
     size_t transfer_count;
     struct late_charge *late;
     size_t late_count;
+    size_t last_moves[POSTING_PLATFORM_MOVES], last_cost; /* while they are summed up */
     uint8_t root[HASH_SIZE];
     uint8_t link[HASH_SIZE];
 };

@@ -298,6 +298,7 @@ select lots_expire($1, $2)
 -- name: stream_advance
 update stream set last_seq = $4, link = $5 where cell = $1 and incarnation = $2 and last_seq = $3
 
+-- A column that is 0, or empty, in every row comes as an empty array.
 -- name: generations_add
 insert into generation (
     cell, incarnation, batch_lo, org, day, hold, part, seq, workspace, member, key, created_ns, state, reason, price, prompt,
@@ -305,11 +306,16 @@ insert into generation (
     held, charge, charge_told, provider_cost, flags, finish, model, endpoint, provider, first_byte_ms, total_ms, byok_unit,
     byok_fee_basis_points, byok_list, byok_units, native_finish, upstream_id, referer, title, user_agent, session, attempts)
 select
-    $1::smallint, $2::integer, $3::bigint, u.org, u.day, u.hold, u.part, u.seq, u.workspace, nullif(u.member, 0), u.key,
-    u.created_ns, u.state, u.reason, u.price, u.prompt, u.cache_read, u.cache_write, u.cache_write_1h, u.audio_in, u.image_in,
-    u.completion, u.reasoning, u.audio_out, u.image_out, u.request, u.web_search, u.held, u.charge, u.charge_told, u.provider_cost,
-    u.flags, u.finish, u.model, u.endpoint, u.provider, u.first_byte_ms, u.total_ms, u.byok_unit, u.byok_fee_basis_points,
-    u.byok_list, u.byok_units, u.native_finish, u.upstream_id, u.referer, u.title, u.user_agent, u.session, u.attempts
+    $1::smallint, $2::integer, $3::bigint, u.org, u.day, u.hold, coalesce(u.part, 0), u.seq, u.workspace, nullif(u.member, 0), u.key,
+    u.created_ns, u.state, coalesce(u.reason, 0), coalesce(u.price, 0), coalesce(u.prompt, 0), coalesce(u.cache_read, 0),
+    coalesce(u.cache_write, 0), coalesce(u.cache_write_1h, 0), coalesce(u.audio_in, 0), coalesce(u.image_in, 0),
+    coalesce(u.completion, 0), coalesce(u.reasoning, 0), coalesce(u.audio_out, 0), coalesce(u.image_out, 0),
+    coalesce(u.request, 0), coalesce(u.web_search, 0), coalesce(u.held, 0), coalesce(u.charge, 0), coalesce(u.charge_told, 0),
+    coalesce(u.provider_cost, 0), coalesce(u.flags, 0), coalesce(u.finish, 0), coalesce(u.model, 0), coalesce(u.endpoint, 0),
+    coalesce(u.provider, 0), coalesce(u.first_byte_ms, 0), coalesce(u.total_ms, 0), coalesce(u.byok_unit, 0),
+    coalesce(u.byok_fee_basis_points, 0), coalesce(u.byok_list, 0), coalesce(u.byok_units, 0), coalesce(u.native_finish, ''),
+    coalesce(u.upstream_id, ''), coalesce(u.referer, ''), coalesce(u.title, ''), coalesce(u.user_agent, ''),
+    coalesce(u.session, ''), u.attempts
 from unnest(
     $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
     $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[],

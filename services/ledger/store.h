@@ -74,6 +74,9 @@ status store_count_free_requests(struct db *db, struct posting *posting);
  * nothing behind, unless the connection was lost while committing (DATABASE): then only the cursor
  * tells. */
 status store_post(struct db *db, struct posting *posting);
+/* The parameters of generations_add: the batch's rows, column by column. */
+#define STORE_ROW_PARAMS (3 + GENERATION_NUMBER_COUNT + GENERATION_TEXT_COUNT + 1)
+void store_row_params(const struct posting *posting, struct db_param params[STORE_ROW_PARAMS]);
 /* The same step of the cursor for a record that no path could post. */
 status store_suspend(struct db *db, struct posting *posting, const char *sqlstate);
 

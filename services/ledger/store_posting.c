@@ -3,6 +3,8 @@
  * added, then sums under locks in the one order, held as briefly as can be. */
 #include "services/ledger/store.h"
 
+#include <assert.h>
+
 #include "shared/array.h"
 #include "shared/client_prefix.h"
 #include "shared/daemon.h"
@@ -69,19 +71,41 @@ static status advance(struct db *db, const struct posting *posting)
     return db_affected(result) == 1 ? OK : FAIL(CONFLICT);
 }
 
-#define FIXED_PARAMS 3
+static struct db_param number_column(const int64_t *numbers, size_t count)
+{
+    size_t zeros = 0;
+    while (zeros < count && numbers[zeros] == 0)
+        zeros++;
+    return DB_P_I64_ARRAY(numbers, zeros == count ? 0 : count);
+}
+
+static struct db_param text_column(const slice *texts, size_t count)
+{
+    size_t empty = 0;
+    while (empty < count && texts[empty].len == 0)
+        empty++;
+    return DB_P_TEXT_ARRAY(texts, empty == count ? 0 : count);
+}
+
+void store_row_params(const struct posting *posting, struct db_param params[STORE_ROW_PARAMS])
+{
+    size_t count = posting->count, at = 0;
+    params[at++] = DB_P_I64(posting->cell);
+    params[at++] = DB_P_I64(posting->incarnation);
+    params[at++] = DB_P_I64(posting->lo);
+    for (size_t i = 0; i < GENERATION_NUMBER_COUNT; i++)
+        params[at++] = number_column(posting->numbers[i], count);
+    for (size_t i = 0; i < GENERATION_TEXT_COUNT; i++)
+        params[at++] = text_column(posting->texts[i], count);
+    params[at++] = DB_P_BYTES_ARRAY(posting->attempts, count);
+    assert(at == STORE_ROW_PARAMS);
+}
 
 static status insert_rows(struct db *db, const struct posting *posting)
 {
-    struct db_param params[FIXED_PARAMS + GENERATION_NUMBER_COUNT + GENERATION_TEXT_COUNT + 1] = {
-        DB_P_I64(posting->cell), DB_P_I64(posting->incarnation), DB_P_I64(posting->lo)};
-    size_t at = FIXED_PARAMS;
-    for (size_t i = 0; i < GENERATION_NUMBER_COUNT; i++)
-        params[at++] = DB_P_I64_ARRAY(posting->numbers[i], posting->count);
-    for (size_t i = 0; i < GENERATION_TEXT_COUNT; i++)
-        params[at++] = DB_P_TEXT_ARRAY(posting->texts[i], posting->count);
-    params[at++] = DB_P_BYTES_ARRAY(posting->attempts, posting->count);
-    return db_run(db, "generations_add", params, at, NULL);
+    struct db_param params[STORE_ROW_PARAMS];
+    store_row_params(posting, params);
+    return db_run(db, "generations_add", params, COUNT_OF(params), NULL);
 }
 
 static status insert_batch(struct db *db, const struct posting *posting, size_t rows, money charge)

@@ -135,16 +135,10 @@ static void note_posted(struct bench *bench)
 /* The same statement with the same parameters, but for the table. */
 static void insert_bare(struct bench *bench)
 {
-    const struct posting *posting = &bench->posting;
-    struct db_param params[3 + GENERATION_NUMBER_COUNT + GENERATION_TEXT_COUNT + 1] = {
-        DB_P_I64(posting->cell), DB_P_I64(posting->incarnation), DB_P_I64(posting->lo)};
-    size_t at = 3;
-    for (size_t i = 0; i < GENERATION_NUMBER_COUNT; i++)
-        params[at++] = DB_P_I64_ARRAY(posting->numbers[i], posting->count);
-    for (size_t i = 0; i < GENERATION_TEXT_COUNT; i++)
-        params[at++] = DB_P_TEXT_ARRAY(posting->texts[i], posting->count);
-    params[at++] = DB_P_BYTES_ARRAY(posting->attempts, posting->count);
-    must(db_run(bench->bare_db, "generations_add", params, at, NULL), "the bare insert");
+    struct db_param params[STORE_ROW_PARAMS];
+    store_row_params(&bench->posting, params);
+    must(db_run(bench->bare_db, "generations_add", params, STORE_ROW_PARAMS, NULL),
+         "the bare insert");
 }
 
 struct times {
