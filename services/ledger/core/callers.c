@@ -70,8 +70,24 @@ static void ask_for(struct step *step, uint32_t slot)
     core_deliver(step, &action);
 }
 
+static void chain(struct core *core, uint32_t slot)
+{
+    struct caller_slot *caller = &core->callers[slot];
+    if (!caller->chained) slot_chain_add(&core->callers_by_org, org_tag(caller->caller.org), slot);
+    caller->chained = true;
+}
+
+static void unchain(struct core *core, uint32_t slot)
+{
+    struct caller_slot *caller = &core->callers[slot];
+    if (caller->chained)
+        slot_chain_remove(&core->callers_by_org, org_tag(caller->caller.org), slot);
+    caller->chained = false;
+}
+
 static void forget(struct core *core, uint32_t slot)
 {
+    unchain(core, slot);
     slot_index_remove(&core->caller_index, tag_of(&core->callers[slot].stored), slot);
     slot_list_remove(&core->callers_by_age, core->caller_links, slot);
     if (core->callers[slot].refreshing) core->refreshing--; /* its answer will find no slot */
@@ -120,6 +136,7 @@ uint32_t caller_touch(struct step *step, const struct key_hash *stored)
         if (is_outdated(caller, step->now.boot_ns)) {
             if (!can_wait_for(core)) return SLOT_NONE;
             caller->state = CALLER_LOADING;
+            chain(core, slot);
             ask_for(step, slot);
         } else if (old && !caller->refreshing && core->refreshing < ASKING_AHEAD_MAX &&
                    can_ask(core)) {
@@ -140,6 +157,7 @@ uint32_t caller_touch(struct step *step, const struct key_hash *stored)
     };
     core->account_hints[slot] = SLOT_NONE;
     slot_index_add(&core->caller_index, tag_of(stored), slot);
+    chain(core, slot);
     slot_list_append(&core->callers_by_age, core->caller_links, slot);
     ask_for(step, slot);
     return slot;
@@ -325,7 +343,10 @@ void core_caller_answered(struct step *step, const struct core_event *event)
         bool new = caller->state == CALLER_LOADING;
         if (new || answer->caller.version != caller->caller.version) limits_changed(step, answer);
         caller->error = answer->error;
+        unchain(core, slot);
         caller->caller = answer->caller;
+        if (caller->caller.org != 0)
+            chain(core, slot); /* of keys that are none there may be many */
         take_meters(core, caller, answer);
         caller->plan = answer->plan.plan;
         learn_plan(core, &answer->plan);
@@ -365,15 +386,22 @@ void core_key_changed(struct step *step, const struct core_event *event)
     load_again(core, slot);
 }
 
+static void load_chain_again(struct core *core, int64_t chain_org, int64_t org)
+{
+    uint32_t slot = slot_chain_first(&core->callers_by_org, org_tag(chain_org));
+    while (slot != SLOT_NONE) {
+        uint32_t after = core->callers_by_org.links[slot].after; /* it may be forgotten */
+        int64_t its_org = core->callers[slot].caller.org;
+        if (its_org == org || its_org == 0) load_again(core, slot);
+        slot = after;
+    }
+}
+
 /* Who belongs to an organization is known of the loaded ones only, so the others are read twice. */
 void core_limits_changed(struct step *step, const struct core_event *event)
 {
     struct core *core = step->core;
     leases_limits_changed(step, event->org);
-    for (uint32_t slot = 0; slot < core->settings.callers_max; slot++) {
-        const struct caller_slot *caller = &core->callers[slot];
-        if (caller->state == CALLER_EMPTY) continue;
-        if (caller->caller.org == event->org || caller->state == CALLER_LOADING)
-            load_again(core, slot);
-    }
+    load_chain_again(core, event->org, event->org);
+    load_chain_again(core, 0, event->org);
 }

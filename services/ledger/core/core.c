@@ -52,12 +52,14 @@ static void new_callers_and_leases(struct core *core)
     core->caller_links = new_array(settings->callers_max, sizeof(struct slot_link));
     core->plans = new_rare_array(PLANS_MAX, sizeof(*core->plans));
     slot_index_init(&core->caller_index, settings->callers_max);
+    slot_chains_init(&core->callers_by_org, settings->callers_max);
     core->callers_by_age = SLOT_LIST_EMPTY;
     fill_free_list(&core->callers_free, core->caller_links, settings->callers_max);
 
     core->leases = new_array(settings->leases_max, sizeof(*core->leases));
     core->lease_links = new_array(settings->leases_max, sizeof(struct slot_link));
     slot_index_init(&core->lease_index, settings->leases_max);
+    slot_chains_init(&core->leases_by_org, settings->leases_max);
     core->leases_by_age = SLOT_LIST_EMPTY;
     fill_free_list(&core->leases_free, core->lease_links, settings->leases_max);
 }
@@ -111,14 +113,32 @@ void core_free(struct core **pointer)
     struct core *core = *pointer;
     if (core == NULL) return;
     void *const memory[] = {
-        core->callers,      core->account_hints,   core->caller_meters,
-        core->plans,        core->allowance_hints, core->caller_links,
-        core->leases,       core->lease_links,     core->caller_index.cells,
-        core->holds,        core->hold_meters,     core->lease_index.cells,
-        core->hold_links,   core->hold_byok,       core->hold_index.cells,
-        core->stream_links, core->streams,         core->stream_index.cells,
-        core->waiting,      core->waiting_links,   core->link_index.cells,
+        core->callers,
+        core->account_hints,
+        core->caller_meters,
+        core->plans,
+        core->allowance_hints,
+        core->caller_links,
+        core->leases,
+        core->lease_links,
+        core->caller_index.cells,
+        core->holds,
+        core->hold_meters,
+        core->lease_index.cells,
+        core->hold_links,
+        core->hold_byok,
+        core->hold_index.cells,
+        core->stream_links,
+        core->streams,
+        core->stream_index.cells,
+        core->waiting,
+        core->waiting_links,
+        core->link_index.cells,
         core->acks,
+        core->callers_by_org.heads,
+        core->callers_by_org.links,
+        core->leases_by_org.heads,
+        core->leases_by_org.links,
     };
     for (size_t i = 0; i < sizeof(memory) / sizeof(memory[0]); i++)
         free(memory[i]);

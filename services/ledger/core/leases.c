@@ -60,6 +60,7 @@ static void forget(struct core *core, uint32_t slot)
     struct lease *lease = &core->leases[slot];
     if (lease->account != slot) core->leases[lease->account].meters--;
     slot_index_remove(&core->lease_index, tag_of(key_of(lease)), slot);
+    slot_chain_remove(&core->leases_by_org, org_tag(lease->org), slot);
     slot_list_remove(&core->leases_by_age, core->lease_links, slot);
     lease->in_use = false;
     slot_list_prepend(&core->leases_free, core->lease_links, slot);
@@ -108,6 +109,7 @@ static uint32_t new_lease(struct step *step, struct lease_key key)
                                         .must_ask = true,
                                         .waiting = SLOT_LIST_EMPTY};
     slot_index_add(&core->lease_index, tag_of(key), slot);
+    slot_chain_add(&core->leases_by_org, org_tag(key.org), slot);
     slot_list_append(&core->leases_by_age, core->lease_links, slot);
     return slot;
 }
@@ -438,11 +440,11 @@ void lease_limit_changed(struct step *step, uint32_t slot)
 
 void leases_limits_changed(struct step *step, int64_t org)
 {
-    struct core *core = step->core;
-    for (uint32_t slot = 0; slot < core->settings.leases_max; slot++) {
+    const struct core *core = step->core;
+    uint32_t slot = slot_chain_first(&core->leases_by_org, org_tag(org));
+    for (; slot != SLOT_NONE; slot = core->leases_by_org.links[slot].after) {
         const struct lease *lease = &core->leases[slot];
-        if (lease->in_use && lease->org == org && lease->meter != 0)
-            lease_limit_changed(step, slot);
+        if (lease->org == org && lease->meter != 0) lease_limit_changed(step, slot);
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fixed tables without allocation: an index from hashes to slot numbers (open addressing,
- * backward-shift deletion) and lists of slots linked by number. The slots themselves are arrays of
- * their owners, who compare keys. */
+ * backward-shift deletion), lists of slots linked by number, and chains of slots by a hash. The
+ * slots themselves are arrays of their owners, who compare keys. */
 #pragma once
 
 #include <assert.h>
@@ -129,6 +129,48 @@ static inline void slot_list_remove(struct slot_list *list, struct slot_link *li
     else
         links[link.after].before = link.before;
     list->count--;
+}
+
+/* Slots by something that many of them share: a chain per hash, which has others of its hash, too.
+ * for (slot = slot_chain_first(…); slot != SLOT_NONE; slot = chains.links[slot].after) … */
+struct slot_chains {
+    uint32_t *heads; /* slot + 1; 0: empty */
+    struct slot_link *links;
+    uint32_t mask;
+};
+
+static inline void slot_chains_init(struct slot_chains *chains, uint32_t slots_max)
+{
+    uint32_t size = 16;
+    while (size < slots_max)
+        size *= 2;
+    chains->mask = size - 1;
+    chains->heads = calloc(size, sizeof(*chains->heads));
+    chains->links = calloc(slots_max, sizeof(*chains->links));
+    if (chains->heads == NULL || chains->links == NULL) abort();
+}
+
+static inline uint32_t slot_chain_first(const struct slot_chains *chains, uint32_t tag)
+{
+    return chains->heads[tag & chains->mask] - 1; /* of none: SLOT_NONE */
+}
+
+static inline void slot_chain_add(struct slot_chains *chains, uint32_t tag, uint32_t slot)
+{
+    uint32_t first = slot_chain_first(chains, tag);
+    chains->links[slot] = (struct slot_link){SLOT_NONE, first};
+    if (first != SLOT_NONE) chains->links[first].before = slot;
+    chains->heads[tag & chains->mask] = slot + 1;
+}
+
+static inline void slot_chain_remove(struct slot_chains *chains, uint32_t tag, uint32_t slot)
+{
+    struct slot_link link = chains->links[slot];
+    if (link.before == SLOT_NONE)
+        chains->heads[tag & chains->mask] = link.after + 1;
+    else
+        chains->links[link.before].after = link.after;
+    if (link.after != SLOT_NONE) chains->links[link.after].before = link.before;
 }
 
 static inline uint32_t slot_list_take(struct slot_list *list, struct slot_link *links)

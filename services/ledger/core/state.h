@@ -58,6 +58,7 @@ struct caller_slot {
     struct slot_list waiting;
     uint32_t listed_grain; /* of AGE_GRAIN_NS, when it was put at the end of the list by age */
     uint8_t rated;         /* which of its requests have rates: see rates.h */
+    bool chained;          /* in core->callers_by_org, under what caller.org says */
     uint32_t used_minute;  /* since 1970, of the last use that was noted */
     uint64_t loaded_boot_ns;
     struct caller caller;
@@ -230,12 +231,14 @@ struct core {
     uint32_t *allowance_hints;         /* as account_hints, for holds with own keys */
     struct slot_link *caller_links;
     struct slot_index caller_index;
+    struct slot_chains callers_by_org; /* known ones; under 0 those that are being read */
     struct slot_list callers_by_age;
     struct slot_list callers_free;
 
     struct lease *leases;
     struct slot_link *lease_links;
     struct slot_index lease_index;
+    struct slot_chains leases_by_org;
     struct slot_list leases_by_age;
     struct slot_list leases_free;
     uint32_t leases_unconfirmed;
@@ -271,6 +274,12 @@ struct core {
     struct slot_list waiting_free;
     struct slot_list waiting_prices;
 };
+
+/* In the chains by organization. */
+static inline uint32_t org_tag(int64_t org)
+{
+    return (uint32_t)slot_mix((uint64_t)org);
+}
 
 /* core.c */
 struct step {
