@@ -279,11 +279,8 @@ where p.org = u.org and p.meter = u.meter and p.period = u.period
 
 -- Another ledger of this cell has raised the epoch: this one may not spend any more. A share lock, so that raising it waits for a grant
 -- whose COMMIT is under way, and the move that follows sees it. (A key share lock would not: the epoch is no key.)
--- name: cell_epoch
-select epoch from cell where id = $1 for share
-
--- name: org_frozen
-select frozen from org where org = $1
+-- name: lease_begin
+select c.epoch, coalesce(o.frozen, true) from cell c left join org o on o.org = $2 where c.id = $1 for share of c
 
 -- ---- credit past its time
 

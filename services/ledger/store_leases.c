@@ -52,21 +52,15 @@ status store_lease(struct db *db, const struct store_cell *cell,
 
 /* ---- reading under locks -------------------------------------------------------------------- */
 
-static status check_epoch(struct db *db, const struct store_cell *cell)
+/* The epoch has to be ours. */
+static status begin_lease(struct db *db, struct lease_work *work)
 {
     SCOPED(db_result_free) struct db_result *result = NULL;
-    const struct db_param params[] = {DB_P_I64(cell->cell)};
-    TRY(db_run(db, "cell_epoch", params, COUNT_OF(params), &result));
-    bool ours = db_row_count(result) == 1 && (uint64_t)db_i64(result, 0, 0) == cell->epoch;
-    return ours ? OK : FAIL(CONFLICT);
-}
-
-static status read_frozen(struct db *db, struct lease_work *work)
-{
-    SCOPED(db_result_free) struct db_result *result = NULL;
-    const struct db_param params[] = {DB_P_I64(work->request->org)};
-    TRY(db_run(db, "org_frozen", params, COUNT_OF(params), &result));
-    work->answer->frozen = db_row_count(result) == 0 || db_bool(result, 0, 0);
+    const struct db_param params[] = {DB_P_I64(work->cell->cell), DB_P_I64(work->request->org)};
+    TRY(db_run(db, "lease_begin", params, COUNT_OF(params), &result));
+    bool ours = db_row_count(result) == 1 && (uint64_t)db_i64(result, 0, 0) == work->cell->epoch;
+    if (!ours) return FAIL(CONFLICT);
+    work->answer->frozen = db_bool(result, 0, 1);
     return OK;
 }
 
@@ -330,8 +324,7 @@ static status lease_body(struct db *db, void *context)
     struct lease_work *work = context;
     work->paid_in = work->paid_out = work->promo_in = work->promo_out =
         MONEY_ZERO; /* a repetition begins anew */
-    TRY(check_epoch(db, work->cell));
-    TRY(read_frozen(db, work));
+    TRY(begin_lease(db, work));
     TRY(lock_accounts(db, work));
     TRY(lock_leases(db, work));
     TRY(lock_periods(db, work));

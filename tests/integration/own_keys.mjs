@@ -30,9 +30,9 @@ export class OwnKeys {
     return own;
   }
 
-  /** HELD for a request of at most this list price. */
-  ask(key, list) {
-    return this.edge.hold(key, { fixed: list, byok: 1, price_ids: [this.#frozen.price] });
+  /** HELD for a request of at most this list price; `byok: 0` is one without an own key. */
+  ask(key, list, { byok = 1 } = {}) {
+    return this.edge.hold(key, { fixed: list, byok, price_ids: [this.#frozen.price] });
   }
 
   /** Settles with so many tokens; answers what the client is told. */

@@ -30,6 +30,7 @@
  * comes then may stand behind all of them, a commit of two or three milliseconds each. What is not
  * asked ahead now is asked with one of the account's next holds. */
 #define ASKING_AHEAD_MAX   8
+#define LEASE_NEEDS_AHEAD  8 /* times what is missing is wanted, within half of what is left */
 #define LEASE_PREFETCH_NS  (20 * (uint64_t)1000000)
 /* Moving a slot in its list costs as much memory traffic as all else that is done with it, so the
  * lists by age are exact to this: half of the minute after which a lease goes back, by default. */

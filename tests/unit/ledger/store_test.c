@@ -114,8 +114,8 @@ static status check_and_begin(struct db *db, void *context)
 {
     struct beginning *beginning = context;
     uint64_t epoch;
-    const struct db_param params[] = {DB_P_I64(1)};
-    TRY(db_run(db, "cell_epoch", params, 1, NULL));
+    const struct db_param params[] = {DB_P_I64(1), DB_P_I64(1)};
+    TRY(db_run(db, "lease_begin", params, 2, NULL));
     beginning->begun = store_begin_cell(beginning->other, 1, &epoch);
     return OK;
 }
