@@ -182,22 +182,32 @@ status daemon_listen_unix(const char *path, unsigned mode, int *fd)
 /* ---- fault points ---------------------------------------------------------------------------- */
 
 #ifdef BOURSE_FAULT_POINTS
-void fault_point(const char *name)
+/* What the environment may want at a point: "name", or "name:n" at its n-th passage. */
+static struct {
+    const char *variable;
+    int signal_number;
+    _Atomic uint64_t passages;
+} fault_wishes[] = {{"BOURSE_CRASH_AT", SIGKILL, 0}, {"BOURSE_STOP_AT", SIGSTOP, 0}};
+
+static bool is_wanted(const char *wanted, const char *name, _Atomic uint64_t *passages)
 {
-    static _Atomic uint64_t passages;
-    const char *wanted = getenv("BOURSE_CRASH_AT");
-    if (wanted == NULL) return;
     slice wanted_name, wanted_passage;
     uint64_t passage_number = 1;
     if (slice_split(slice_of(wanted), ':', &wanted_name, &wanted_passage) &&
         !status_ok(slice_to_u64(wanted_passage, &passage_number))) {
-        return;
+        return false;
     }
-    if (!slice_equal(wanted_name, slice_of(name))) return;
-    if (atomic_fetch_add(&passages, 1) + 1 != passage_number) return;
-    kill(getpid(), SIGKILL);
-    for (;;) {
-        pause(); /* the kernel ends this thread before it could go on */
+    return slice_equal(wanted_name, slice_of(name)) &&
+           atomic_fetch_add(passages, 1) + 1 == passage_number;
+}
+
+void fault_point(const char *name)
+{
+    for (size_t i = 0; i < sizeof(fault_wishes) / sizeof(fault_wishes[0]); i++) {
+        const char *wanted = getenv(fault_wishes[i].variable);
+        if (wanted == NULL || !is_wanted(wanted, name, &fault_wishes[i].passages)) continue;
+        /* Sent to this thread, so it takes hold before the thread could go on. */
+        (void)raise(fault_wishes[i].signal_number);
     }
 }
 #endif

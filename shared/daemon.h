@@ -24,8 +24,10 @@ int daemon_signal_wait(void); /* returns the signal's number */
  * and a path above 107 bytes (IO) are errors, logged. */
 status daemon_listen_unix(const char *path, unsigned mode, int *fd);
 
-/* Named crash points of builds with -DBOURSE_FAULT_POINTS: kill -9 of oneself when BOURSE_CRASH_AT
- * names the point (the n-th passage with "name:n"). Compiles to nothing in a release. */
+/* Named points of builds with -DBOURSE_FAULT_POINTS: kill -9 of oneself when BOURSE_CRASH_AT names
+ * the point (the n-th passage with "name:n"), and where BOURSE_STOP_AT does, SIGSTOP: the process
+ * stands there until it gets SIGCONT. The environment reaches every program, so a name stands in
+ * one place of all of them. Compiles to nothing in a release. */
 #ifdef BOURSE_FAULT_POINTS
 void fault_point(const char *name);
 #else

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "shared/daemon.h"
@@ -264,6 +265,26 @@ TEST(a_process_dies_at_the_named_passage_of_its_fault_point)
         assert_string_equal(captured.text, rows[i].passed);
     }
 }
+
+TEST(a_process_stands_at_the_named_passage_until_it_may_go_on)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        setenv("BOURSE_STOP_AT", "after_hold:2", 1);
+        for (int i = 0; i < 3; i++)
+            fault_point("after_hold");
+        _exit(7); /* it stood once, at the second */
+    }
+    int how = 0;
+    assert_int_equal(waitpid(child, &how, WUNTRACED), child);
+    assert_true(WIFSTOPPED(how));
+    assert_int_equal(WSTOPSIG(how), SIGSTOP);
+    assert_int_equal(kill(child, SIGCONT), 0);
+    assert_int_equal(waitpid(child, &how, WUNTRACED), child);
+    assert_true(WIFEXITED(how));
+    assert_int_equal(WEXITSTATUS(how), 7);
+}
 #endif
 
 int main(void)
@@ -281,6 +302,7 @@ int main(void)
         cmocka_unit_test(a_path_longer_than_an_address_holds_is_refused),
 #ifdef BOURSE_FAULT_POINTS
         cmocka_unit_test(a_process_dies_at_the_named_passage_of_its_fault_point),
+        cmocka_unit_test(a_process_stands_at_the_named_passage_until_it_may_go_on),
 #endif
     };
     return cmocka_run_group_tests_name("daemon", tests, enter_directory, leave_directory);
