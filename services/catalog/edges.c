@@ -32,6 +32,7 @@ struct edges {
     h2o_loop_t *loop;
     struct peer_set *peers;
     struct market *market; /* the one that is being sent */
+    bool has_pushed;       /* to somebody, in this turn */
     h2o_socket_t *wake;
     h2o_timeout_t tick;
     h2o_timeout_entry_t tick_entry;
@@ -95,6 +96,8 @@ status edges_start(struct catalog *catalog, h2o_loop_t *loop, struct edges **out
 void edges_flush(struct edges *edges)
 {
     peer_set_flush(edges->peers);
+    if (edges->has_pushed) fault_point("catalog_after_push");
+    edges->has_pushed = false;
 }
 
 void edges_stop(struct edges **pointer)
@@ -230,7 +233,10 @@ static status receive_key_open(struct edges *edges, struct edge_connection *conn
     answer.error = opened.code;
     answer.key = secret_slice(&key);
     message_encode_key_opened(out, frame->request, &answer);
-    if (status_ok(opened)) metric_add(keys_opened_total, 1);
+    if (status_ok(opened)) {
+        metric_add(keys_opened_total, 1);
+        fault_point("catalog_key_opened");
+    }
     return OK;
 }
 
@@ -246,6 +252,7 @@ static void send_market(struct edges *edges, struct edge_connection *connection)
     if (out == NULL) return; /* at a later tick */
     buffer_append(out, buffer_slice(&edges->market->frames));
     connection->revision = edges->market->revision;
+    edges->has_pushed = true;
     health_each_unstable(edges->catalog->health,
                          (struct health_listener){send_health_to_one, connection});
 }

@@ -9,6 +9,7 @@
 #include "services/edge/settle.h"
 #include "services/edge/thread.h"
 #include "shared/clock.h"
+#include "shared/daemon.h"
 #include "shared/metrics.h"
 
 #define HOLD_CALL_MAX_MS 3600000u
@@ -251,6 +252,7 @@ static void granted(struct request *request, const struct message_held *held)
                                                 .cancelled = status_ok(request->ended)});
         return;
     }
+    fault_point("edge_after_hold");
     request_continue(request);
 }
 

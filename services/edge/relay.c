@@ -7,6 +7,7 @@
 #include "services/edge/bound.h"
 #include "services/edge/edge.h"
 #include "services/edge/thread.h"
+#include "shared/daemon.h"
 #include "shared/http/reason.h"
 #include "shared/metrics.h"
 
@@ -56,6 +57,7 @@ static void note_content(struct request *request)
     if (request->attempt.content) return;
     request->attempt.content = true;
     request->first_byte_ms = request_elapsed_ms(request);
+    fault_point("edge_first_byte"); /* of the provider's; the client has nothing yet */
 }
 
 static status note_error(struct request *request, const struct event *event)

@@ -14,6 +14,7 @@
 #include "services/edge/relay.h"
 #include "services/edge/settle.h"
 #include "shared/clock.h"
+#include "shared/daemon.h"
 #include "shared/log.h"
 #include "shared/metrics.h"
 
@@ -178,6 +179,7 @@ void requests_write_ahead(struct requests *requests)
     while (requests->ahead != NULL) {
         struct request *request = requests->ahead;
         requests->ahead = request->ahead_next;
+        fault_point("edge_after_settle"); /* it left with the turn's other messages */
         if (!request->over && request->http != NULL) relay_write_ahead(request);
         request_unpin(request);
     }

@@ -11,6 +11,7 @@
 #include "services/edge/relay.h"
 #include "services/edge/thread.h"
 #include "shared/clock.h"
+#include "shared/daemon.h"
 #include "shared/log.h"
 #include "shared/metrics.h"
 
@@ -210,6 +211,7 @@ static void acknowledged(void *context, money charge)
     metric_time(settle_wait, clock_monotonic_us() - request->asked_us);
     request->charge = charge;
     request->settle_since_ms = 0;
+    fault_point("edge_after_ack");
     request_continue(request);
 }
 

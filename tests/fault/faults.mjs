@@ -20,16 +20,17 @@ const REST_MAX_MS = 30_000; // holds of a lost edge are kept for ten seconds; le
 const run = promisify(execFile);
 
 /** Load on a fresh set of customers while `during(load)` does its worst; then the checker must have nothing to object to. What
- *  `during` answers is the simulator's log from before it died, if it did. */
-export async function underLoad(bourse, during, rules = {}) {
-  const { objections, ...logs } = await objectionsUnderLoad(bourse, during, { rules });
+ *  `during` answers is the simulator's log from before it died, if it did. `manner` is what a Load takes, or has `customers` that
+ *  were made before. */
+export async function underLoad(bourse, during, rules = {}, manner = {}) {
+  const { objections, ...logs } = await objectionsUnderLoad(bourse, during, { rules, ...manner });
   const { load, requests } = logs;
   assert.deepEqual(objections.slice(0, 20), [], `${objections.length} objections, seed ${load.seed}, ${requests.length} requests`);
   return logs;
 }
 
-export async function objectionsUnderLoad(bourse, during, { rules, ...manner } = {}) {
-  const load = new Load(bourse, await makeCustomers(bourse), manner);
+export async function objectionsUnderLoad(bourse, during, { rules, customers, ...manner } = {}) {
+  const load = new Load(bourse, customers ?? (await makeCustomers(bourse)), manner);
   let served;
   try {
     await load.more(20);
@@ -159,13 +160,17 @@ export async function killInstance(bourse) {
   await eventually(() => assert.deepEqual([...stopped].filter(lives), []));
 }
 
-function lives(pid) {
+/** The letter that the kernel has for what a process does; undefined when there is none. */
+function stateOf(pid) {
   try {
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+    return /^State:\s+(\w)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1];
   } catch {
-    return false;
+    return undefined;
   }
 }
+
+const lives = (pid) => ![undefined, 'Z'].includes(stateOf(pid));
+export const stands = (pid) => stateOf(pid) === 'T';
 
 export async function stopInstance(bourse) {
   await run('make', ['--no-print-directory', 'down'], { cwd: ROOT, env: bourse.environment(), timeout: TURN_MAX_MS });
@@ -178,7 +183,29 @@ export async function startInstanceAgain(bourse, { environment, build = BUILD } 
   for (const program of Object.keys(bourse.pids)) bourse.pids[program] = bourse.pid(program);
 }
 
+/** Starts the instance anew. Its customers are made before: that passes named points, too, and the more of them the slower the machine.
+ *  Answers what underLoad() takes. */
+export async function startWith(bourse, environment) {
+  const customers = await makeCustomers(bourse);
+  await killInstance(bourse); // nothing runs on it; so a start finds what a power switch leaves
+  await startInstanceAgain(bourse, { environment });
+  return { customers };
+}
+
 /** Deaths of a program as the supervisor logged them. */
 export function deathsOf(bourse, program) {
   return bourse.log('supervise').split('\n').filter((line) => line.includes('event=died') && line.includes(` name=${program} `));
+}
+
+/** Answers what waits for one more death of a program, by SIGKILL, and its return. */
+export function deathOf(bourse, program) {
+  const deaths = deathsOf(bourse, program).length;
+  const before = bourse.pid(program);
+  return async () => {
+    await eventually(() => assert.equal(deathsOf(bourse, program).length, deaths + 1, 'the point was not passed'));
+    assert.match(deathsOf(bourse, program).at(-1), / by=signal code=9 /);
+    await eventually(() => assert.notEqual(bourse.pid(program), before));
+    await bourse.ready();
+    bourse.pids[program] = bourse.pid(program);
+  };
 }

@@ -2,6 +2,8 @@
 /* The frame around every single change. */
 #include "services/catalog/api/change.h"
 
+#include "shared/daemon.h"
+
 struct run {
     struct change *change;
     change_body body;
@@ -29,8 +31,10 @@ status change_run(struct control_request *request, struct control_response *resp
     struct run run = {change, body};
     status done = db_transaction(request->db, 0, run_in_transaction, &run);
     market_release(&change->market);
-    if (status_ok(done) && change->changed)
+    if (status_ok(done) && change->changed) {
+        fault_point("catalog_after_commit");
         catalog_await_revision(change->catalog, change->revision);
+    }
     return done;
 }
 

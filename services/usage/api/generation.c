@@ -7,6 +7,7 @@
 #include "services/usage/api/api.h"
 #include "services/usage/store.h"
 #include "shared/clock.h"
+#include "shared/daemon.h"
 
 #define WAIT_MS 1000 /* a row that is not posted within this is answered 404 */
 #define POLL_MS 20
@@ -207,6 +208,7 @@ status generation_read(struct control_request *request, struct control_response 
                             SLICE("No generation of this organization has this id."));
     }
     TRY(result);
+    fault_point("usage_row_read");
     json_object_begin(&response->json);
     json_key(&response->json, SLICE("data"));
     json_object_begin(&response->json);
