@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ledger dies by its own hand at the named points between a hold and its posted row, each time under load, and all of the
-// instance dies at once. Only the ledger has such points, so the environment may reach every program.
+// The ledger at the named points between a hold and its posted row, each time under load: it dies there by its own hand, or stands
+// there while PostgreSQL is killed. And all of the instance dies at once. The other programs' points: crash_points_others.test.mjs.
 import './fault_build.mjs';
 
 import assert from 'node:assert/strict';
@@ -11,7 +11,8 @@ import test from 'node:test';
 
 import { BUILD, ROOT, eventually, startInstance } from '../integration/harness.mjs';
 import {
-  QUICK, ROUNDS, deathsOf, killInstance, objectionsUnderLoad, servedSoFar, startInstanceAgain, underLoad,
+  QUICK, ROUNDS, deathOf, familyOf, kill, killInstance, objectionsUnderLoad, postgresServes, servedSoFar, signal, stands,
+  startInstanceAgain, startWith, underLoad,
 } from './faults.mjs';
 
 const bourse = startInstance({ options: QUICK });
@@ -28,25 +29,73 @@ const POINTS = {
   lease_granted: 3,
 };
 
-/** Answers what waits for one more death of the ledger, by SIGKILL, and its return. */
+/** Answers what waits under load for one more death of the ledger, and its return. */
 function ledgerDied() {
-  const deaths = deathsOf(bourse, 'ledger').length;
+  const died = deathOf(bourse, 'ledger');
   return async (load) => {
-    await eventually(() => assert.equal(deathsOf(bourse, 'ledger').length, deaths + 1, 'the point was not passed'));
-    assert.match(deathsOf(bourse, 'ledger').at(-1), / by=signal code=9 /);
-    await bourse.ready();
-    bourse.pids.ledger = bourse.pid('ledger');
+    await died();
     await load.more(20);
   };
 }
 
 for (const [point, passage] of Object.entries(POINTS)) {
   test(`the ledger may die at ${point}: no answer is unbilled, none billed twice`, async () => {
-    await killInstance(bourse); // nothing runs on it; so a start finds what a power switch leaves
-    await startInstanceAgain(bourse, { environment: { BOURSE_CRASH_AT: `${point}:${passage}` } });
-    await underLoad(bourse, ledgerDied());
+    const manner = await startWith(bourse, { BOURSE_CRASH_AT: `${point}:${passage}` });
+    await underLoad(bourse, ledgerDied(), {}, manner);
   });
 }
+
+// ---- PostgreSQL dies while the ledger stands
+
+/** Every process of it at once, so that none brings to an end what it began. */
+async function killPostgres() {
+  const [, ...others] = familyOf(bourse.pid('postgres'));
+  const replaced = kill(bourse, 'postgres');
+  for (const pid of others) signal(pid, 'SIGKILL');
+  await replaced;
+}
+
+/** The one backend that has moved the cursor and not committed; PostgreSQL ends all others and recovers. */
+async function killPostersBackend() {
+  const rows = await bourse.sql(
+    `select distinct pid from pg_locks where relation = 'stream'::regclass and mode = 'RowExclusiveLock'`);
+  assert.equal(rows.length, 1, 'the ledger does not stand in a transaction that posts');
+  process.kill(rows[0].pid, 'SIGKILL');
+}
+
+const KILLS = {
+  before_commit: { passage: 8, killed: killPostersBackend },
+  after_commit: { passage: 8, killed: killPostgres },
+  lease_granted: { passage: 3, killed: killPostgres },
+};
+
+/** Waits until the ledger stands at its point, and lets it go on when PostgreSQL is killed. */
+async function whileLedgerStands(killed) {
+  const ledger = bourse.pid('ledger');
+  await eventually(() => assert.ok(stands(ledger), 'the point was not passed'), { every_ms: 5 });
+  try {
+    await killed();
+  } finally {
+    signal(ledger, 'SIGCONT');
+  }
+  await postgresServes(bourse);
+  await bourse.ready();
+  assert.equal(bourse.pid('ledger'), ledger, 'the ledger ended itself');
+}
+
+for (const [point, { passage, killed }] of Object.entries(KILLS)) {
+  test(`PostgreSQL may be killed while the ledger stands at ${point}: what was committed stands, the rest is done again`, async () => {
+    const manner = await startWith(bourse, { BOURSE_STOP_AT: `${point}:${passage}` });
+    const struck = whileLedgerStands(killed); // from now on: a load that waits for the ledger does not get to it
+    const survived = underLoad(bourse, async (load) => {
+      await struck;
+      await load.more(20);
+    }, {}, manner);
+    await Promise.all([struck, survived]);
+  });
+}
+
+// ---- more of the ledger, and all at once
 
 function setDurability(durability, journal_sync_interval) {
   bourse.setOption('durability', durability);
@@ -56,10 +105,9 @@ function setDurability(durability, journal_sync_interval) {
 for (const [point, passage] of Object.entries({ after_journal: 40, after_ack: 20 })) {
   test(`where durability is fast the ledger may die at ${point}, before any sync: what was written is there`, async (t) => {
     t.after(() => setDurability('strict', 1));
-    await killInstance(bourse);
     setDurability('fast', 200); // what is acknowledged is not synced for up to a fifth of a second
-    await startInstanceAgain(bourse, { environment: { BOURSE_CRASH_AT: `${point}:${passage}` } });
-    await underLoad(bourse, ledgerDied());
+    const manner = await startWith(bourse, { BOURSE_CRASH_AT: `${point}:${passage}` });
+    await underLoad(bourse, ledgerDied(), {}, manner);
   });
 }
 
@@ -95,8 +143,7 @@ function buildPlanted() {
 
 test('a ledger with a planted bug does not pass: what the checker is for, it finds', async () => {
   const build = buildPlanted();
-  await killInstance(bourse);
-  await startInstanceAgain(bourse, { build, environment: { BOURSE_CRASH_AT: 'after_sync:20' } });
-  const { objections } = await objectionsUnderLoad(bourse, ledgerDied(), { leaves_percent: 0 });
+  const manner = await startWith(bourse, { BOURSE_CRASH_AT: 'after_sync:20' }, build);
+  const { objections } = await objectionsUnderLoad(bourse, ledgerDied(), { ...manner, leaves_percent: 0 });
   assert.match(objections.join('\n'), /was told 0 and charged [1-9]/);
 });

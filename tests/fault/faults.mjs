@@ -185,10 +185,10 @@ export async function startInstanceAgain(bourse, { environment, build = BUILD } 
 
 /** Starts the instance anew. Its customers are made before: that passes named points, too, and the more of them the slower the machine.
  *  Answers what underLoad() takes. */
-export async function startWith(bourse, environment) {
+export async function startWith(bourse, environment, build) {
   const customers = await makeCustomers(bourse);
   await killInstance(bourse); // nothing runs on it; so a start finds what a power switch leaves
-  await startInstanceAgain(bourse, { environment });
+  await startInstanceAgain(bourse, { environment, build });
   return { customers };
 }
 
