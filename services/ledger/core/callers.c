@@ -382,7 +382,8 @@ void core_key_changed(struct step *step, const struct core_event *event)
     struct core *core = step->core;
     uint32_t slot = caller_find(core, &event->stored);
     if (slot == SLOT_NONE) return;
-    key_limits_changed(step, &core->callers[slot].caller);
+    const struct caller *caller = &core->callers[slot].caller;
+    if (caller->key != 0) leases_limits_changed(step, caller->org, caller->key);
     load_again(core, slot);
 }
 
@@ -401,7 +402,7 @@ static void load_chain_again(struct core *core, int64_t chain_org, int64_t org)
 void core_limits_changed(struct step *step, const struct core_event *event)
 {
     struct core *core = step->core;
-    leases_limits_changed(step, event->org);
+    leases_limits_changed(step, event->org, 0);
     load_chain_again(core, event->org, event->org);
     load_chain_again(core, 0, event->org);
 }

@@ -443,13 +443,18 @@ void lease_limit_changed(struct step *step, uint32_t slot)
     lease_give_back(step, slot);
 }
 
-void leases_limits_changed(struct step *step, int64_t org)
+static bool is_of(const struct lease *lease, int64_t org, int64_t key)
+{
+    if (lease->org != org || lease->meter == 0) return false;
+    return key == 0 || lease->meter / CADENCE_COUNT == key;
+}
+
+void leases_limits_changed(struct step *step, int64_t org, int64_t key)
 {
     const struct core *core = step->core;
     uint32_t slot = slot_chain_first(&core->leases_by_org, org_tag(org));
     for (; slot != SLOT_NONE; slot = core->leases_by_org.links[slot].after) {
-        const struct lease *lease = &core->leases[slot];
-        if (lease->org == org && lease->meter != 0) lease_limit_changed(step, slot);
+        if (is_of(&core->leases[slot], org, key)) lease_limit_changed(step, slot);
     }
 }
 

@@ -11,27 +11,31 @@
 #define MINUTE_NS           ((int64_t)60 * 1000000000)
 /* Nobody knows when the next request ends; who is refused may come back after this. */
 #define CONCURRENT_RETRY_NS ((int64_t)1000000000)
-#define MINUTE_NONE         INT64_MIN
+#define TURN_NONE           0 /* a slot begins with its first */
 
 struct rate_key {
     int64_t org;
     int64_t key; /* 0: of a class */
     uint8_t class;
 };
+struct day_count {
+    int32_t day; /* since 1970 */
+    uint32_t requests;
+};
 struct rate {
     struct rate_key whose;
     int64_t minute; /* since 1970, that requests and tokens are of */
+    uint64_t turns; /* how often they began anew: a clock that steps back comes to a minute twice */
     uint64_t tokens;
     uint32_t requests;
     uint32_t concurrent;
-    int32_t day; /* since 1970, that day_requests is of */
-    uint32_t day_requests;
+    struct day_count today, left; /* the day that was left last, should the clock go back to it */
 };
-/* Beside each hold that is counted: where, and the tokens that were counted there in which minute;
+/* Beside each hold that is counted: where, and the tokens that were counted there in which turn;
  * none of an owner whose limit came while the hold ran. */
 struct rate_share {
     uint32_t slot;
-    int64_t minute;
+    uint64_t turn;
     uint64_t tokens;
 };
 struct rate_hold {
@@ -182,17 +186,24 @@ static uint32_t find(const struct rates *rates, struct rate_key key)
     return slot;
 }
 
+static void turn_day(struct rate *rate, int32_t day)
+{
+    if (rate->today.day == day) return;
+    struct day_count left = rate->today;
+    rate->today = rate->left.day == day ? rate->left : (struct day_count){.day = day};
+    rate->left = left;
+}
+
 /* The counts are those of this minute and this day from here on. */
 static void turn(struct rates *rates, uint32_t slot, wall_time now)
 {
     struct rate *rate = &rates->slots[slot];
     if (rate->minute == minute_of(now)) return;
     rate->minute = minute_of(now);
+    rate->turns++;
     rate->requests = 0;
     rate->tokens = 0;
-    int32_t day = clock_period(CADENCE_DAY, now);
-    if (rate->day != day) rate->day_requests = 0;
-    rate->day = day;
+    turn_day(rate, clock_period(CADENCE_DAY, now));
     slot_list_remove(list_of(rates, slot), rates->links, slot);
     slot_list_append(list_of(rates, slot), rates->links, slot);
 }
@@ -200,7 +211,8 @@ static void turn(struct rates *rates, uint32_t slot, wall_time now)
 /* Its minute, or the day it remembers, is not over. */
 static bool is_young(const struct rate *rate, wall_time now)
 {
-    if (remembers_day(&rate->whose)) return rate->day == clock_period(CADENCE_DAY, now);
+    int32_t day = clock_period(CADENCE_DAY, now);
+    if (remembers_day(&rate->whose)) return rate->today.day == day || rate->left.day == day;
     return rate->minute == minute_of(now);
 }
 
@@ -240,8 +252,10 @@ static uint32_t touch(struct core *core, struct rate_key key, wall_time now)
         slot = slot_list_take(&rates->unused, rates->links);
         if (slot == SLOT_NONE) slot = reuse(rates, now);
         if (slot == SLOT_NONE) return SLOT_NONE;
-        rates->slots[slot] = (struct rate){
-            .whose = key, .minute = minute_of(now), .day = clock_period(CADENCE_DAY, now)};
+        rates->slots[slot] = (struct rate){.whose = key,
+                                           .minute = minute_of(now),
+                                           .turns = TURN_NONE + 1,
+                                           .today = {.day = clock_period(CADENCE_DAY, now)}};
         slot_index_add(&rates->index, tag_of(key), slot);
         slot_list_append(list_of(rates, slot), rates->links, slot);
         adopt(core, slot);
@@ -262,7 +276,7 @@ static bool belongs(const struct hold *hold, const struct rate_key *key)
     return key->key != 0 ? hold->caller.key == key->key : hold->model_class == key->class;
 }
 
-/* Open holds that are not counted here yet. Their tokens are of a minute that is not known. */
+/* Open holds that are not counted here yet. Their tokens are of a turn that is not known. */
 static void adopt(struct core *core, uint32_t slot)
 {
     struct rate *rate = &core->rates->slots[slot];
@@ -275,10 +289,10 @@ static void adopt(struct core *core, uint32_t slot)
         for (size_t j = 0; j < RATES_PER_HOLD && !hold->rated; j++)
             counted->shares[j].slot = SLOT_NONE;
         hold->rated = true;
-        counted->shares[owner] = (struct rate_share){.slot = slot, .minute = MINUTE_NONE};
+        counted->shares[owner] = (struct rate_share){.slot = slot, .turn = TURN_NONE};
         rate->concurrent++;
-        if (clock_period(CADENCE_DAY, (wall_time){hold->created_ns}) == rate->day)
-            rate->day_requests++;
+        if (clock_period(CADENCE_DAY, (wall_time){hold->created_ns}) == rate->today.day)
+            rate->today.requests++;
     }
 }
 
@@ -319,7 +333,7 @@ static void read_limits(const struct rate *rate, const struct rate_limits *limit
 {
     int64_t minute_end_ns = (minute_of(now) + 1) * MINUTE_NS;
     const struct rate_limit all[LIMITS] = {
-        {ERROR_RATE_DAY, limits->day, left_of(limits->day, rate->day_requests),
+        {ERROR_RATE_DAY, limits->day, left_of(limits->day, rate->today.requests),
          clock_period_end(CADENCE_DAY, now).ns},
         {ERROR_RATE_REQUESTS, limits->requests, left_of(limits->requests, rate->requests),
          minute_end_ns},
@@ -398,12 +412,12 @@ void rates_take(struct step *step, const struct rate_check *check, uint32_t hold
     struct rates *rates = step->core->rates;
     struct rate_hold *counted = &rates->holds[hold];
     for (size_t owner = 0; owner < RATES_PER_HOLD; owner++) {
-        counted->shares[owner] = (struct rate_share){
-            .slot = check->slots[owner], .minute = minute_of(step->now.wall), .tokens = tokens};
+        counted->shares[owner] = (struct rate_share){.slot = check->slots[owner], .tokens = tokens};
         if (check->slots[owner] == SLOT_NONE) continue;
         struct rate *rate = &rates->slots[check->slots[owner]];
+        counted->shares[owner].turn = rate->turns;
         rate->requests++;
-        rate->day_requests++;
+        rate->today.requests++;
         rate->concurrent++;
         rate->tokens += tokens;
     }
@@ -438,7 +452,7 @@ void rates_end(struct step *step, uint32_t hold, const struct usage_vector *usag
         struct rate *rate = &rates->slots[share->slot];
         rate->concurrent--;
         if (rate->concurrent == 0 && !is_young(rate, step->now.wall)) offer(rates, share->slot);
-        if (rate->minute == share->minute) rate->tokens = rate->tokens - share->tokens + used;
+        if (rate->turns == share->turn) rate->tokens = rate->tokens - share->tokens + used;
     }
 }
 
@@ -462,7 +476,7 @@ status core_add_free_requests(struct core *core, struct core_now now, int64_t or
     struct rate_key key = {.org = org, .class = MODEL_FREE};
     uint32_t slot = touch(core, key, now.wall);
     if (slot == SLOT_NONE) return FAIL(LEDGER_FULL);
-    core->rates->slots[slot].day_requests += requests;
+    core->rates->slots[slot].today.requests += requests;
     return OK;
 }
 
@@ -470,6 +484,7 @@ uint32_t core_free_requests(const struct core *core, struct core_now now, int64_
 {
     uint32_t slot = find(core->rates, (struct rate_key){.org = org, .class = MODEL_FREE});
     if (slot == SLOT_NONE) return 0;
-    const struct rate *rate = &core->rates->slots[slot];
-    return rate->day == clock_period(CADENCE_DAY, now.wall) ? rate->day_requests : 0;
+    struct rate rate = core->rates->slots[slot];
+    turn_day(&rate, clock_period(CADENCE_DAY, now.wall));
+    return rate.today.requests;
 }

@@ -349,8 +349,10 @@ money lease_settle(struct step *step, uint32_t slot, money held, money charge, u
 /* The limit of a meter may be another one than it was lent under: what is free goes back, and what
  * open holds leave over as soon as they end. Also what a question in flight may bring. */
 void lease_limit_changed(struct step *step, uint32_t slot);
-void leases_limits_changed(struct step *step, int64_t org); /* every meter of an organization */
-bool lease_can_ask(const struct core *core);                /* else there are too many questions */
+/* Of a key, 0: of any owner in the organization; in every period, for the clock may go back to one
+ * that it had left. */
+void leases_limits_changed(struct step *step, int64_t org, int64_t key);
+bool lease_can_ask(const struct core *core); /* else there are too many questions */
 void lease_ask(struct step *step, uint32_t account);
 void lease_prefetch(struct step *step, uint32_t slot);
 void lease_give_back(struct step *step, uint32_t slot);

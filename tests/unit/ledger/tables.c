@@ -388,12 +388,14 @@ static void run_wait(struct run *run)
     world_wait(&run->world, duration_ns(run, word(run, 1)));
 }
 
-/* The clock jumps, as it does between two lines of a story; deadlines of the meantime pass. */
+/* at TIME: time passes between two lines of a story, and deadlines of the meantime with it.
+ * clock TIME: no time passes, but PostgreSQL's clock says so. */
 static void run_at(struct run *run)
 {
     wall_time at = {0};
     if (!status_ok(clock_parse_iso(word(run, 1), &at))) complain(run, "not a time", word(run, 1));
-    run->world.now.boot_ns += (uint64_t)(at.ns - run->world.now.wall.ns);
+    bool passes = is(word(run, 0), "at");
+    if (passes) run->world.now.boot_ns += (uint64_t)(at.ns - run->world.now.wall.ns);
     run->world.now.wall = at;
     world_step(&run->world, &(struct core_event){.type = EVENT_TICK});
 }
@@ -529,6 +531,7 @@ static const struct statement statements[] = {
     {"absorb", run_serve, false},
     {"wait", run_wait, false},
     {"at", run_at, false},
+    {"clock", run_at, false},
     {"crash", run_crash, false},
     {"edge", run_edge, false},
     {"balance", run_balance, true},
