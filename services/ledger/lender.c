@@ -6,12 +6,11 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "shared/clock.h"
+#include "services/ledger/cell_clock.h"
 #include "shared/daemon.h"
 #include "shared/log.h"
 #include "shared/metrics.h"
@@ -44,8 +43,7 @@ struct lender {
     uint64_t partitions_at_ms;
     int64_t expired_after; /* the organization at which the look for old credit goes on */
     bool listening;
-    _Atomic int64_t clock_offset_ns; /* PostgreSQL's clock minus the boot clock */
-    int64_t last_wall_ns;            /* the core's thread only */
+    struct cell_clock clock;
 };
 
 static void *run_lender(void *context);
@@ -147,34 +145,24 @@ void lender_ask_prices(struct lender *lender)
 
 /* ---- time ----------------------------------------------------------------------------------- */
 
-void lender_set_clock(struct lender *lender, wall_time now)
+status lender_read_clock(struct lender *lender)
 {
-    atomic_store(&lender->clock_offset_ns, now.ns - (int64_t)clock_boot_ns());
-}
-
-static int64_t wall_ns_at(const struct lender *lender, uint64_t boot_ns)
-{
-    return (int64_t)boot_ns + atomic_load(&lender->clock_offset_ns);
+    wall_time read;
+    uint64_t asked_boot_ns = clock_boot_ns();
+    TRY(store_clock(lender->db, &read));
+    cell_clock_read(&lender->clock, read, asked_boot_ns, clock_boot_ns());
+    return OK;
 }
 
 wall_time lender_wall(const struct lender *lender)
 {
-    return (wall_time){wall_ns_at(lender, clock_boot_ns())};
+    return cell_clock_at(&lender->clock, clock_boot_ns());
 }
 
 struct core_now lender_now(struct lender *lender)
 {
     uint64_t boot_ns = clock_boot_ns();
-    int64_t wall_ns = wall_ns_at(lender, boot_ns);
-    if (wall_ns < lender->last_wall_ns) wall_ns = lender->last_wall_ns;
-    lender->last_wall_ns = wall_ns;
-    return (struct core_now){.wall = {wall_ns}, .boot_ns = boot_ns};
-}
-
-static void read_clock(struct lender *lender)
-{
-    wall_time now;
-    if (status_ok(store_clock(lender->db, &now))) lender_set_clock(lender, now);
+    return (struct core_now){.wall = cell_clock_live(&lender->clock, boot_ns), .boot_ns = boot_ns};
 }
 
 /* ---- answering (the lender's thread) -------------------------------------------------------- */
@@ -216,7 +204,8 @@ static void answer_prices(struct lender *lender, const struct question *question
 /* Prices are announced by NOTIFY; a lost announcement costs a hold one reload. */
 static void look_after(struct lender *lender)
 {
-    read_clock(lender);
+    status read = lender_read_clock(lender);
+    if (!status_ok(read)) log_debug("clock_not_read", F(error, read));
     if (!lender->listening) lender->listening = status_ok(store_listen(lender->db));
     slice channel, payload;
     bool news = false;

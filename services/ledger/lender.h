@@ -25,9 +25,8 @@ void lender_ask_lease(struct lender *lender, const struct lease_request *request
 void lender_ask_caller(struct lender *lender, const struct key_hash *stored);
 void lender_ask_prices(struct lender *lender);
 
-/* PostgreSQL's clock as of its last answer, carried on by the boot clock; never steps back. Set at
- * start by lender_set_clock(). */
-struct core_now lender_now(struct lender *lender);
-void lender_set_clock(struct lender *lender, wall_time now);
-/* The same for threads other than the core's: it may step back as PostgreSQL's does. */
+/* PostgreSQL's clock, carried on by the boot clock (cell_clock.h). It is read once a second by the
+ * lender's thread, and before that thread starts by whoever starts it. */
+status lender_read_clock(struct lender *lender);
+struct core_now lender_now(struct lender *lender); /* the core's thread only */
 wall_time lender_wall(const struct lender *lender);

@@ -463,12 +463,10 @@ static status take_over(struct start *start, struct core_now now)
 static status recover(struct start *start)
 {
     struct ledger *ledger = start->ledger;
-    wall_time clock;
     WITH_DATABASE(store_begin_cell(start->db, ledger->cell, &ledger->epoch));
     WITH_DATABASE(store_ensure_partitions(start->db));
     TRY(open_lender(ledger));
-    WITH_DATABASE(store_clock(start->db, &clock));
-    lender_set_clock(ledger->lender, clock);
+    WITH_DATABASE(lender_read_clock(ledger->lender));
     struct core_now now = lender_now(ledger->lender);
     TRY(journal_files_list(JOURNAL_DIRECTORY, ledger->cell, &start->files));
     find_newest(start);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The clock of the cell is an hour fast or slow when PostgreSQL's day ends. Days belong to PostgreSQL: a limit of a day begins anew
+// The clock of the cell is an hour fast or slow when PostgreSQL's day ends; PostgreSQL's own is a day ahead for a moment. Days belong to PostgreSQL: a limit of a day begins anew
 // at its midnight and at no other time, a request belongs to the day of its hold, and a limit that is set counts for the day it is.
 // Every program of the cell is wrong by BOURSE_CLOCK_OFFSET_S and lives in Tokyo; PostgreSQL's midnight is brought near by a
 // clock_timestamp() of the test's that the ledger finds before PostgreSQL's own.
@@ -39,11 +39,13 @@ function shiftTheClock() {
 const postgresNow = async () =>
   Number(await bourse.sqlValue('select (extract(epoch from shifted.clock_timestamp()) * 1000)::bigint'));
 
+const moveClock = (ms) => bourse.asOwner(`update shifted.clock set by = by + ${ms} * interval '1 millisecond'`);
+
 /** Moves PostgreSQL's clock, forward only, to that long before its next midnight, and answers that. */
 async function goToMidnight(before_ms) {
   const now = await postgresNow();
   const midnight = Math.ceil((now + before_ms) / DAY_MS) * DAY_MS;
-  await bourse.asOwner(`update shifted.clock set by = by + ${midnight - before_ms - now} * interval '1 millisecond'`);
+  await moveClock(midnight - before_ms - now);
   return midnight;
 }
 
@@ -59,16 +61,22 @@ async function startWithWrongClock(offset_s) {
   assert.ok(Math.abs(off_s - offset_s) < 120, `the ledger's clock is off by ${off_s} s`);
 }
 
-/** Shortly before midnight, once the ledger has PostgreSQL's time. */
-async function approachMidnight() {
+/** By the time of a request's hold, which it answers in milliseconds. */
+async function ledgerHasTheTime() {
   const { key } = await bourse.makeCustomer();
-  const midnight = await goToMidnight(BEFORE_MIDNIGHT_MS);
-  await eventually(async () => {
+  return eventually(async () => {
     const { id } = (await bourse.api.chat(key, ask)).json;
     await bourse.quiet();
-    const { created_ns } = await bourse.generationRow(id);
-    assert.ok(Math.abs((await postgresNow()) - Number(created_ns / 1_000_000n)) < 1000, 'the ledger has another time');
+    const created_ms = Number((await bourse.generationRow(id)).created_ns / 1_000_000n);
+    assert.ok(Math.abs((await postgresNow()) - created_ms) < 1000, 'the ledger has another time');
+    return created_ms;
   }, { deadline_ms: 3000 });
+}
+
+/** Shortly before midnight, once the ledger has PostgreSQL's time. */
+async function approachMidnight() {
+  const midnight = await goToMidnight(BEFORE_MIDNIGHT_MS);
+  await ledgerHasTheTime();
   return midnight;
 }
 
@@ -167,3 +175,25 @@ for (const offset_s of [3600, -3600]) {
     assert.deepEqual(strays, []);
   });
 }
+
+test('a clock of PostgreSQL that is a day ahead for a moment leaves the ledger’s time right, and each day its limit', async () => {
+  const midnight = await goToMidnight(DAY_MS / 2);
+  const [today, tomorrow] = [midnight / DAY_MS - 1, midnight / DAY_MS];
+  await ledgerHasTheTime();
+  const { limited, orgNumber } = await makeLimited();
+  await served(limited);
+  await moveClock(DAY_MS);
+  assert.equal(Math.floor((await ledgerHasTheTime()) / DAY_MS), tomorrow);
+  await served(limited);
+  await served(limited);
+  await assertRefused(limited, 'key_limit', midnight + DAY_MS);
+  await moveClock(-DAY_MS);
+  const [first_ms, second_ms] = [await ledgerHasTheTime(), await ledgerHasTheTime()];
+  assert.equal(Math.floor(first_ms / DAY_MS), today);
+  assert.ok(second_ms > first_ms, 'time stands still');
+  assert.equal(bourse.log('ledger').split('event=clock_stepped_back').length, 2, 'it is told once');
+  await served(limited);
+  await assertRefused(limited, 'key_limit', midnight);
+  await bourse.quiet();
+  for (const day of [today, tomorrow]) assert.deepEqual(await spentOn(orgNumber, day), [2n * COST, 0n, 2n * COST], `day ${day}`);
+});
