@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The migrator as a process against a PostgreSQL of its own, started once for all tests: what it
  * applies, what it remembers, and what it refuses. Each test has a fresh database and a schema
- * directory that it writes itself. As root the server runs as the user postgres, which the package
- * makes; who may log in as whom is not under test here, so everybody may. */
+ * directory that it writes itself, or copies from this release's: some fill the books half-way. As
+ * root the server runs as the user postgres, which the package makes; who may log in as whom is not
+ * under test here, so everybody may. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -242,13 +243,109 @@ TEST(wrong_arguments_are_named)
     assert_says("--wait: is not a number of seconds");
 }
 
-TEST(the_schema_of_this_release_applies_and_its_grants_twice)
+/* ---- what migrations make of books that are filled ---- */
+
+/* The migrations of this release up to a number, by its first digits; grants speak of all of them,
+ * so they come with the last. */
+static void migrate_to(const char *last)
+{
+    char command[256];
+    snprintf(command, sizeof command,
+             "rm schema/*; cp \"$R\"/schema/0*.sql schema && cd schema && "
+             "for f in *; do [ \"$f\" \\< '%s~' ] || rm $f; done; echo 'SELECT 1;' >roles.sql",
+             last);
+    sh_ok(command);
+    assert_int_equal(migrate(""), 0);
+}
+
+static void migrate_to_the_end(void)
 {
     assert_int_equal(
         sh("\"$R/build/migrate\" --database \"host=$S dbname=$D\" --schema \"$R/schema\""), 0);
-    assert_int_equal(
-        sh("\"$R/build/migrate\" --database \"host=$S dbname=$D\" --schema \"$R/schema\""), 0);
+}
+
+TEST(the_schema_of_this_release_applies_and_its_grants_twice)
+{
+    migrate_to_the_end();
+    migrate_to_the_end();
     assert_says(" 0 of them applied now");
+}
+
+static void run_file(const char *path)
+{
+    char command[256];
+    snprintf(command, sizeof command,
+             PG_BIN "/psql -XAtq -v ON_ERROR_STOP=1 -d $D -f \"$R/%s\" | grep .", path);
+    (void)sh(command);
+}
+
+/* The books of books_0020.sql under this release; they had no violation before. */
+static void fill_and_migrate(void)
+{
+    migrate_to("0020");
+    assert_string_equal(query("SELECT max(name) FROM schema_migration"),
+                        "0020_credit_under_a_line.sql\n");
+    run_file("tests/unit/migrate/books_0020.sql");
+    assert_string_equal(scene.output, "");
+    assert_string_equal(query("SELECT count(*) FROM transfer"), "34\n");
+    migrate_to_the_end();
+    assert_says("applied 0021_disputes_end.sql\napplied 0022_line_spans.sql\n");
+}
+
+static void assert_audit_finds_nothing(void)
+{
+    run_file("schema/audit.sql");
+    assert_string_equal(scene.output, "");
+}
+
+/* Whether a dispute is over no row says: all that still withdraw money are open until Stripe was
+ * asked, which is due. What was won or never disputed is as it was. */
+TEST(disputes_from_before_0021_are_open_and_stripe_is_asked_at_once)
+{
+    fill_and_migrate();
+    assert_string_equal(query("SELECT id, dispute_open, look_at <= now(), look_at > now() - "
+                              "interval '1 hour' FROM purchase WHERE org < 20 ORDER BY id"),
+                        "pur-lost|t|t|t\npur-open|t|t|t\npur-quiet|f|f|t\npur-won|f||\n");
+    assert_string_equal(query("SELECT look_at = '2026-12-24 00:00+00' FROM purchase "
+                              "WHERE id = 'pur-quiet'"),
+                        "t\n");
+    assert_string_equal(query("SELECT id FROM purchases_due(10) ORDER BY id"),
+                        "pur-lost\npur-open\n");
+    assert_string_equal(query("SELECT org, frozen, operator_froze FROM org WHERE org < 20 "
+                              "ORDER BY org"),
+                        "11|t|f\n12|t|f\n13|f|f\n14|f|f\n15|t|f\n");
+    assert_audit_finds_nothing();
+}
+
+/* A line from before began a minute before the first lease on it since credit last came in: 10
+ * April for 22, which had leased credit in March; 10 March for 23, whose line of January is
+ * another; 1 May for 24, however its line was changed. That of 21 begins with the migration, and
+ * that of 25 is over. */
+TEST(lines_from_before_0022_begin_with_their_first_lease_since_credit_last_came_in)
+{
+    fill_and_migrate();
+    assert_string_equal(query("SELECT org, to_char(begun_at AT TIME ZONE 'UTC', 'MM-DD HH24:MI'), "
+                              "ended_at IS NULL FROM credit_line_span WHERE org <> 21 ORDER BY "
+                              "org"),
+                        "22|04-10 09:59|t\n23|03-10 08:29|t\n24|05-01 11:59|t\n");
+    assert_string_equal(query("SELECT begun_at > now() - interval '1 hour', ended_at IS NULL FROM "
+                              "credit_line_span WHERE org = 21"),
+                        "t|t\n");
+    assert_string_equal(query("SELECT org, line, over FROM account WHERE line IS NOT NULL AND org "
+                              "= 24"),
+                        "24|50000000000|10000000000\n");
+    assert_audit_finds_nothing();
+}
+
+/* The audit that found nothing can find something in these very books. */
+TEST(the_audit_of_migrated_books_sees_a_dispute_that_was_not_booked)
+{
+    fill_and_migrate();
+    sh_ok(PG_BIN "/psql -XAtq -d $D -c \"UPDATE purchase SET disputed_cents = 1081 WHERE id = "
+                 "'pur-lost'\"");
+    run_file("schema/audit.sql");
+    assert_string_equal(scene.output, "dispute_is_what_was_withdrawn|purchase pur-lost: disputed "
+                                      "1081 + fee 0 cents, cleared 10800000000\n");
 }
 
 #define DATABASE_TEST(name) cmocka_unit_test_setup(name, database_open)
@@ -270,6 +367,10 @@ int main(void)
         DATABASE_TEST(a_database_that_is_not_there_is_an_error_that_says_so),
         DATABASE_TEST(wrong_arguments_are_named),
         DATABASE_TEST(the_schema_of_this_release_applies_and_its_grants_twice),
+        DATABASE_TEST(disputes_from_before_0021_are_open_and_stripe_is_asked_at_once),
+        DATABASE_TEST(
+            lines_from_before_0022_begin_with_their_first_lease_since_credit_last_came_in),
+        DATABASE_TEST(the_audit_of_migrated_books_sees_a_dispute_that_was_not_booked),
     };
     return cmocka_run_group_tests(tests, server_start, server_stop);
 }
