@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shared/descriptor.h"
@@ -209,5 +211,18 @@ void fault_point(const char *name)
         /* Sent to this thread, so it takes hold before the thread could go on. */
         (void)raise(fault_wishes[i].signal_number);
     }
+}
+
+void fault_stand(const char *name)
+{
+    static const struct timespec moment = {.tv_nsec = 10000000};
+    const char *wanted = getenv("BOURSE_STAND_AT");
+    slice wanted_name, path;
+    char file[PATH_MAX];
+    if (wanted == NULL || !slice_split(slice_of(wanted), ':', &wanted_name, &path)) return;
+    if (!slice_equal(wanted_name, slice_of(name))) return;
+    if (!status_ok(slice_to_c_string(path, file, sizeof(file)))) return;
+    while (access(file, F_OK) == 0)
+        (void)nanosleep(&moment, NULL);
 }
 #endif

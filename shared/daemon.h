@@ -30,6 +30,10 @@ status daemon_listen_unix(const char *path, unsigned mode, int *fd);
  * one place of all of them. Compiles to nothing in a release. */
 #ifdef BOURSE_FAULT_POINTS
 void fault_point(const char *name);
+/* The thread stands still here while the file exists that BOURSE_STAND_AT names ("name:path"), like
+ * one that has too much to do. */
+void fault_stand(const char *name);
 #else
 #define fault_point(name) ((void)0)
+#define fault_stand(name) ((void)0)
 #endif

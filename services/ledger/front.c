@@ -426,6 +426,7 @@ static void take_change(struct front *front, const struct inbox_item *item)
 {
     struct ledger *ledger = front->ledger;
     struct change_answer answer = {0};
+    fault_stand("before_change");
     if (item->kind == INBOX_KEY_CHANGED) {
         step(front, &(struct core_event){.type = EVENT_KEY_CHANGED, .stored = item->change.stored});
     } else if (item->kind == INBOX_LIMITS_CHANGED) {
