@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 
+import './janitor.mjs'; // tests of their own on this file's instance, because a start takes longer than they
 import { MODEL, assertError, nanoOf, user } from './api.mjs';
 import { eventually, within } from './harness.mjs';
 import {
