@@ -425,9 +425,8 @@ static void start_ledger(struct simulator *sim, bool power)
     }
     sim->question_count = 0;
     sim->stopping = false;
-    /* A clock that went back is right again by now: of a day that came twice, the second time in
-     * another process, free requests would be counted anew. */
-    sim->clock_ns = sim->now.wall.ns;
+    /* It starts on the latest day there was, of which all is known; see sim_rates_back(). */
+    sim_set_clock(sim, sim->latest_ns);
     core_free(&sim->core);
     sim->settings.epoch = ++sim->model.epoch;
     sim->core = core_new(&sim->settings);
@@ -548,7 +547,7 @@ static struct prices *new_prices(uint32_t count)
 static void begin(struct simulator *sim)
 {
     sim->now = (struct core_now){.wall = {START_NS}, .boot_ns = 1000000000};
-    sim->clock_ns = START_NS;
+    sim->clock_ns = sim->latest_ns = START_NS;
     sim->settings = (struct core_settings){.leases_max = 8 + sim_below(sim, 20),
                                            .callers_max = 4 + sim_below(sim, 8),
                                            .rates_max = 64,

@@ -103,6 +103,7 @@ struct sim_rates {
     size_t seen_len; /* of the records of this step */
     uint32_t life;
     uint64_t refusals;
+    int64_t again_until_ns, day_of_start; /* see sim_rates_back() */
 };
 
 /* What the auditor of own keys has seen. */
@@ -176,8 +177,9 @@ struct simulator {
     struct core *core;
     struct prices *prices;       /* those of the database */
     struct prices *prices_older; /* what the first ledger begins with: one price is missing */
-    struct core_now now;         /* as the ledger has it: its clock never steps back */
+    struct core_now now;         /* as the ledger has it */
     int64_t clock_ns;            /* PostgreSQL's, which may */
+    int64_t latest_ns;           /* that the core ever had */
     struct model_database model;
     struct buffer records, disk;
     size_t synced_len, posted_len;
@@ -245,6 +247,7 @@ void make_hold_strange(struct simulator *sim, struct sim_frame *frame);
 void sim_rates_see(struct simulator *sim);
 void sim_rates_refused(struct simulator *sim, int64_t key, const struct message_held *held);
 void sim_rates_restart(struct simulator *sim);
+void sim_rates_back(struct simulator *sim); /* the clock is about to step back */
 
 /* simulator_byok.c: the same for own keys, and the answers of PostgreSQL. */
 void sim_byok_see_hold(struct simulator *sim, const struct record_hold *record, bool check);

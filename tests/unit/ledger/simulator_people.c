@@ -3,6 +3,8 @@
  * freeze accounts, and set clocks. */
 #include "tests/unit/ledger/simulator.h"
 
+#include "services/ledger/cell_clock.h"
+
 #define CENT ((int64_t)10000000)
 
 static bool chance(struct simulator *sim, uint32_t per_cent)
@@ -102,10 +104,16 @@ void reset_days(struct simulator *sim)
     }
 }
 
+/* The rule of the cell's clock: time stands still for a small step back, and follows a greater
+ * one. */
 void sim_set_clock(struct simulator *sim, int64_t ns)
 {
     sim->clock_ns = ns;
-    if (sim->now.wall.ns < ns) sim->now.wall.ns = ns;
+    int64_t back_ns = sim->now.wall.ns - ns;
+    if (back_ns > 0 && back_ns <= CELL_CLOCK_STANDS_NS) return;
+    if (back_ns > 0) sim_rates_back(sim);
+    sim->now.wall.ns = ns;
+    if (sim->latest_ns < ns) sim->latest_ns = ns;
 }
 
 /* An hour forth or back, and mostly to the edge of a day or back over it. */

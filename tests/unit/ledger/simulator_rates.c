@@ -29,6 +29,15 @@ static struct sim_count count(const struct sim_rates *rates, int64_t org, int64_
     return sum;
 }
 
+/* After a step back minutes come that were there before, and which of them begin anew for a key
+ * depends on when it asked. Until they are over nobody counts them. A day counts as it always
+ * does, unless it is one before the day on which the ledger was started: of those it has read
+ * nothing. */
+void sim_rates_back(struct simulator *sim)
+{
+    sim->rates.again_until_ns = (sim->latest_ns / MINUTE_NS + 1) * MINUTE_NS;
+}
+
 static uint32_t day_limit(struct simulator *sim, int64_t org)
 {
     bool bought = model_org(&sim->model, org)->purchased >= MODEL_FREE_BOUGHT;
@@ -44,12 +53,15 @@ static void check_hold(struct simulator *sim, const struct sim_rated *made)
 {
     struct sim_count sum = count(&sim->rates, made->org, made->key, made->created_ns);
     const struct rate_limits *limits = &model_key(&sim->model, made->key)->rates;
+    bool minute = made->created_ns >= sim->rates.again_until_ns;
+    bool day = made->created_ns / DAY_NS >= sim->rates.day_of_start;
     if (beyond(limits->concurrent, sum.open)) sim->violation = "a key has too many at once";
-    if (beyond(limits->requests, sum.minute)) sim->violation = "a key has too many in a minute";
+    if (minute && beyond(limits->requests, sum.minute))
+        sim->violation = "a key has too many in a minute";
     if (made->model_class != MODEL_FREE) return;
-    if (beyond(sim->model.free.requests, sum.free_minute))
+    if (minute && beyond(sim->model.free.requests, sum.free_minute))
         sim->violation = "too many free requests in a minute";
-    if (beyond(day_limit(sim, made->org), sum.free_day))
+    if (day && beyond(day_limit(sim, made->org), sum.free_day))
         sim->violation = "too many free requests in a day";
 }
 
@@ -119,7 +131,11 @@ void sim_rates_refused(struct simulator *sim, int64_t key, const struct message_
     }
     if (held->error == ERROR_RATE_DAY)
         used = sum.free_day, limit = day_limit(sim, model->caller.org);
-    if (used != limit) sim->violation = "a request was refused below its limit";
+    bool of_minute = held->error == ERROR_RATE_REQUESTS || held->error == ERROR_RATE_TOKENS;
+    bool again = of_minute ? sim->now.wall.ns < sim->rates.again_until_ns
+                           : sim->now.wall.ns / DAY_NS < sim->rates.day_of_start;
+    if (held->error == ERROR_RATE_CONCURRENT) again = false;
+    if (!again && used != limit) sim->violation = "a request was refused below its limit";
     sim->rates.refusals++;
 }
 
@@ -134,6 +150,7 @@ void sim_rates_restart(struct simulator *sim)
     }
     rates->count = kept;
     rates->life++;
+    rates->day_of_start = sim->now.wall.ns / DAY_NS;
     rates->seen_len = 0;
     sim_byok_restart(sim);
     see(sim, buffer_slice(&sim->disk), false);
