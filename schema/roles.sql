@@ -27,7 +27,7 @@ grant usage on sequence caller_version_seq to bourse_ledger_api;
 grant select, update (expires_at) on lot to bourse_ledger_api;
 grant select, insert, update (uses, disabled) on promo_code to bourse_ledger_api;
 grant select, insert on redemption to bourse_ledger_api;
-grant execute on function lots_fold(bigint, smallint, bigint) to bourse_ledger_api;
+grant execute on function lots_fold(bigint, smallint, bigint), lots_leased(bigint, smallint) to bourse_ledger_api;
 grant execute on function org_list(bigint, integer), idempotency_prune(bigint), posting_pause() to bourse_ledger_api;
 grant select, insert, update on purchase_refund, payment_card, auto_topup to bourse_ledger_api;
 grant select, insert, update (ended_at) on credit_line_span to bourse_ledger_api;

@@ -137,6 +137,27 @@ test('a plan that is changed, and another plan, count from the next request on',
 
 // ---- what is shown
 
+test('credits tell what is left of the allowance, in the unit of the plan, and when it begins anew', async () => {
+  const { org, key, management } = await bourse.makeCustomer({ credit: '1' });
+  const allowance = async () => (await bourse.api.get('/credits', { key: management })).exact.data.byok_allowance;
+  const now = new Date();
+  const resets_at = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1, 1));
+  const { resets_at: told, ...fresh } = await allowance();
+  assert.deepEqual(fresh, { unit: 'requests', limit: '#1000000', used: '#0', remaining: '#1000000' });
+  assert.equal(new Date(told).getTime(), resets_at.getTime());
+  assert.equal(await own.request(key), 0n);
+  await own.release(await own.ask(key, DOLLAR)); // one that fails does not count
+  assert.deepEqual([(await allowance()).used, (await allowance()).remaining], ['#1', '#999999']);
+  await own.plan(org, 'told by list price', '--byok-unit', 'list_price', '--byok-allowance', '0.00003');
+  await own.request(key); // 21,000 of 30,000 nano-dollars
+  const { unit, limit, used, remaining } = await allowance();
+  assert.equal(unit, 'list_price');
+  assert.deepEqual([limit, used, remaining].map(nanoOf), [30_000n, 21_000n, 9_000n]);
+  await bourse.bourse('plan', 'set', 'told by list price', '--byok-unit', 'list_price', '--byok-allowance', '0.00001');
+  const lowered = await allowance();
+  assert.deepEqual([lowered.limit, lowered.used, lowered.remaining].map(nanoOf), [10_000n, 21_000n, 0n]);
+});
+
 test('keys and generations show the list price, and a limit counts it where it says so', async () => {
   const { management } = await bourse.makeCustomer({ credit: '1' });
   const made = await bourse.api.post('/keys', { name: 'x', limit: 0.00005, include_byok_in_limit: true }, { key: management });

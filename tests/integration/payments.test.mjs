@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Payments where two of the ledger's ways meet: credit that comes to an account with a credit line, refunds and top-ups that undo each
-// other, debts that are paid from outside. The books are audited after each.
+// other, debts that are paid from outside; and what a purchase says of its own refund. The books are audited after each.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -21,7 +21,9 @@ import {
   makeBuyer,
   makeCardholder,
   makeCredited,
+  makePaid,
   moves,
+  post,
   read,
   refund,
   rule,
@@ -372,6 +374,62 @@ test('a row that somebody holds costs its own organization 503 after 5 s, and no
     assert.equal(await credits(other), 0n);
   });
   assert.equal((await bourse.bourse('org', 'set', '--org', buyer.org, '--name', 'Free')).name, 'Free');
+});
+
+// ---- what a purchase says of its refund
+
+/** What a purchase says of its own refund: dollars, and the sentence of a refusal. */
+async function refundable(buyer, id) {
+  const { refundable: amount, refund_refusal: refusal } = await read(buyer, id);
+  return [nanoOf(amount), refusal];
+}
+
+test('a purchase says how much of it can be refunded until when, and a refund of just that is made', async () => {
+  const { buyer, id } = await makeCredited(5);
+  assert.deepEqual(await refundable(buyer, id), [5n * DOLLAR, null]);
+  const { paid_at: paid, refundable_until: until } = await read(buyer, id);
+  assert.ok(Math.abs(new Date(until) - new Date(paid) - 24 * 3_600_000) < 1000, `${paid} ${until}`);
+  // A few thousand nano-dollars are spent and more is on lease: one whole cent of $5.00 is lost.
+  assert.equal((await bourse.api.chat(buyer.key, { model: MODEL, messages: user('sim:tokens=100') })).status, 200);
+  assert.deepEqual(await refundable(buyer, id), [4_990_000_000n, null]);
+  const { data: [listed] } = (await bourse.api.get('/purchases', { key: buyer.management })).exact;
+  assert.equal(nanoOf(listed.refundable), 4_990_000_000n);
+  assert.equal((await refund(buyer, id, { amount: 4.99 })).status, 201);
+  assert.deepEqual(await refundable(buyer, id), [0n, 'Nothing of this purchase is left: it was used or given back.']);
+});
+
+test('of two purchases no more can be refunded than the credit that is left of both', async () => {
+  const { buyer, id } = await makeCredited(5);
+  const { id: second } = (await buy(buyer, 20)).json.data;
+  await delivered(stripe.pay(stripe.sessionOf(second)));
+  assert.equal((await refund(buyer, second, { amount: 3 })).status, 201);
+  assert.deepEqual(await refundable(buyer, id), [5n * DOLLAR, null]);
+  assert.deepEqual(await refundable(buyer, second), [17n * DOLLAR, null]);
+  await bourse.bourse('credit', 'grant', '--org', buyer.org, '--amount', '50'); // given credit is not given back
+  assert.deepEqual(await refundable(buyer, second), [17n * DOLLAR, null]);
+});
+
+test('a purchase that cannot be refunded says the sentence that its refund is refused with', async () => {
+  const [early, late, disputed, running] = [await makePaid(25), ...(await Promise.all([makeCredited(25), makeCredited(25), makeCredited(25)]))];
+  const manual = await makeBuyer();
+  const { id: by_hand } = (await post(manual, '/purchases', { amount: 25 })).json.data;
+  asOwner(`update purchase set paid_at = now() - interval '24 hours 1 second' where id = '${late.id}'`);
+  await delivered(stripe.dispute(disputed.session));
+  stripe.refundStatus = 'pending';
+  assert.equal((await refund(running.buyer, running.id, { amount: 10 })).json.data.status, 'pending');
+  for (const [buyer, id, pattern] of [
+    [early.buyer, early.id, /was paid/],
+    [late.buyer, late.id, /time in which/],
+    [disputed.buyer, disputed.id, /disputed/],
+    [running.buyer, running.id, /under way/],
+    [manual, by_hand, /operator/],
+  ]) {
+    const [amount, refusal] = await refundable(buyer, id);
+    assert.equal(amount, 0n);
+    assert.match(refusal, pattern);
+    assert.equal(assertError(await refund(buyer, id), 409).message, refusal);
+  }
+  assert.equal((await read(manual, by_hand)).refundable_until, null);
 });
 
 // ---- words and switches

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GET /api/v1/credits: what was credited and what was used; their difference is the balance at
- * every read. Whatever is booked here leaves both readable: counters are of 64 bits. */
+ * every read. Whatever is booked here leaves both readable: counters are of 64 bits. And what is
+ * left of the month's allowance of own provider keys. */
 #include "services/ledger/api/credits.h"
 
 #include "services/ledger/api/api.h"
 #include "services/ledger/apply.h"
+#include "shared/array.h"
+#include "shared/clock.h"
 
 #define NUMERIC_VALUE_OUT_OF_RANGE "22003" /* SQLSTATE: a counter or a sum left its column */
 
@@ -36,26 +39,83 @@ status credits_book(struct db *db, struct control_response *response, const stru
                               "billion). Nothing was changed."));
 }
 
+struct reading {
+    struct credits credits;
+    wall_time now;
+    bool has_allowance; /* an organization that is not there has none */
+    bool in_requests;   /* else in list price */
+    int64_t limit, used;
+};
+
+static status read_body(struct db *db, void *context)
+{
+    struct reading *reading = context;
+    SCOPED(db_result_free) struct db_result *row = NULL;
+    TRY(credits_query(db, &reading->credits));
+    TRY(db_run(db, "read_allowance",
+               (const struct db_param[]){DB_P_I64(reading->credits.org),
+                                         DB_P_I64(clock_period(CADENCE_MONTH, reading->now))},
+               2, &row));
+    reading->has_allowance = db_row_count(row) == 1;
+    if (!reading->has_allowance) return OK;
+    reading->in_requests = db_bool(row, 0, 0);
+    reading->limit = db_i64(row, 0, 1);
+    reading->used = db_i64(row, 0, 2);
+    return OK;
+}
+
+/* What running requests may take is not taken off; a plan that was lowered may lie below what is
+ * used. */
+static void write_allowance(const struct reading *reading, struct json_writer *w)
+{
+    int64_t left = reading->limit < reading->used ? 0 : reading->limit - reading->used;
+    const struct {
+        slice name;
+        int64_t units;
+    } figures[] = {{SLICE("limit"), reading->limit},
+                   {SLICE("used"), reading->used},
+                   {SLICE("remaining"), left}};
+    json_key(w, SLICE("byok_allowance"));
+    if (!reading->has_allowance) {
+        json_null(w);
+        return;
+    }
+    json_object_begin(w);
+    json_key_string(w, SLICE("unit"),
+                    reading->in_requests ? SLICE("requests") : SLICE("list_price"));
+    for (size_t i = 0; i < COUNT_OF(figures); i++) {
+        if (reading->in_requests)
+            json_key_i64(w, figures[i].name, figures[i].units);
+        else
+            json_key_money(w, figures[i].name, (money){figures[i].units});
+    }
+    json_key(w, SLICE("resets_at"));
+    json_time(w, clock_period_end(CADENCE_MONTH, reading->now));
+    json_object_end(w);
+}
+
 status credits_read(struct control_request *request, struct control_response *response)
 {
     struct api *api = request->service;
-    struct credits credits = {0};
+    struct reading reading = {.now = api_now()};
+    const struct credits *credits = &reading.credits;
     money held = MONEY_ZERO;
-    TRY(api_org(request, response, &credits.org));
+    TRY(api_org(request, response, &reading.credits.org));
     api_await_posted(request, response);
-    TRY(db_transaction(request->db, credits.org, credits_query, &credits));
-    bool told = status_ok(apply_read_held(api->ledger, credits.org, &held));
+    TRY(db_transaction(request->db, credits->org, read_body, &reading));
+    bool told = status_ok(apply_read_held(api->ledger, credits->org, &held));
     struct json_writer *w = &response->json;
     json_object_begin(w);
     json_key(w, SLICE("data"));
     json_object_begin(w);
-    json_key_money(w, SLICE("total_credits"), credits.total);
-    json_key_money(w, SLICE("total_usage"), credits.usage);
-    json_key_money(w, SLICE("balance"), credits.balance);
+    json_key_money(w, SLICE("total_credits"), credits->total);
+    json_key_money(w, SLICE("total_usage"), credits->usage);
+    json_key_money(w, SLICE("balance"), credits->balance);
     if (told)
         json_key_money(w, SLICE("held"), held);
     else
         json_key_null(w, SLICE("held"));
+    write_allowance(&reading, w);
     json_object_end(w);
     json_object_end(w);
     return OK;

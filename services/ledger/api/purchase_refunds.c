@@ -40,26 +40,35 @@ enum {
     COLUMN_RUNNING
 };
 
-/* Why there can be none, whatever the amount; empty: there can. */
-static slice find_refusal(const struct refund *refund, const struct db_result *row)
+slice purchases_refund_refusal(const struct refund_facts *facts, bool by_operator)
 {
-    bool manual = slice_equal(db_text(row, 0, COLUMN_METHOD), SLICE("manual"));
     const struct {
         bool applies;
         slice sentence;
     } refusals[] = {
-        {!slice_equal(db_text(row, 0, COLUMN_STATE), SLICE("paid")),
+        {!slice_equal(facts->state, SLICE("paid")),
          SLICE("Only a purchase that was paid can be refunded.")},
-        {manual && !refund->by_operator, SLICE("Ask the operator for a refund of this purchase.")},
-        {db_bool(row, 0, COLUMN_DISPUTED), SLICE("The payment is disputed: the bank decides.")},
-        {db_bool(row, 0, COLUMN_RUNNING), SLICE("A refund of this purchase is under way.")},
-        {!refund->by_operator && !db_bool(row, 0, COLUMN_IN_WINDOW),
+        {slice_equal(facts->method, SLICE("manual")) && !by_operator,
+         SLICE("Ask the operator for a refund of this purchase.")},
+        {facts->disputed, SLICE("The payment is disputed: the bank decides.")},
+        {facts->running, SLICE("A refund of this purchase is under way.")},
+        {!by_operator && !facts->in_window,
          SLICE("The time in which a purchase can be refunded is over (by default 24 hours).")},
     };
     for (size_t i = 0; i < COUNT_OF(refusals); i++) {
         if (refusals[i].applies) return refusals[i].sentence;
     }
     return SLICE_NONE;
+}
+
+static slice find_refusal(const struct refund *refund, const struct db_result *row)
+{
+    const struct refund_facts facts = {.method = db_text(row, 0, COLUMN_METHOD),
+                                       .state = db_text(row, 0, COLUMN_STATE),
+                                       .disputed = db_bool(row, 0, COLUMN_DISPUTED),
+                                       .in_window = db_bool(row, 0, COLUMN_IN_WINDOW),
+                                       .running = db_bool(row, 0, COLUMN_RUNNING)};
+    return purchases_refund_refusal(&facts, refund->by_operator);
 }
 
 /* Of credit that is owed nothing goes back: it pays the debt. */

@@ -33,7 +33,10 @@ enum {
     COLUMN_URL,
     COLUMN_REFUNDED,
     COLUMN_DISPUTED,
-    COLUMN_AUTO
+    COLUMN_AUTO,
+    COLUMN_REFUNDABLE_UNTIL,
+    COLUMN_IN_WINDOW,
+    COLUMN_REFUND_RUNS
 };
 
 struct purchase {
@@ -48,7 +51,28 @@ struct purchase {
 
 /* ---- reading */
 
-static void write_purchase(const struct db_result *rows, size_t row, struct json_writer *w)
+/* What its customer could have back of it, were he to ask now, and why not more. */
+static void write_refundable(const struct db_result *rows, size_t row, money unused,
+                             struct json_writer *w)
+{
+    const struct refund_facts facts = {.method = db_text(rows, row, COLUMN_METHOD),
+                                       .state = db_text(rows, row, COLUMN_STATE),
+                                       .disputed = db_i64(rows, row, COLUMN_DISPUTED) > 0,
+                                       .in_window = db_bool(rows, row, COLUMN_IN_WINDOW),
+                                       .running = db_bool(rows, row, COLUMN_REFUND_RUNS)};
+    slice refusal = purchases_refund_refusal(&facts, false);
+    money left =
+        money_of_cents(db_i64(rows, row, COLUMN_AMOUNT) - db_i64(rows, row, COLUMN_REFUNDED));
+    money refundable = refusal.len > 0 ? MONEY_ZERO : money_min(left, unused);
+    if (refusal.len == 0 && !money_is_positive(refundable))
+        refusal = SLICE("Nothing of this purchase is left: it was used or given back.");
+    json_key_money(w, SLICE("refundable"), refundable);
+    api_write_time(rows, row, SLICE("refundable_until"), COLUMN_REFUNDABLE_UNTIL, w);
+    json_key_string_or_null(w, SLICE("refund_refusal"), refusal);
+}
+
+static void write_purchase(const struct db_result *rows, size_t row, money unused,
+                           struct json_writer *w)
 {
     json_object_begin(w);
     json_key_string(w, SLICE("id"), db_text(rows, row, COLUMN_ID));
@@ -65,6 +89,7 @@ static void write_purchase(const struct db_result *rows, size_t row, struct json
     json_key_string_or_null(w, SLICE("reference"), db_text(rows, row, COLUMN_REFERENCE));
     api_write_time(rows, row, SLICE("created_at"), COLUMN_CREATED, w);
     api_write_time(rows, row, SLICE("paid_at"), COLUMN_PAID, w);
+    write_refundable(rows, row, unused, w);
     json_object_end(w);
 }
 
@@ -72,12 +97,27 @@ struct purchase_query {
     int64_t org, offset, limit;
     slice id; /* empty: all */
     struct db_result **rows;
+    money unused; /* answered: paid credit that no debt takes, in whole cents */
 };
+
+/* What lies in leases is unused, too: a refund calls it back. */
+static status query_unused(struct db *db, struct purchase_query *q)
+{
+    SCOPED(db_result_free) struct db_result *own = NULL;
+    TRY(db_run(db, "read_credit_and_debt", (const struct db_param[]){DB_P_I64(q->org)}, 1, &own));
+    money credit = money_plus(db_money(own, 0, 0), db_money(own, 0, 2));
+    money owed = db_money(own, 0, 1);
+    q->unused = money_less(owed, credit)
+                    ? money_of_cents(money_minus(credit, owed).nano / NANO_PER_CENT)
+                    : MONEY_ZERO;
+    return OK;
+}
 
 static status query_purchases(struct db *db, void *context)
 {
     struct purchase_query *q = context;
     db_result_free(q->rows);
+    TRY(query_unused(db, q));
     return db_run(db, "list_purchases",
                   (const struct db_param[]){DB_P_I64(q->org),
                                             q->id.len == 0 ? DB_P_NULL : DB_P_TEXT(q->id),
@@ -91,12 +131,13 @@ status purchases_list(struct control_request *request, struct control_response *
     struct purchase_query query = {.rows = &rows};
     TRY(api_org(request, response, &query.org));
     TRY(api_page(request, response, PURCHASE_PAGE_MAX, &query.offset, &query.limit));
+    api_await_posted(request, response);
     TRY(db_transaction(request->db, query.org, query_purchases, &query));
     json_object_begin(&response->json);
     json_key(&response->json, SLICE("data"));
     json_array_begin(&response->json);
     for (size_t i = 0; i < db_row_count(rows); i++)
-        write_purchase(rows, i, &response->json);
+        write_purchase(rows, i, query.unused, &response->json);
     json_array_end(&response->json);
     json_object_end(&response->json);
     return OK;
@@ -111,7 +152,7 @@ status purchases_write(struct db *db, struct control_response *response, int64_t
         return control_fail(response, FAIL(NOT_FOUND), SLICE("No purchase has this id."));
     json_object_begin(&response->json);
     json_key(&response->json, SLICE("data"));
-    write_purchase(rows, 0, &response->json);
+    write_purchase(rows, 0, query.unused, &response->json);
     json_object_end(&response->json);
     return OK;
 }
@@ -133,6 +174,7 @@ status purchases_read(struct control_request *request, struct control_response *
 {
     struct read_context context = {request, response, 0, request->params[0]};
     TRY(api_org(request, response, &context.org));
+    api_await_posted(request, response);
     return db_transaction(request->db, context.org, read_body, &context);
 }
 

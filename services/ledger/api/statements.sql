@@ -127,6 +127,13 @@ select coalesce((select sum(credits - debits) from account where org = $1 and ki
                  where m.org = $1 and m.owner_kind = 1 and m.cadence = 0), 0)::bigint,
        coalesce((select sum(debits - credits) from account where org = $1 and kind = 4), 0)::bigint
 
+-- What the plan gives of a month with own provider keys, in its unit, and what is used of that.
+-- name: read_allowance
+select p.byok_unit = 'requests', p.byok_allowance, coalesce(m.spent, 0)
+from org o join plan p on p.id = o.plan
+left join meter_period m on m.org = o.org and m.meter = allowance_meter(o.org, p.byok_unit) and m.period = $2
+where o.org = $1
+
 -- name: find_idempotency
 select request_hash, http_status, response from idempotency where org = $1 and scope = $2 and key = $3
 
@@ -147,11 +154,16 @@ update purchase set state = 'paid', credited_cents = amount_cents, paid_at = now
 -- name: cancel_purchase
 update purchase set state = 'cancelled', reference = $3 where org = $1 and id = $2 and state = 'pending'
 
+-- Until when, and whether now, its customer may give it back: with the manual method he never may.
 -- name: list_purchases
-select id, method, amount_cents, fee_cents, charged_cents, credited_cents, state, reference,
-       (extract(epoch from created_at) * 1000000000)::bigint, (extract(epoch from paid_at) * 1000000000)::bigint,
-       session_url, refunded_cents, disputed_cents, auto
-from purchase where org = $1 and ($2::text is null or id = $2) order by created_at desc, id offset $3 limit $4
+select p.id, p.method, p.amount_cents, p.fee_cents, p.charged_cents, p.credited_cents, p.state, p.reference,
+       (extract(epoch from p.created_at) * 1000000000)::bigint, (extract(epoch from p.paid_at) * 1000000000)::bigint,
+       p.session_url, p.refunded_cents, p.disputed_cents, p.auto,
+       case when p.method <> 'manual' then (extract(epoch from p.paid_at + l.refund_window) * 1000000000)::bigint end,
+       coalesce(p.paid_at + l.refund_window > now(), false),
+       exists (select 1 from purchase_refund r where r.org = p.org and r.purchase = p.id and r.state in ('pending', 'unknown'))
+from purchase p join org o on o.org = p.org join plan l on l.id = o.plan
+where p.org = $1 and ($2::text is null or p.id = $2) order by p.created_at desc, p.id offset $3 limit $4
 
 -- name: ensure_accounts
 insert into account (org, kind, cell) select * from unnest($1::bigint[], $2::bigint[], $3::bigint[]) on conflict do nothing
@@ -485,11 +497,13 @@ update purchase_refund set state = $3, stripe_refund = nullif($4, ''),
     done_at = case when $3 in ('succeeded', 'failed') then now() end
 where org = $1 and id = $2
 
--- What cells have leased on a line is not owed: it may come back. Under the receivable's lock it can only become less.
+-- What cells have leased on a line is not owed: it may come back. Under the receivable's lock it can only become less. Then the
+-- paid credit that cells have leased.
 -- name: read_credit_and_debt
 select coalesce(sum(credits - debits) filter (where kind = 1), 0)::bigint,
        greatest(0, coalesce(sum(debits - credits) filter (where kind = 4), 0)
-                   - case when bool_or(line is not null) then coalesce(sum(credits - debits) filter (where kind = 3), 0) else 0 end)::bigint
+                   - case when bool_or(line is not null) then coalesce(sum(credits - debits) filter (where kind = 3), 0) else 0 end)::bigint,
+       case when bool_or(line is not null) then 0 else lots_leased($1, 1::smallint) end
 from account where org = $1 and kind in (1, 3, 4)
 
 -- name: freeze_org
