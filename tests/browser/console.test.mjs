@@ -1,52 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // The page as a visitor meets it, in Debian's Chromium against a whole instance: it shows the market, copies a call, makes one with the
 // visitor's key and shows what it cost to the last digit; it can be used without a mouse and by a screen reader (axe).
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { chromium } from 'playwright-core';
 
 import { eventually, startInstance } from '../integration/harness.mjs';
-
-// Everything that would make the browser speak to somebody else is off.
-const ARGUMENTS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
-const SCREENSHOTS = new URL('../../build/screenshots/', import.meta.url).pathname;
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+import { PHONE, SCREENSHOTS, assertAccessible, assertFits, openAddress } from './browser.mjs';
 
 const instance = startInstance();
-let browser;
 
-before(async () => {
-  mkdirSync(SCREENSHOTS, { recursive: true });
-  browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ARGUMENTS });
-});
-after(() => browser?.close());
-
-async function openPage(settings = {}) {
-  const page = await browser.newPage({ viewport: { width: 1100, height: 900 }, ...settings });
-  page.problems = [];
-  page.on('pageerror', (error) => page.problems.push(String(error)));
-  await page.goto(`http://127.0.0.1:${instance.port}/`);
+async function openPage(settings) {
+  const page = await openAddress(instance, '/', settings);
   await page.getByRole('columnheader', { name: 'Model' }).waitFor();
   return page;
-}
-
-async function assertAccessible(page) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => globalThis.axe.run());
-  assert.deepEqual(
-    violations.map((violation) => `${violation.id}: ${violation.nodes.map((node) => node.html).join(' ')}`),
-    [],
-  );
 }
 
 test('the page shows every model of the catalog with its price and says that answers are simulated', async () => {
@@ -148,9 +114,8 @@ for (const colorScheme of ['light', 'dark']) {
 }
 
 test('the page fits a phone without scrolling sideways', async () => {
-  const page = await openPage({ viewport: { width: 390, height: 800 } });
-  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  assert.equal(overflow, 0);
+  const page = await openPage(PHONE);
+  await assertFits(page);
   await page.screenshot({ path: `${SCREENSHOTS}console-phone.png` });
   await page.close();
 });

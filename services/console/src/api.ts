@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The calls this page makes, all to the edge that served it.
+// The calls this page makes, all to the edge that served it. Those of the account are in account_api.ts.
 
 export interface Model {
   id: string;
@@ -24,7 +24,7 @@ export class ApiError extends Error {
   }
 }
 
-async function answer(response: Response): Promise<string> {
+export async function answer(response: Response): Promise<string> {
   const text = await response.text();
   if (response.ok) return text;
   let message = `The server answered ${response.status}.`;
@@ -46,9 +46,13 @@ export async function readReadiness(): Promise<Readiness> {
   return { ready: response.ok, simulated: body.simulated === true };
 }
 
+export function bearer(key: string): { authorization: string } {
+  return { authorization: `Bearer ${key}` };
+}
+
 /** The raw text, so that amounts keep their digits. */
-export async function readKey(key: string): Promise<string> {
-  return answer(await fetch('/api/v1/key', { headers: { authorization: `Bearer ${key}` } }));
+export async function readText(key: string, route: string): Promise<string> {
+  return answer(await fetch(`/api/v1${route}`, { headers: bearer(key) }));
 }
 
 export interface Trial {
@@ -61,7 +65,7 @@ export interface Trial {
 export async function tryModel(key: string, model: string, prompt: string): Promise<Trial> {
   const response = await fetch('/api/v1/chat/completions', {
     method: 'POST',
-    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    headers: { ...bearer(key), 'content-type': 'application/json' },
     body: JSON.stringify({ model, max_tokens: 256, messages: [{ role: 'user', content: prompt }] }),
   });
   const raw = await answer(response);

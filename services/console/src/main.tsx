@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The page an instance shows a browser: is it up, what does it offer, how is it called, what does a call cost.
+// The page an instance shows a browser: is it up, what does it offer, how is it called, what does a call cost; and the account of
+// whoever has a management key.
 import { render } from 'preact';
+import { Account } from './account';
 import { Market } from './market';
 import { Start } from './start';
-import { load, problem, readiness } from './state';
+import { load, problem, readiness, view } from './state';
 import './style.css';
 import { Trial } from './trial';
 
@@ -13,12 +15,34 @@ function Status() {
   return <span class={`status ${state.ready ? 'good' : 'bad'}`}>{state.ready ? 'ready' : 'starting'}</span>;
 }
 
+const prices = 'Prices are in dollars per million tokens: the provider’s list price and whatever the operator adds to it.';
+
+function Views() {
+  return (
+    <nav aria-label="Pages">
+      <a href="#market" aria-current={view.value === 'market' ? 'page' : undefined}>Market</a>
+      <a href="#account" aria-current={view.value === 'account' ? 'page' : undefined}>Account</a>
+    </nav>
+  );
+}
+
+function MarketPage() {
+  return (
+    <>
+      <Start />
+      <Trial />
+      <Market />
+    </>
+  );
+}
+
 function Page() {
   return (
     <>
       <header>
         <h1>Bourse</h1>
         <p>Every model, one key, one bill.</p>
+        <Views />
         <Status />
       </header>
       {readiness.value?.simulated && (
@@ -32,12 +56,8 @@ function Page() {
           {problem.value} <button onClick={() => void load()}>Try again</button>
         </p>
       )}
-      <main>
-        <Start />
-        <Trial />
-        <Market />
-      </main>
-      <footer>Prices are in dollars per million tokens, as the provider lists them. Bourse adds nothing to them.</footer>
+      <main>{view.value === 'account' ? <Account /> : <MarketPage />}</main>
+      <footer>{view.value === 'account' ? 'Amounts are US dollars, exact to the nano-dollar.' : prices}</footer>
     </>
   );
 }

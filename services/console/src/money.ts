@@ -16,6 +16,21 @@ function trimCents(text: string): string {
   return fraction === '' ? whole : `${whole}.${fraction.padEnd(2, '0')}`;
 }
 
+/** An amount as the server wrote it ("1234.5") as it is read: "$1,234.50". No digit is lost, and there are at least two decimals. */
+export function dollars(amount: string): string {
+  const [, sign = '', whole = '0', fraction = ''] = /^(-?)(\d+)(?:\.(\d+))?$/.exec(amount) ?? [];
+  return `${sign}$${grouped(whole)}.${fraction.padEnd(2, '0')}`;
+}
+
+/** "10550" as "10,550". */
+function grouped(whole: string): string {
+  return whole.replace(/\B(?=(\d{3})+$)/g, ',');
+}
+
+export function isZero(amount: string): boolean {
+  return /^-?0(\.0*)?$/.test(amount);
+}
+
 /** Compares two decimal texts without a sign; for sorting. */
 export function compareDecimal(a: string, b: string): number {
   const [aw = '0', af = ''] = a.split('.');
@@ -31,4 +46,11 @@ export function compareDecimal(a: string, b: string): number {
 /** The text of a number in a JSON answer, exactly as the server wrote it. */
 export function rawNumber(json: string, field: string): string | undefined {
   return new RegExp(`"${field}":(-?[0-9.]+)`).exec(json)?.[1];
+}
+
+/** JSON with every number as the text that the server wrote: {"fee":1.38} → {fee: '1.38'}. */
+export function parseExact(json: string): unknown {
+  return JSON.parse(
+    json.replace(/"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g, (token) => (token.startsWith('"') ? token : `"${token}"`)),
+  );
 }

@@ -4,6 +4,18 @@ import { computed, signal } from '@preact/signals';
 import { type Model, type Readiness, listModels, readReadiness } from './api';
 import { compareDecimal } from './money';
 
+/** The payment processor sends a customer back with the purchase in the address. */
+export const isBackFromPaying = new URLSearchParams(location.search).has('purchase');
+
+/** Which page: the address's fragment says it, so that the browser's buttons go back and forth. */
+function viewOfAddress(): 'market' | 'account' {
+  return location.hash === '#account' || (location.hash === '' && isBackFromPaying) ? 'account' : 'market';
+}
+export const view = signal(viewOfAddress());
+addEventListener('hashchange', () => {
+  view.value = viewOfAddress();
+});
+
 export const models = signal<Model[] | null>(null);
 export const problem = signal('');
 export const readiness = signal<Readiness | null>(null);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One call from the page, and what it cost to the last digit.
 import { signal } from '@preact/signals';
-import { type Trial as Answer, readKey, tryModel } from './api';
+import { type Trial as Answer, readText, tryModel } from './api';
 import { rawNumber } from './money';
 import { chosen, key } from './state';
 
@@ -18,7 +18,7 @@ async function send(event: Event): Promise<void> {
   answer.value = null;
   try {
     answer.value = await tryModel(key.value.trim(), chosen.value, prompt.value);
-    spent.value = rawNumber(await readKey(key.value.trim()), 'usage') ?? '';
+    spent.value = rawNumber(await readText(key.value.trim(), '/key'), 'usage') ?? '';
   } catch (error) {
     failure.value = error instanceof Error ? error.message : 'The call failed.';
   } finally {
