@@ -21,7 +21,6 @@ import {
   makeBuyer,
   makeCardholder,
   makeCredited,
-  makePaid,
   moves,
   post,
   read,
@@ -410,15 +409,16 @@ test('of two purchases no more can be refunded than the credit that is left of b
 });
 
 test('a purchase that cannot be refunded says the sentence that its refund is refused with', async () => {
-  const [early, late, disputed, running] = [await makePaid(25), ...(await Promise.all([makeCredited(25), makeCredited(25), makeCredited(25)]))];
-  const manual = await makeBuyer();
+  const [late, disputed, running] = await Promise.all([makeCredited(25), makeCredited(25), makeCredited(25)]);
+  const [early, manual] = [await makeBuyer(), await makeBuyer()];
+  const { id: unpaid } = (await buy(early, 25)).json.data;
   const { id: by_hand } = (await post(manual, '/purchases', { amount: 25 })).json.data;
   asOwner(`update purchase set paid_at = now() - interval '24 hours 1 second' where id = '${late.id}'`);
   await delivered(stripe.dispute(disputed.session));
   stripe.refundStatus = 'pending';
   assert.equal((await refund(running.buyer, running.id, { amount: 10 })).json.data.status, 'pending');
   for (const [buyer, id, pattern] of [
-    [early.buyer, early.id, /was paid/],
+    [early, unpaid, /was paid/],
     [late.buyer, late.id, /time in which/],
     [disputed.buyer, disputed.id, /disputed/],
     [running.buyer, running.id, /under way/],
@@ -430,6 +430,11 @@ test('a purchase that cannot be refunded says the sentence that its refund is re
     assert.equal(assertError(await refund(buyer, id), 409).message, refusal);
   }
   assert.equal((await read(manual, by_hand)).refundable_until, null);
+  // The operator may give back both of these, and is told so.
+  for (const [{ org }, id] of [[late.buyer, late.id], [manual, by_hand]]) {
+    const { data: [shown] } = await bourse.bourse('purchase', 'list', '--org', org);
+    assert.deepEqual([shown.id, shown.refundable, shown.refund_refusal], [id, 25, null]);
+  }
 });
 
 // ---- words and switches

@@ -51,19 +51,28 @@ struct purchase {
 
 /* ---- reading */
 
-/* What its customer could have back of it, were he to ask now, and why not more. */
-static void write_refundable(const struct db_result *rows, size_t row, money unused,
-                             struct json_writer *w)
+/* Whom a purchase is shown to, and what there is to give back. */
+struct purchase_query {
+    int64_t org, offset, limit;
+    slice id;         /* empty: all */
+    bool by_operator; /* who may refund more */
+    struct db_result **rows;
+    money unused; /* answered: paid credit that no debt takes, in whole cents */
+};
+
+/* What whoever asks could give back of it now, and why not more. */
+static void write_refundable(const struct purchase_query *q, size_t row, struct json_writer *w)
 {
+    const struct db_result *rows = *q->rows;
     const struct refund_facts facts = {.method = db_text(rows, row, COLUMN_METHOD),
                                        .state = db_text(rows, row, COLUMN_STATE),
                                        .disputed = db_i64(rows, row, COLUMN_DISPUTED) > 0,
                                        .in_window = db_bool(rows, row, COLUMN_IN_WINDOW),
                                        .running = db_bool(rows, row, COLUMN_REFUND_RUNS)};
-    slice refusal = purchases_refund_refusal(&facts, false);
+    slice refusal = purchases_refund_refusal(&facts, q->by_operator);
     money left =
         money_of_cents(db_i64(rows, row, COLUMN_AMOUNT) - db_i64(rows, row, COLUMN_REFUNDED));
-    money refundable = refusal.len > 0 ? MONEY_ZERO : money_min(left, unused);
+    money refundable = refusal.len > 0 ? MONEY_ZERO : money_min(left, q->unused);
     if (refusal.len == 0 && !money_is_positive(refundable))
         refusal = SLICE("Nothing of this purchase is left: it was used or given back.");
     json_key_money(w, SLICE("refundable"), refundable);
@@ -71,9 +80,9 @@ static void write_refundable(const struct db_result *rows, size_t row, money unu
     json_key_string_or_null(w, SLICE("refund_refusal"), refusal);
 }
 
-static void write_purchase(const struct db_result *rows, size_t row, money unused,
-                           struct json_writer *w)
+static void write_purchase(const struct purchase_query *q, size_t row, struct json_writer *w)
 {
+    const struct db_result *rows = *q->rows;
     json_object_begin(w);
     json_key_string(w, SLICE("id"), db_text(rows, row, COLUMN_ID));
     json_key_string(w, SLICE("payment_method"), db_text(rows, row, COLUMN_METHOD));
@@ -89,16 +98,9 @@ static void write_purchase(const struct db_result *rows, size_t row, money unuse
     json_key_string_or_null(w, SLICE("reference"), db_text(rows, row, COLUMN_REFERENCE));
     api_write_time(rows, row, SLICE("created_at"), COLUMN_CREATED, w);
     api_write_time(rows, row, SLICE("paid_at"), COLUMN_PAID, w);
-    write_refundable(rows, row, unused, w);
+    write_refundable(q, row, w);
     json_object_end(w);
 }
-
-struct purchase_query {
-    int64_t org, offset, limit;
-    slice id; /* empty: all */
-    struct db_result **rows;
-    money unused; /* answered: paid credit that no debt takes, in whole cents */
-};
 
 /* What lies in leases is unused, too: a refund calls it back. */
 static status query_unused(struct db *db, struct purchase_query *q)
@@ -125,10 +127,15 @@ static status query_purchases(struct db *db, void *context)
                   4, q->rows);
 }
 
+static bool is_operator(const struct control_request *request)
+{
+    return request->principal.kind == PRINCIPAL_OPERATOR;
+}
+
 status purchases_list(struct control_request *request, struct control_response *response)
 {
     SCOPED(db_result_free) struct db_result *rows = NULL;
-    struct purchase_query query = {.rows = &rows};
+    struct purchase_query query = {.by_operator = is_operator(request), .rows = &rows};
     TRY(api_org(request, response, &query.org));
     TRY(api_page(request, response, PURCHASE_PAGE_MAX, &query.offset, &query.limit));
     api_await_posted(request, response);
@@ -137,22 +144,24 @@ status purchases_list(struct control_request *request, struct control_response *
     json_key(&response->json, SLICE("data"));
     json_array_begin(&response->json);
     for (size_t i = 0; i < db_row_count(rows); i++)
-        write_purchase(rows, i, query.unused, &response->json);
+        write_purchase(&query, i, &response->json);
     json_array_end(&response->json);
     json_object_end(&response->json);
     return OK;
 }
 
-status purchases_write(struct db *db, struct control_response *response, int64_t org, slice id)
+status purchases_write(struct control_request *request, struct control_response *response,
+                       int64_t org, slice id)
 {
     SCOPED(db_result_free) struct db_result *rows = NULL;
-    struct purchase_query query = {.org = org, .id = id, .limit = 1, .rows = &rows};
-    TRY(query_purchases(db, &query));
+    struct purchase_query query = {
+        .org = org, .id = id, .limit = 1, .by_operator = is_operator(request), .rows = &rows};
+    TRY(query_purchases(request->db, &query));
     if (db_row_count(rows) == 0)
         return control_fail(response, FAIL(NOT_FOUND), SLICE("No purchase has this id."));
     json_object_begin(&response->json);
     json_key(&response->json, SLICE("data"));
-    write_purchase(rows, 0, query.unused, &response->json);
+    write_purchase(&query, 0, &response->json);
     json_object_end(&response->json);
     return OK;
 }
@@ -167,7 +176,8 @@ struct read_context {
 static status read_body(struct db *db, void *context)
 {
     struct read_context *c = context;
-    return purchases_write(db, c->response, c->org, c->id);
+    (void)db; /* the request's */
+    return purchases_write(c->request, c->response, c->org, c->id);
 }
 
 status purchases_read(struct control_request *request, struct control_response *response)
@@ -284,7 +294,7 @@ static status create_effect(struct control_request *request, struct control_resp
         TRY(db_run(request->db, "insert_purchase", params, 5, NULL));
     if (p->immediate) TRY(post_payment(request, response, p, fee_cents));
     response->http_status = 201;
-    return purchases_write(request->db, response, p->org, p->id);
+    return purchases_write(request, response, p->org, p->id);
 }
 
 struct undecided {
@@ -414,7 +424,7 @@ static status decide(struct db *db, void *context)
     p->changed = pending && d->confirm;
     buffer_clear(&d->response->body);
     json_write_init(&d->response->json, &d->response->body);
-    return purchases_write(db, d->response, p->org, p->id);
+    return purchases_write(d->request, d->response, p->org, p->id);
 }
 
 static status decide_purchase(struct control_request *request, struct control_response *response,

@@ -10,7 +10,8 @@ struct purchase_place {
 };
 
 /* The purchase as `data` of the answer; inside a transaction of its organization. NOT_FOUND. */
-status purchases_write(struct db *db, struct control_response *response, int64_t org, slice id);
+status purchases_write(struct control_request *request, struct control_response *response,
+                       int64_t org, slice id);
 
 /* What decides whether a purchase can be refunded. */
 struct refund_facts {
