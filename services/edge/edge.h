@@ -34,6 +34,7 @@ struct edge {
     SSL_CTX *tls; /* NULL: plain HTTP */
     struct thread *threads;
     uint16_t thread_count;
+    struct listener_group listeners;
     char via[CONFIG_TEXT_SIZE + 16]; /* "bourse-<instance>", the name in Via headers */
     _Atomic int64_t body_bytes;      /* of inference requests in flight, over all threads */
     /* Threads that are connected, and that have a market: readiness is that of all, because nobody
@@ -47,7 +48,7 @@ struct thread {
     pthread_t id;
     h2o_loop_t *loop;
     h2o_context_t http;
-    h2o_multithread_receiver_t inbox; /* markets, and the word to stop */
+    h2o_multithread_receiver_t inbox; /* markets, connections, and the word to stop */
     struct listener listener;
     struct peer_set *peers;
     struct ledger_link *ledger;

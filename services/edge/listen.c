@@ -67,7 +67,6 @@ status listen_open(const struct config *config, int *fd)
     const int on = 1;
     int made = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (made < 0 || setsockopt(made, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
-        setsockopt(made, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0 ||
         bind(made, (const struct sockaddr *)&address, len) != 0 ||
         listen(made, LISTEN_BACKLOG) != 0) {
         log_error("listen_failed", FN(number, port, config->edge_port), F(errno, errno));
@@ -114,6 +113,7 @@ void listen_start(struct listener *listener, h2o_context_t *context, SSL_CTX *tl
         .hosts = context->globalconf->hosts,
         .ssl_ctx = tls,
     };
+    if (listener->fd < 0) return;
     listener->socket =
         h2o_evloop_socket_create(context->loop, listener->fd, H2O_SOCKET_FLAG_DONT_READ);
     listener->socket->data = listener;
@@ -122,6 +122,7 @@ void listen_start(struct listener *listener, h2o_context_t *context, SSL_CTX *tl
 
 void listen_stop(struct listener *listener)
 {
+    listener->stopped = true;
     if (listener->socket == NULL) return;
     h2o_socket_read_stop(listener->socket);
     h2o_socket_close(listener->socket);
@@ -134,25 +135,26 @@ static void connection_closed(void *data)
 {
     struct connection *connection = data;
     struct listener *listener = connection->listener;
+    const struct listener_group *group = listener->group;
     if (connection->before != NULL)
         connection->before->next = connection->next;
     else
         listener->first = connection->next;
     if (connection->next != NULL) connection->next->before = connection->before;
-    listener->connections--;
     metric_add(connections, -1);
     free(connection->last_words);
     free(connection);
-    if (!listener->paused || listener->socket == NULL) return;
-    listener->paused = false;
-    h2o_socket_read_start(listener->socket, accept_connections);
+    atomic_fetch_sub(&listener->connections, 1);
+    struct listener *accepting = group->at(group->context, 0);
+    if (atomic_load(&accepting->paused)) group->give(accepting, -1);
 }
 
-static void accept_connection(struct listener *listener, h2o_socket_t *socket)
+static void serve_connection(struct listener *listener, int fd)
 {
     const int on = 1;
     const unsigned silence_ms = CLIENT_SILENCE_MS;
-    int fd = h2o_socket_get_fd(socket);
+    h2o_socket_t *socket = h2o_evloop_socket_create(listener->accept.ctx->loop, fd,
+                                                    H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence_ms, sizeof(silence_ms));
     struct connection *connection = calloc(1, sizeof(*connection));
@@ -164,9 +166,47 @@ static void accept_connection(struct listener *listener, h2o_socket_t *socket)
     listener->first = connection;
     socket->on_close.cb = connection_closed;
     socket->on_close.data = connection;
-    listener->connections++;
     metric_add(connections, 1);
     h2o_accept(&listener->accept, socket);
+}
+
+void listen_take(struct listener *listener, int fd)
+{
+    if (fd >= 0 && !listener->stopped) {
+        serve_connection(listener, fd);
+    } else if (fd >= 0) {
+        (void)close(fd);
+        atomic_fetch_sub(&listener->connections, 1);
+    } else if (atomic_exchange(&listener->paused, false) && listener->socket != NULL) {
+        h2o_socket_read_start(listener->socket, accept_connections);
+    }
+}
+
+/* NULL: all are at their maximum. */
+static struct listener *choose(const struct listener_group *group)
+{
+    struct listener *fewest = NULL;
+    for (size_t i = 0; i < group->count; i++) {
+        struct listener *listener = group->at(group->context, i);
+        uint32_t connections = atomic_load(&listener->connections);
+        if (connections >= listener->connections_max) continue;
+        if (connections < LISTEN_FILL) return listener;
+        if (fewest == NULL || connections < atomic_load(&fewest->connections)) fewest = listener;
+    }
+    return fewest;
+}
+
+/* The kernel's queue holds the rest until a connection ends. One that ended before its thread could
+ * see the pause is seen here. */
+static bool pause_accepting(struct listener *listener)
+{
+    atomic_store(&listener->paused, true);
+    if (choose(listener->group) != NULL) {
+        atomic_store(&listener->paused, false);
+        return false;
+    }
+    h2o_socket_read_stop(listener->socket);
+    return true;
 }
 
 static void accept_connections(h2o_socket_t *socket, const char *error)
@@ -174,15 +214,16 @@ static void accept_connections(h2o_socket_t *socket, const char *error)
     struct listener *listener = socket->data;
     if (error != NULL) return;
     for (int turn = 0; turn < ACCEPT_TURN; turn++) {
-        if (listener->connections >= listener->connections_max) {
-            /* The kernel's queue holds the rest until a connection ends. */
-            listener->paused = true;
-            h2o_socket_read_stop(listener->socket);
-            return;
-        }
-        h2o_socket_t *accepted = h2o_evloop_socket_accept(socket);
-        if (accepted == NULL) return;
-        accept_connection(listener, accepted);
+        struct listener *to = choose(listener->group);
+        if (to == NULL && pause_accepting(listener)) return;
+        if (to == NULL) continue;
+        int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) return;
+        atomic_fetch_add(&to->connections, 1);
+        if (to == listener)
+            serve_connection(listener, fd);
+        else
+            listener->group->give(to, fd);
     }
 }
 

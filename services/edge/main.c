@@ -104,13 +104,16 @@ static status edge_open(struct edge *edge)
 {
     edge->threads = calloc(edge->thread_count, sizeof(*edge->threads));
     if (edge->threads == NULL) return FAIL(NO_MEMORY);
+    edge->listeners = thread_listeners(edge);
     int64_t connections = edge->config.edge_connections / edge->thread_count;
     for (uint16_t i = 0; i < edge->thread_count; i++) {
         struct thread *thread = &edge->threads[i];
         thread->edge = edge;
         thread->index = i;
         thread->listener.connections_max = connections > 0 ? (uint32_t)connections : 1;
-        TRY(listen_open(&edge->config, &thread->listener.fd));
+        thread->listener.fd = -1;
+        thread->listener.group = &edge->listeners;
+        if (i == 0) TRY(listen_open(&edge->config, &thread->listener.fd));
         TRY(thread_prepare(thread));
     }
     return OK;

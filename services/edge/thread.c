@@ -20,9 +20,12 @@
 #define CARE_MS               500
 #define LAST_RECORDS_MS       5000 /* after the drain, for the ledger to acknowledge the rest */
 
+enum inbox_kind { INBOX_MARKET, INBOX_CONNECTION, INBOX_STOP };
 struct inbox_message {
     h2o_multithread_message_t message;
-    struct market *market; /* NULL: stop */
+    enum inbox_kind kind;
+    struct market *market;
+    int fd;
 };
 
 static void inbox_read(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages);
@@ -89,22 +92,50 @@ uint64_t thread_now_ms(struct thread *thread)
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
-static void send_message(struct thread *thread, struct market *market)
+static void send_message(struct thread *thread, struct inbox_message content)
 {
-    struct inbox_message *message = calloc(1, sizeof(*message));
+    struct inbox_message *message = malloc(sizeof(*message));
     if (message == NULL) abort();
-    message->market = market;
+    *message = content;
     h2o_multithread_send_message(&thread->inbox, &message->message);
 }
 
 void thread_give_market(struct thread *thread, struct market *market)
 {
-    send_message(thread, market_retain(market));
+    send_message(thread,
+                 (struct inbox_message){.kind = INBOX_MARKET, .market = market_retain(market)});
 }
 
 void thread_tell_stop(struct thread *thread)
 {
-    send_message(thread, NULL);
+    send_message(thread, (struct inbox_message){.kind = INBOX_STOP});
+}
+
+static struct listener *listener_at(void *context, size_t i)
+{
+    struct edge *edge = context;
+    return &edge->threads[i].listener;
+}
+
+static void give_connection(struct listener *to, int fd)
+{
+    struct thread *thread = H2O_STRUCT_FROM_MEMBER(struct thread, listener, to);
+    send_message(thread, (struct inbox_message){.kind = INBOX_CONNECTION, .fd = fd});
+}
+
+struct listener_group thread_listeners(struct edge *edge)
+{
+    return (struct listener_group){
+        .count = edge->thread_count, .at = listener_at, .give = give_connection, .context = edge};
+}
+
+static void take_market(struct thread *thread, struct market *market)
+{
+    if (thread->market == NULL)
+        atomic_fetch_add(&thread->edge->markets, 1);
+    else
+        market_release(&thread->market);
+    thread->market = market;
 }
 
 static void begin_stop(struct thread *thread)
@@ -124,14 +155,10 @@ static void inbox_read(h2o_multithread_receiver_t *receiver, h2o_linklist_t *mes
         struct inbox_message *received =
             H2O_STRUCT_FROM_MEMBER(struct inbox_message, message.link, messages->next);
         h2o_linklist_unlink(&received->message.link);
-        if (received->market != NULL) {
-            if (thread->market == NULL)
-                atomic_fetch_add(&thread->edge->markets, 1);
-            else
-                market_release(&thread->market);
-            thread->market = received->market;
-        } else {
-            begin_stop(thread);
+        switch (received->kind) {
+        case INBOX_MARKET: take_market(thread, received->market); break;
+        case INBOX_CONNECTION: listen_take(&thread->listener, received->fd); break;
+        case INBOX_STOP: begin_stop(thread); break;
         }
         free(received);
     }

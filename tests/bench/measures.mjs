@@ -100,7 +100,7 @@ export async function measureRequestCpu({ instance, nginx, load, rounds: count }
   const results = {
     edge_cpu_ratio: roundTo(rounds.median('edge_us') / rounds.median('nginx_us'), 3),
     system_cpu_ratio: roundTo(rounds.median('system_us') / rounds.median('nginx_us'), 3),
-    ledger_cpu_ratio: roundTo(rounds.median('ledger_us') / rounds.median('edge_us'), 3),
+    ledger_cpu_ratio_16: roundTo(rounds.median('ledger_us') / rounds.median('edge_us'), 3),
   };
   return { results, rounds: prefixed('request_cpu', rounds) };
 }
@@ -119,7 +119,7 @@ export async function measureLedgerCpu({ instance, load, rounds: count }) {
     const used = difference(instance.cpuNs(), before);
     rounds.add({ ledger_us: used.ledger / CPU_REQUESTS / 1000, edge_us: used.edge / CPU_REQUESTS / 1000 });
   }
-  const results = { ledger_cpu_ratio_128: roundTo(rounds.median('ledger_us') / rounds.median('edge_us'), 3) };
+  const results = { ledger_cpu_ratio: roundTo(rounds.median('ledger_us') / rounds.median('edge_us'), 3) };
   return { results, rounds: prefixed('ledger_cpu', rounds) };
 }
 

@@ -18,7 +18,7 @@ const BOUNDS = [
     says: 'whole answer, beyond nginx and that; ≤ 1.5 fdatasync_us',
   },
   { name: 'core_ratio', at: 'least', limit: () => 0.1, digits: 3, says: "hold + settle in the ledger's core / bare look-ups" },
-  { name: 'ledger_cpu_ratio', at: 'most', limit: () => 0.4, digits: 2, says: 'CPU of a 1 KB request, ledger / edge' },
+  { name: 'ledger_cpu_ratio', at: 'most', limit: () => 0.4, digits: 2, says: 'CPU of a 1 KB request, ledger / edge, 128 at once' },
   { name: 'settle_ratio', at: 'least', limit: () => 0.4, digits: 2, says: 'records of one poster / a bare insert of the same rows' },
   { name: 'hot_account_ratio', at: 'least', limit: () => 0.9, digits: 2, says: 'holds and settles of one account / of a thousand' },
   { name: 'hold_p99_us', at: 'most', limit: () => 1000, digits: 0, says: 'HOLD over the socket, a thousand accounts, the journal syncing' },

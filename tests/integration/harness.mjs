@@ -64,6 +64,12 @@ export function startInstance({ options, setup } = {}) {
   return instance;
 }
 
+/** Whether every thread of a process is stopped. */
+function stands(pid) {
+  const states = readdirSync(`/proc/${pid}/task`).map((thread) => readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1'));
+  return states.every((stat) => stat.slice(stat.lastIndexOf(')') + 2).startsWith('T'));
+}
+
 class Instance {
   running = false;
   preparations = [];
@@ -336,6 +342,8 @@ class Instance {
   async whileStopped(programs, during) {
     const pids = [programs].flat().map((program) => this.pid(program));
     for (const pid of pids) process.kill(pid, 'SIGSTOP');
+    // A thread on another processor goes on until the signal has reached it.
+    await eventually(() => assert.ok(pids.every(stands)), { every_ms: 1 });
     try {
       return await during();
     } finally {
