@@ -128,10 +128,10 @@ static status insert_batch(struct db *db, const struct posting *posting, size_t 
 static void add_late_keys(const struct posting *posting, size_t i, struct columns *keys)
 {
     const struct late_charge *late = &posting->late[i];
-    const int64_t all[LATE_ACCOUNTS][3] = {{late->org, ACCOUNT_CREDIT_PAID, 0},
-                                           {late->org, ACCOUNT_CREDIT_PROMO, 0},
-                                           {late->org, ACCOUNT_RECEIVABLE, 0},
-                                           {0, late->income, posting->cell}};
+    const int64_t all[LATE_ACCOUNTS][4] = {{late->org, ACCOUNT_CREDIT_PAID, 0, 0},
+                                           {late->org, ACCOUNT_CREDIT_PROMO, 0, 0},
+                                           {late->org, ACCOUNT_RECEIVABLE, 0, 0},
+                                           {0, late->income, posting->cell, 0}};
     size_t at = posting->account_count + i * LATE_ACCOUNTS;
     for (size_t j = 0; j < LATE_ACCOUNTS; j++) {
         for (size_t k = 0; k < COUNT_OF(all[j]); k++)
