@@ -146,7 +146,7 @@ static void connection_closed(void *data)
     free(connection);
     atomic_fetch_sub(&listener->connections, 1);
     struct listener *accepting = group->at(group->context, 0);
-    if (atomic_load(&accepting->paused)) group->give(accepting, -1);
+    if (atomic_load(&accepting->paused)) group->give(accepting, LISTEN_ROOM);
 }
 
 static void serve_connection(struct listener *listener, int fd)
@@ -172,13 +172,14 @@ static void serve_connection(struct listener *listener, int fd)
 
 void listen_take(struct listener *listener, int fd)
 {
-    if (fd >= 0 && !listener->stopped) {
-        serve_connection(listener, fd);
-    } else if (fd >= 0) {
+    if (fd == LISTEN_ROOM) {
+        if (atomic_exchange(&listener->paused, false) && listener->socket != NULL)
+            h2o_socket_read_start(listener->socket, accept_connections);
+    } else if (listener->stopped) {
         (void)close(fd);
         atomic_fetch_sub(&listener->connections, 1);
-    } else if (atomic_exchange(&listener->paused, false) && listener->socket != NULL) {
-        h2o_socket_read_start(listener->socket, accept_connections);
+    } else {
+        serve_connection(listener, fd);
     }
 }
 

@@ -13,8 +13,10 @@
 struct connection;
 struct listener;
 
-/* Of all threads, in their order. `give` hands a descriptor to a listener's thread, which calls
- * listen_take() with it; -1 tells that a connection ended. Callable on any thread. */
+/* Of all threads, in their order. `give` hands a descriptor, or the word that a connection ended
+ * and there is room, to a listener's thread, which calls listen_take() with it. Callable on any
+ * thread. */
+#define LISTEN_ROOM (-1)
 struct listener_group {
     size_t count;
     struct listener *(*at)(void *context, size_t i);
@@ -46,7 +48,7 @@ status listen_tls(const struct config *config, SSL_CTX **tls);
 
 void listen_start(struct listener *listener, h2o_context_t *context, SSL_CTX *tls);
 void listen_stop(struct listener *listener);
-/* What was given to this thread's listener. */
+/* What was given to this thread's listener: a descriptor, or LISTEN_ROOM. */
 void listen_take(struct listener *listener, int fd);
 /* The library collects a whole body before it hands the request over; when those on their way hold
  * more than bytes_max, the largest ones are cut. */

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Every statement of the ledger's own threads (role bourse_ledger), called only from store*.c. Rows of money are locked in one order,
 -- each statement's rows by its key: cell, account, lease, meter_period. What follows by `unnest` are arrays of one length, a row each;
--- the poster's are sorted by key and its connection joins row by row (db_keep_order), so that an update locks in that order, too.
+-- the poster's are sorted by key and its connection joins row by row (db_serve_batches), so that an update locks in that order, too.
 
 -- name: clock
 select (extract(epoch from clock_timestamp()) * 1000000)::bigint * 1000
@@ -146,10 +146,13 @@ from price_tier t join price p on p.id = t.price order by t.price, t.above_promp
 
 -- ---- rows of money: made when absent, then locked in order
 
+-- Those of them that are not there yet begin with these sums, which are 0 where they are only to be locked.
 -- name: accounts_make
-insert into account (org, kind, cell, detail)
-select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) order by 1, 2, 3, 4
-on conflict do nothing
+insert into account (org, kind, cell, detail, debits, credits)
+select u.* from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+    as u (org, kind, cell, detail, debits, credits)
+where not exists (select from account a where a.org = u.org and a.kind = u.kind and a.cell = u.cell and a.detail = u.detail)
+order by 1, 2, 3, 4 on conflict do nothing
 
 -- name: accounts_lock
 select a.org, a.kind, a.cell, a.detail, a.credits - a.debits, a.line
@@ -164,14 +167,6 @@ update account a set debits = a.debits + u.debits, credits = a.credits + u.credi
 from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
     as u (org, kind, cell, detail, debits, credits)
 where a.org = u.org and a.kind = u.kind and a.cell = u.cell and a.detail = u.detail
-
--- Those of them that are not there yet.
--- name: accounts_begin
-insert into account (org, kind, cell, detail, debits, credits)
-select u.* from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
-    as u (org, kind, cell, detail, debits, credits)
-where not exists (select from account a where a.org = u.org and a.kind = u.kind and a.cell = u.cell and a.detail = u.detail)
-order by 1, 2, 3, 4 on conflict do nothing
 
 -- A lease is a decision: it may not, and what comes back lowers what was over.
 -- name: accounts_lease
@@ -210,14 +205,21 @@ from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]
     as u (org, meter, period, granted, granted_promo, returned)
 where l.org = u.org and l.meter = u.meter and l.period = u.period and l.cell = $7::smallint and l.epoch = $8::bigint
 
--- A period's row begins with the meter's limit; an allowance's is the plan's.
+-- As accounts_make. A period's row begins with the meter's limit; an allowance's is the plan's. Nothing is leased under it, so what a
+-- lease covered meets the row's CHECK.
 -- name: periods_make
-insert into meter_period (org, meter, period, limit_nano, include_byok)
-select u.org, u.meter, u.period, case when meter_is_allowance(u.meter) then allowance_limit(u.org, u.meter) else m.limit_nano end,
-       coalesce(m.include_byok, false)
-from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as u (org, meter, period)
-left join meter m on m.org = u.org and m.id = u.meter order by 1, 2, 3
-on conflict do nothing
+insert into meter_period (org, meter, period, limit_nano, include_byok, spent, leased, requests, byok_spent, over)
+select u.org, u.meter, u.period, l.limit_nano, l.include_byok, u.spent, -u.leased, u.requests, u.byok_spent,
+       case when l.limit_nano is null then 0
+            else greatest(0, u.spent + case when l.include_byok then u.byok_spent else 0 end - u.leased - l.limit_nano) end
+from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+    as u (org, meter, period, spent, leased, requests, byok_spent)
+left join meter m on m.org = u.org and m.id = u.meter
+cross join lateral (
+    select case when meter_is_allowance(u.meter) then allowance_limit(u.org, u.meter) else m.limit_nano end as limit_nano,
+           coalesce(m.include_byok, false) as include_byok) l
+where not exists (select from meter_period p where p.org = u.org and p.meter = u.meter and p.period = u.period)
+order by 1, 2, 3 on conflict do nothing
 
 -- name: periods_lock
 select p.org, p.meter, p.period, case when meter_is_allowance(p.meter) then allowance_limit(p.org, p.meter) else m.limit_nano end,
@@ -244,21 +246,6 @@ update meter_period p set spent = p.spent + u.spent, leased = p.leased - u.lease
 from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
     as u (org, meter, period, spent, leased, requests, byok_spent)
 where p.org = u.org and p.meter = u.meter and p.period = u.period
-
--- Those of a period that has just begun. Nothing is leased under it, so what a lease covered meets the row's CHECK.
--- name: periods_begin
-insert into meter_period (org, meter, period, limit_nano, include_byok, spent, leased, requests, byok_spent, over)
-select u.org, u.meter, u.period, l.limit_nano, l.include_byok, u.spent, -u.leased, u.requests, u.byok_spent,
-       case when l.limit_nano is null then 0
-            else greatest(0, u.spent + case when l.include_byok then u.byok_spent else 0 end - u.leased - l.limit_nano) end
-from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
-    as u (org, meter, period, spent, leased, requests, byok_spent)
-left join meter m on m.org = u.org and m.id = u.meter
-cross join lateral (
-    select case when meter_is_allowance(u.meter) then allowance_limit(u.org, u.meter) else m.limit_nano end as limit_nano,
-           coalesce(m.include_byok, false) as include_byok) l
-where not exists (select from meter_period p where p.org = u.org and p.meter = u.meter and p.period = u.period)
-order by 1, 2, 3 on conflict do nothing
 
 -- The limit is copied again, because an operator may have changed it since. A lowered one, or one that counts more, explains what is
 -- over; a lease does not: what comes back lowers it, and what would be lent beyond it meets the row's CHECK.

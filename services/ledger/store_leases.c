@@ -11,6 +11,8 @@
 
 #define ACCOUNTS       4 /* paid, promotional, escrow, receivable */
 #define MOVED          3 /* paid or receivable, promotional, escrow */
+#define ACCOUNT_KEY    4 /* parameters that name a row */
+#define PERIOD_KEY     3
 #define REFERENCE_SIZE 48
 
 struct leased {
@@ -64,16 +66,26 @@ static status begin_lease(struct db *db, struct lease_work *work)
     return OK;
 }
 
-/* Mostly all rows are there. Those that are missing are made, and then all are locked anew. */
-static status lock_rows(struct db *db, const char *lock, const struct db_param *lock_params,
-                        size_t lock_count, const char *make, const struct db_param *make_params,
-                        size_t make_count, size_t rows, struct db_result **result)
+struct call {
+    const char *statement;
+    const struct db_param *params;
+    size_t param_count;
+};
+
+static status run_call(struct db *db, const struct call *call, struct db_result **result)
 {
-    TRY(db_run(db, lock, lock_params, lock_count, result));
+    return db_run(db, call->statement, call->params, call->param_count, result);
+}
+
+/* Mostly all rows are there. Those that are missing are made, and then all are locked anew. */
+static status lock_rows(struct db *db, const struct call *lock, const struct call *make,
+                        size_t rows, struct db_result **result)
+{
+    TRY(run_call(db, lock, result));
     if (db_row_count(*result) == rows) return OK;
     db_result_free(result);
-    TRY(db_run(db, make, make_params, make_count, NULL));
-    return db_run(db, lock, lock_params, lock_count, result);
+    TRY(run_call(db, make, NULL));
+    return run_call(db, lock, result);
 }
 
 /* What is owed counts what all cells have leased. What is left is below zero where a late charge or
@@ -92,13 +104,14 @@ static status lock_accounts(struct db *db, struct lease_work *work)
     const int64_t kinds[ACCOUNTS] = {ACCOUNT_CREDIT_PAID, ACCOUNT_CREDIT_PROMO, ACCOUNT_ESCROW,
                                      ACCOUNT_RECEIVABLE};
     const int64_t cells[ACCOUNTS] = {0, 0, work->cell->cell, 0};
-    const int64_t details[ACCOUNTS] = {0};
+    const int64_t zeros[ACCOUNTS] = {0}; /* details; and what a row begins with */
     const struct db_param params[] = {
-        DB_P_I64_ARRAY(orgs, ACCOUNTS), DB_P_I64_ARRAY(kinds, ACCOUNTS),
-        DB_P_I64_ARRAY(cells, ACCOUNTS), DB_P_I64_ARRAY(details, ACCOUNTS)};
+        DB_P_I64_ARRAY(orgs, ACCOUNTS),  DB_P_I64_ARRAY(kinds, ACCOUNTS),
+        DB_P_I64_ARRAY(cells, ACCOUNTS), DB_P_I64_ARRAY(zeros, ACCOUNTS),
+        DB_P_I64_ARRAY(zeros, ACCOUNTS), DB_P_I64_ARRAY(zeros, ACCOUNTS)};
     SCOPED(db_result_free) struct db_result *result = NULL;
-    TRY(lock_rows(db, "accounts_lock", params, COUNT_OF(params), "accounts_make", params,
-                  COUNT_OF(params), ACCOUNTS, &result));
+    TRY(lock_rows(db, &(struct call){"accounts_lock", params, ACCOUNT_KEY},
+                  &(struct call){"accounts_make", params, COUNT_OF(params)}, ACCOUNTS, &result));
     work->source = ACCOUNT_CREDIT_PAID;
     for (size_t i = 0; i < db_row_count(result); i++) { /* ordered by kind */
         int64_t kind = db_i64(result, i, 1);
@@ -130,8 +143,8 @@ static status lock_leases(struct db *db, struct lease_work *work)
         DB_P_I64_ARRAY(work->periods, count), DB_P_I64_ARRAY(work->epochs, count),
         DB_P_I64(work->cell->cell)};
     SCOPED(db_result_free) struct db_result *result = NULL;
-    TRY(lock_rows(db, "leases_lock", lock, COUNT_OF(lock), "leases_make", make, COUNT_OF(make),
-                  count, &result));
+    TRY(lock_rows(db, &(struct call){"leases_lock", lock, COUNT_OF(lock)},
+                  &(struct call){"leases_make", make, COUNT_OF(make)}, count, &result));
     for (size_t row = 0; row < db_row_count(result); row++) {
         size_t i = item_of(work, db_i64(result, row, 1), db_i64(result, row, 2));
         if (i == SIZE_MAX) continue;
@@ -155,12 +168,17 @@ static status lock_periods(struct db *db, struct lease_work *work)
 {
     size_t count = (size_t)work->request->count - 1;
     if (count == 0) return OK;
+    const int64_t zeros[LEASE_ITEMS_MAX] = {0}; /* what a row begins with */
     const struct db_param params[] = {DB_P_I64_ARRAY(work->orgs + 1, count),
                                       DB_P_I64_ARRAY(work->meters + 1, count),
-                                      DB_P_I64_ARRAY(work->periods + 1, count)};
+                                      DB_P_I64_ARRAY(work->periods + 1, count),
+                                      DB_P_I64_ARRAY(zeros, count),
+                                      DB_P_I64_ARRAY(zeros, count),
+                                      DB_P_I64_ARRAY(zeros, count),
+                                      DB_P_I64_ARRAY(zeros, count)};
     SCOPED(db_result_free) struct db_result *result = NULL;
-    TRY(lock_rows(db, "periods_lock", params, COUNT_OF(params), "periods_make", params,
-                  COUNT_OF(params), count, &result));
+    TRY(lock_rows(db, &(struct call){"periods_lock", params, PERIOD_KEY},
+                  &(struct call){"periods_make", params, COUNT_OF(params)}, count, &result));
     for (size_t row = 0; row < db_row_count(result); row++) {
         size_t i = item_of(work, db_i64(result, row, 1), db_i64(result, row, 2));
         if (i == SIZE_MAX) continue;

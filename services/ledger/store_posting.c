@@ -11,6 +11,7 @@
 
 #define REFERENCE_SIZE 80
 #define LATE_ACCOUNTS  4 /* paid, promotional, receivable; the platform's income */
+#define ACCOUNT_KEY    4 /* columns that name a row */
 
 /* Rows of numbers turned into the arrays of a statement. */
 struct columns {
@@ -128,10 +129,10 @@ static status insert_batch(struct db *db, const struct posting *posting, size_t 
 static void add_late_keys(const struct posting *posting, size_t i, struct columns *keys)
 {
     const struct late_charge *late = &posting->late[i];
-    const int64_t all[LATE_ACCOUNTS][4] = {{late->org, ACCOUNT_CREDIT_PAID, 0, 0},
-                                           {late->org, ACCOUNT_CREDIT_PROMO, 0, 0},
-                                           {late->org, ACCOUNT_RECEIVABLE, 0, 0},
-                                           {0, late->income, posting->cell, 0}};
+    const int64_t all[LATE_ACCOUNTS][ACCOUNT_KEY] = {{late->org, ACCOUNT_CREDIT_PAID, 0, 0},
+                                                     {late->org, ACCOUNT_CREDIT_PROMO, 0, 0},
+                                                     {late->org, ACCOUNT_RECEIVABLE, 0, 0},
+                                                     {0, late->income, posting->cell, 0}};
     size_t at = posting->account_count + i * LATE_ACCOUNTS;
     for (size_t j = 0; j < LATE_ACCOUNTS; j++) {
         for (size_t k = 0; k < COUNT_OF(all[j]); k++)
@@ -145,20 +146,22 @@ static status lock_accounts(struct db *db, struct posting *posting)
 {
     struct columns keys;
     size_t count = posting->account_count + LATE_ACCOUNTS * posting->late_count;
-    TRY(columns_new(&keys, posting->arena, count, 4));
+    TRY(columns_new(&keys, posting->arena, count, ACCOUNT_KEY + 1));
     for (size_t i = 0; i < posting->account_count; i++) {
         const struct account_move *move = &posting->accounts[i];
-        const int64_t key[4] = {move->org, move->kind, move->cell, move->detail};
+        const int64_t key[ACCOUNT_KEY] = {move->org, move->kind, move->cell, move->detail};
         for (size_t j = 0; j < COUNT_OF(key); j++)
             keys.numbers[j][i] = key[j];
     }
     for (size_t i = 0; i < posting->late_count; i++)
         add_late_keys(posting, i, &keys);
-    const struct db_param params[] = {column(&keys, 0), column(&keys, 1), column(&keys, 2),
-                                      column(&keys, 3)};
+    memset(keys.numbers[ACCOUNT_KEY], 0, count * sizeof(int64_t)); /* sums that rows begin with */
+    const struct db_param params[] = {column(&keys, 0),           column(&keys, 1),
+                                      column(&keys, 2),           column(&keys, 3),
+                                      column(&keys, ACCOUNT_KEY), column(&keys, ACCOUNT_KEY)};
     TRY(db_run(db, "accounts_make", params, COUNT_OF(params), NULL));
     SCOPED(db_result_free) struct db_result *result = NULL;
-    TRY(db_run(db, "accounts_lock", params, COUNT_OF(params), &result));
+    TRY(db_run(db, "accounts_lock", params, ACCOUNT_KEY, &result));
     struct late_balance *balances =
         arena_alloc_array(posting->arena, posting->late_count, sizeof(*balances));
     if (balances == NULL) return FAIL(TOO_LARGE);
@@ -174,17 +177,24 @@ static status lock_accounts(struct db *db, struct posting *posting)
     return posting_pay_late(posting, balances, posting->late_count);
 }
 
-/* Adds to the rows of `keys`, and begins those that are not there. One that somebody else began in
- * between is met by doing it all again. */
-static status add_to_rows(struct db *db, const char *add, const char *begin,
-                          const struct db_param *params, size_t param_count, size_t rows)
+/* Two statements with the same parameters: one adds to rows, the other makes those that are not
+ * there. */
+struct addition {
+    const char *add, *make;
+    const struct db_param *params;
+    size_t param_count, rows;
+};
+
+/* A row that somebody else made in between is met by doing it all again. */
+static status add_to_rows(struct db *db, const struct addition *addition)
 {
     SCOPED(db_result_free) struct db_result *added = NULL;
-    TRY(db_run(db, add, params, param_count, &added));
-    if (db_affected(added) == (int64_t)rows) return OK;
-    SCOPED(db_result_free) struct db_result *begun = NULL;
-    TRY(db_run(db, begin, params, param_count, &begun));
-    return db_affected(added) + db_affected(begun) == (int64_t)rows ? OK : FAIL(DATABASE);
+    TRY(db_run(db, addition->add, addition->params, addition->param_count, &added));
+    int64_t missing = (int64_t)addition->rows - db_affected(added);
+    if (missing == 0) return OK;
+    SCOPED(db_result_free) struct db_result *made = NULL;
+    TRY(db_run(db, addition->make, addition->params, addition->param_count, &made));
+    return db_affected(made) == missing ? OK : FAIL(DATABASE);
 }
 
 static status move_accounts(struct db *db, struct posting *posting)
@@ -200,8 +210,9 @@ static status move_accounts(struct db *db, struct posting *posting)
     }
     const struct db_param params[] = {column(&moves, 0), column(&moves, 1), column(&moves, 2),
                                       column(&moves, 3), column(&moves, 4), column(&moves, 5)};
-    return add_to_rows(db, "accounts_add", "accounts_begin", params, COUNT_OF(params),
-                       posting->account_count);
+    const struct addition addition = {"accounts_add", "accounts_make", params, COUNT_OF(params),
+                                      posting->account_count};
+    return add_to_rows(db, &addition);
 }
 
 static status settle_leases(struct db *db, struct posting *posting)
@@ -266,8 +277,9 @@ static status settle_periods(struct db *db, struct posting *posting)
     const struct db_param params[] = {column(&moves, 0), column(&moves, 1), column(&moves, 2),
                                       column(&moves, 3), column(&moves, 4), column(&moves, 5),
                                       column(&moves, 6)};
-    return add_to_rows(db, "periods_settle", "periods_begin", params, COUNT_OF(params),
-                       posting->period_count);
+    const struct addition addition = {"periods_settle", "periods_make", params, COUNT_OF(params),
+                                      posting->period_count};
+    return add_to_rows(db, &addition);
 }
 
 static slice append_reference(struct buffer *out, const struct posting *posting)

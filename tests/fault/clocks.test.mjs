@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The clock of the cell is an hour fast or slow when PostgreSQL's day ends; PostgreSQL's own is a day ahead for a moment. Days belong to PostgreSQL: a limit of a day begins anew
-// at its midnight and at no other time, a request belongs to the day of its hold, and a limit that is set counts for the day it is.
+// The clock of the cell is an hour fast or slow when PostgreSQL's day ends; PostgreSQL's own is a day ahead for a moment. Days belong to
+// PostgreSQL: a limit of a day begins anew at its midnight and at no other time, a request belongs to the day of its hold, and a limit
+// that is set counts for the day it is.
 // Every program of the cell is wrong by BOURSE_CLOCK_OFFSET_S and lives in Tokyo; PostgreSQL's midnight is brought near by a
 // clock_timestamp() of the test's that the ledger finds before PostgreSQL's own.
 import './fault_build.mjs';

@@ -9,9 +9,9 @@ import { existsSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 
-import { BUILD, ROOT, eventually, startInstance } from '../integration/harness.mjs';
+import { BUILD, ROOT, eventually, stands, startInstance } from '../integration/harness.mjs';
 import {
-  QUICK, ROUNDS, deathOf, familyOf, kill, killInstance, objectionsUnderLoad, postgresServes, servedSoFar, signal, stands,
+  QUICK, ROUNDS, deathOf, familyOf, kill, killInstance, objectionsUnderLoad, postgresServes, servedSoFar, signal,
   startInstanceAgain, startWith, underLoad,
 } from './faults.mjs';
 

@@ -160,17 +160,13 @@ export async function killInstance(bourse) {
   await eventually(() => assert.deepEqual([...stopped].filter(lives), []));
 }
 
-/** The letter that the kernel has for what a process does; undefined when there is none. */
-function stateOf(pid) {
+function lives(pid) {
   try {
-    return /^State:\s+(\w)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1];
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
   } catch {
-    return undefined;
+    return false;
   }
 }
-
-const lives = (pid) => ![undefined, 'Z'].includes(stateOf(pid));
-export const stands = (pid) => stateOf(pid) === 'T';
 
 export async function stopInstance(bourse) {
   await run('make', ['--no-print-directory', 'down'], { cwd: ROOT, env: bourse.environment(), timeout: TURN_MAX_MS });

@@ -65,7 +65,7 @@ export function startInstance({ options, setup } = {}) {
 }
 
 /** Whether every thread of a process is stopped. */
-function stands(pid) {
+export function stands(pid) {
   const states = readdirSync(`/proc/${pid}/task`).map((thread) => readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1'));
   return states.every((stat) => stat.slice(stat.lastIndexOf(')') + 2).startsWith('T'));
 }

@@ -328,9 +328,7 @@ static void add_waiting(struct step *step, struct lease *account, struct lease_r
     }
 }
 
-/* From what the holds need to what is missing. Where somebody waits more will follow, though
- * nothing is known of the traffic yet: without that an account that begins would ask with each of
- * its first holds. */
+/* From what the holds need to what is missing. */
 static void subtract_free(struct core *core, struct lease_request *request)
 {
     for (uint8_t i = 0; i < request->count; i++) {
@@ -340,6 +338,15 @@ static void subtract_free(struct core *core, struct lease_request *request)
         money free_room = lease_free_room(&core->leases[slot]);
         item->need =
             money_less(free_room, item->need) ? money_minus(item->need, free_room) : MONEY_ZERO;
+    }
+}
+
+/* Where somebody waits more will follow, though nothing is known of the traffic yet: without that
+ * an account that begins would ask with each of its first holds. */
+static void want_ahead(struct lease_request *request)
+{
+    for (uint8_t i = 0; i < request->count; i++) {
+        struct lease_item *item = &request->items[i];
         money more;
         if (status_ok(money_scale(item->need, LEASE_NEEDS_AHEAD, 1, &more)))
             item->want = money_max(item->want, more);
@@ -383,6 +390,7 @@ void lease_ask(struct step *step, uint32_t account_slot)
     (void)item_of(&request, account);
     add_waiting(step, account, &request);
     subtract_free(core, &request);
+    want_ahead(&request);
     send_request(step, account_slot, &request);
 }
 
