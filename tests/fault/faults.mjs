@@ -92,14 +92,14 @@ export async function kill(bourse, program, signal = 'SIGKILL', deadline_ms = BA
 
 /** Kills one of PostgreSQL's backends that serve our programs; it ends all others and recovers. */
 export async function killBackend(bourse, random) {
-  const backends = await eventually(async () => {
+  const pid = await eventually(async () => {
     const rows = await bourse.sql(
       `select pid from pg_stat_activity where datname = 'bourse' and usename like 'bourse_ledger%' order by pid`);
     assert.ok(rows.length > 0, 'the ledger has not come back to PostgreSQL');
-    return rows;
+    const { pid } = rows[Math.floor(random() * rows.length)];
+    process.kill(pid, 'SIGKILL'); // fails for one that has just ended by itself: then another one
+    return pid;
   });
-  const { pid } = backends[Math.floor(random() * backends.length)];
-  process.kill(pid, 'SIGKILL');
   await eventually(() => assert.ok(!lives(pid)));
   await postgresServes(bourse);
 }
