@@ -19,6 +19,8 @@
 #define SEGMENTS_MAX   4096 /* in use at once; more and no hold is admitted */
 #define READY_MAX      4096
 #define LOADED_RECORDS 8 /* a sync that covered more means that the next can wait a little */
+#define ALONE_RECORDS  2 /* a hold and its ending */
+#define ALONE_SYNCS    8 /* in a row that covered no more: one request after the other */
 #define RETRY_S        1 /* the preparer's pause after a failure */
 
 /* A segment that was begun; it is deleted when a later one exists and nothing needs it. */
@@ -65,6 +67,7 @@ struct journal {
     bool may_sync_here;
     bool sync_here_due;  /* journal_sync_here() is about to do it; the journal's thread keeps out */
     bool loaded;         /* the next sync waits until an interval after the start of the last */
+    uint32_t alone;      /* syncs in a row that covered one request, at most ALONE_SYNCS */
     uint64_t started_ms; /* the last sync */
     uint64_t average_us; /* of a sync */
 
@@ -213,7 +216,7 @@ static uint64_t first_seq_of(slice records)
 static bool can_sync_here(const struct journal *journal)
 {
     bool idle = !journal->syncing && journal->wanted_seq <= atomic_load(&journal->synced_seq);
-    return journal->may_sync_here && idle && !journal->loaded &&
+    return journal->may_sync_here && idle && journal->alone >= ALONE_SYNCS &&
            journal->average_us < JOURNAL_FAST_US;
 }
 
@@ -345,6 +348,8 @@ static void sync_once(struct journal *journal)
     journal->started_ms = started_us / 1000;
     note_duration(journal, took_us);
     journal->loaded = !journal->settings.strict || covered > LOADED_RECORDS;
+    bool alone = journal->settings.strict && covered <= ALONE_RECORDS;
+    journal->alone = !alone ? 0 : journal->alone + (journal->alone < ALONE_SYNCS);
 }
 
 void journal_let_sync_here(struct journal *journal)

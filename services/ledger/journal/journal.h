@@ -45,8 +45,9 @@ void journal_write(struct journal *journal, slice records, const struct journal_
 /* Strict mode: from journal_let_sync_here() on, the writer's thread calls journal_sync_here()
  * before it waits for anything, and may find itself syncing what it wrote, which spares two
  * hand-overs between threads. Left to it is only what the journal's thread, being idle, would sync
- * at once, and only on a fast disk: while the average of the syncs, the last one counting a
- * sixteenth, is below JOURNAL_FAST_US. A single one counts JOURNAL_SLOW_US at most and an unknown
+ * at once; only while the last syncs covered one request each, because others would have their
+ * holds wait behind the disk; and only on a fast disk: while the average of the syncs, the last one
+ * counting a sixteenth, is below JOURNAL_FAST_US. A single one counts JOURNAL_SLOW_US at most and an unknown
  * disk as much. So on a fast disk that gets slow the writer waits for one sync of 6 ms or more, or
  * for few that are shorter, and syncs again only after three to eight fast ones (by the formula,
  * from an average of 0.1 ms). On a slow disk it never does. false: there was nothing to do.
