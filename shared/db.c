@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One libpq connection used by one thread: connect, prepare by name, run, repeat what PostgreSQL
  * asks to repeat. Decides which SQLSTATE is which status; knows no statement by heart but BEGIN,
- * COMMIT, ROLLBACK and the setting for row level security. The complication is what a lost
- * connection means: nothing is repeated by itself once a statement may have run, but an idle
- * connection is looked at before it is used. */
+ * COMMIT, ROLLBACK and the setting for row level security. What need not be waited for goes out
+ * with what follows (libpq's pipeline mode): BEGIN always, statements by db_send(). The
+ * complication is what a lost connection means: nothing is repeated by itself once a statement may
+ * have run, but an idle connection is looked at before it is used. */
 #include "shared/db.h"
 
 #include <assert.h>
-#include <libpq-fe.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "shared/db_arrays.h"
+#include "shared/db_result.h"
 #include "shared/db_statements.h"
 #include "shared/log.h"
 #include "shared/random.h"
@@ -23,9 +24,17 @@
 #define BOUNDED_WAITS      "-c lock_timeout=5s -c statement_timeout=30s"
 #define KEPT_ORDER         "-c enable_hashjoin=off -c enable_mergejoin=off"
 #define SQLSTATE_SIZE      6
+#define PENDING_MAX        (2 * DB_SENT_MAX + 3) /* each may be prepared first; BEGIN, org, COMMIT */
 #define LOCK_NOT_AVAILABLE "55P03"
 #define QUERY_CANCELED     "57014"
 #define BACKOFF_MS_MAX     64
+
+/* Something sent whose answer was not read yet. */
+struct pending {
+    const char *what;
+    struct db_result **result; /* NULL: nobody wants to see it */
+    bool *prepared;            /* of a preparation: what to take back when it fails */
+};
 
 struct db {
     char *connection;
@@ -41,11 +50,8 @@ struct db {
     bool notifications_missed;
     char sqlstate[SQLSTATE_SIZE];
     struct arena arena; /* parameters of one call */
-};
-
-struct db_result {
-    PGresult *pg;
-    struct arena arena; /* decoded bytes */
+    struct pending pending[PENDING_MAX];
+    size_t pending_count; /* not 0: libpq is in pipeline mode */
 };
 
 /* A statement's parameters as libpq wants them. */
@@ -63,7 +69,14 @@ static status run_once(struct db *db, const struct db_statement *statement,
                        const struct parameters *parameters, size_t count,
                        struct db_result **result);
 static status prepare(struct db *db, const struct db_statement *statement);
+static status hand_over(status done, PGresult *pg, struct db_result **result);
 static status run_plain(struct db *db, const char *sql);
+static status send_statement(struct db *db, const struct db_statement *statement,
+                             const struct parameters *parameters, size_t count,
+                             struct db_result **result);
+static status send_plain(struct db *db, const char *sql, const char *value,
+                         struct db_result **result);
+static status collect(struct db *db);
 static status transaction_once(struct db *db, int64_t org,
                                status (*body)(struct db *db, void *context), void *context);
 static status transaction_begin(struct db *db, int64_t org);
@@ -132,18 +145,28 @@ const char *db_last_sqlstate(const struct db *db)
 
 /* ---- statements ------------------------------------------------------------------------------ */
 
-status db_run(struct db *db, const char *name, const struct db_param *params, size_t count,
-              struct db_result **result)
+static status find_statement(struct db *db, const char *name, const struct db_statement **statement,
+                             struct db_result **result)
 {
     if (result != NULL) *result = NULL;
     db->sqlstate[0] = '\0';
-    const struct db_statement *statement = db_statements_find(&db->statements, name);
-    if (statement == NULL) {
-        log_error("statement_unknown", FN(name, statement, slice_of(name)));
-        return FAIL(INTERNAL);
-    }
+    *statement = db_statements_find(&db->statements, name);
+    if (*statement != NULL) return OK;
+    log_error("statement_unknown", FN(name, statement, slice_of(name)));
+    return FAIL(INTERNAL);
+}
+
+status db_run(struct db *db, const char *name, const struct db_param *params, size_t count,
+              struct db_result **result)
+{
+    const struct db_statement *statement;
+    TRY(find_statement(db, name, &statement, result));
     struct parameters parameters = {0};
     TRY(set_parameters(db, params, count, &parameters));
+    if (db->pending_count > 0) {
+        TRY(send_statement(db, statement, &parameters, count, result));
+        return collect(db);
+    }
     if (db->in_transaction) return run_once(db, statement, &parameters, count, result);
     for (int attempt = 0;; attempt++) {
         TRY(connect_if_needed(db));
@@ -168,15 +191,17 @@ static status run_once(struct db *db, const struct db_statement *statement,
                             parameters->lengths, parameters->formats, 0);
     }
     status done = classify(db, pg, statement->name);
-    if (!status_ok(done) || result == NULL) {
+    return hand_over(done, pg, result);
+}
+
+/* Takes `pg`. */
+static status hand_over(status done, PGresult *pg, struct db_result **result)
+{
+    if (status_ok(done) && result != NULL)
+        *result = db_result_of(pg);
+    else
         PQclear(pg);
-        return done;
-    }
-    *result = calloc(1, sizeof(**result));
-    if (*result == NULL) abort();
-    (*result)->pg = pg;
-    arena_init(&(*result)->arena, SIZE_MAX);
-    return OK;
+    return done;
 }
 
 static status prepare(struct db *db, const struct db_statement *statement)
@@ -198,6 +223,115 @@ static status run_plain(struct db *db, const char *sql)
     status done = classify(db, pg, sql);
     PQclear(pg);
     return done;
+}
+
+/* ---- several at once ------------------------------------------------------------------------- */
+
+status db_send(struct db *db, const char *name, const struct db_param *params, size_t count,
+               struct db_result **result)
+{
+    assert(db->in_transaction);
+    const struct db_statement *statement;
+    TRY(find_statement(db, name, &statement, result));
+    struct parameters parameters = {0};
+    TRY(set_parameters(db, params, count, &parameters));
+    return send_statement(db, statement, &parameters, count, result);
+}
+
+status db_receive(struct db *db)
+{
+    db->sqlstate[0] = '\0';
+    return db->pg == NULL ? FAIL(DATABASE) : collect(db);
+}
+
+static status begin_sending(struct db *db)
+{
+    if (db->pg == NULL) return FAIL(DATABASE);
+    if (db->pending_count > 0 || PQenterPipelineMode(db->pg) == 1) return OK;
+    disconnect(db);
+    return FAIL(DATABASE);
+}
+
+/* libpq copies what it sends. */
+static status sent(struct db *db, int done, struct pending pending)
+{
+    assert(db->pending_count < PENDING_MAX);
+    db->pending[db->pending_count++] = pending;
+    if (done == 1) return OK;
+    disconnect(db);
+    return FAIL(DATABASE);
+}
+
+static status send_statement(struct db *db, const struct db_statement *statement,
+                             const struct parameters *parameters, size_t count,
+                             struct db_result **result)
+{
+    assert(!statement->is_listen);
+    TRY(begin_sending(db));
+    bool *prepared = &db->prepared[statement - db->statements.items];
+    if (!*prepared) {
+        *prepared = true;
+        TRY(sent(db, PQsendPrepare(db->pg, statement->name, statement->sql, 0, NULL),
+                 (struct pending){.what = statement->name, .prepared = prepared}));
+    }
+    return sent(db,
+                PQsendQueryPrepared(db->pg, statement->name, (int)count, parameters->values,
+                                    parameters->lengths, parameters->formats, 0),
+                (struct pending){.what = statement->name, .result = result});
+}
+
+/* Only for texts of this file; `value` may be NULL. */
+static status send_plain(struct db *db, const char *sql, const char *value,
+                         struct db_result **result)
+{
+    TRY(begin_sending(db));
+    const char *values[] = {value};
+    return sent(db,
+                PQsendQueryParams(db->pg, sql, value == NULL ? 0 : 1, NULL, values, NULL, NULL, 0),
+                (struct pending){.what = sql, .result = result});
+}
+
+/* What follows a failure was not run. A connection that is lost has no more answers. */
+static status collect_one(struct db *db, const struct pending *pending, status before)
+{
+    if (db->pg == NULL) return before;
+    PGresult *pg = PQgetResult(db->pg);
+    bool run = PQresultStatus(pg) != PGRES_PIPELINE_ABORTED;
+    status done = run ? classify(db, pg, pending->what) : before;
+    if (pending->prepared != NULL && !status_ok(done)) *pending->prepared = false;
+    (void)hand_over(done, pg, pending->result);
+    if (db->pg != NULL) PQclear(PQgetResult(db->pg)); /* NULL: the end of this one's answer */
+    return status_ok(before) ? done : before;
+}
+
+/* The first failure counts. */
+static status collect(struct db *db)
+{
+    size_t count = db->pending_count;
+    if (count == 0) return OK;
+    status done = OK;
+    if (PQpipelineSync(db->pg) != 1) {
+        disconnect(db);
+        return FAIL(DATABASE);
+    }
+    for (size_t i = 0; i < count; i++)
+        done = collect_one(db, &db->pending[i], done);
+    db->pending_count = 0;
+    if (db->pg == NULL) return done;
+    PGresult *end = PQgetResult(db->pg);
+    bool ended = PQresultStatus(end) == PGRES_PIPELINE_SYNC;
+    PQclear(end);
+    if (ended && PQexitPipelineMode(db->pg) == 1) return done;
+    disconnect(db);
+    return FAIL(DATABASE);
+}
+
+/* Of a body that gave up: nobody is there any more to see them. */
+static void collect_unseen(struct db *db)
+{
+    for (size_t i = 0; i < db->pending_count; i++)
+        db->pending[i].result = NULL;
+    (void)collect(db);
 }
 
 /* ---- transactions ---------------------------------------------------------------------------- */
@@ -224,48 +358,44 @@ static status transaction_once(struct db *db, int64_t org,
     TRY(transaction_begin(db, org));
     status done = body(db, context);
     if (status_ok(done)) done = transaction_commit(db);
-    if (status_ok(done) || db->pg == NULL || PQtransactionStatus(db->pg) == PQTRANS_IDLE)
-        return done;
-    /* The reason is the body's; what ROLLBACK says must not hide it. */
+    if (status_ok(done) || db->pg == NULL) return done;
+    /* The reason is the body's; what comes after it must not hide it. */
     char sqlstate[SQLSTATE_SIZE];
     bool repeat = db->repeat;
     memcpy(sqlstate, db->sqlstate, sizeof(sqlstate));
-    if (!status_ok(run_plain(db, "ROLLBACK"))) disconnect(db);
+    collect_unseen(db);
+    bool open = db->pg != NULL && PQtransactionStatus(db->pg) != PQTRANS_IDLE;
+    if (open && !status_ok(run_plain(db, "ROLLBACK"))) disconnect(db);
     memcpy(db->sqlstate, sqlstate, sizeof(sqlstate));
     db->repeat = repeat;
     return done;
 }
 
+/* Goes out with the first statement. */
 static status transaction_begin(struct db *db, int64_t org)
 {
-    TRY(run_plain(db, "BEGIN"));
+    TRY(send_plain(db, "BEGIN", NULL, NULL));
     if (org == 0) return OK;
     char text[24]; /* 20 characters of INT64_MIN and a NUL */
     struct buffer digits;
     buffer_init_fixed(&digits, text, sizeof(text));
     buffer_append_i64(&digits, org);
     buffer_append_char(&digits, '\0');
-    const char *values[] = {text};
-    PGresult *pg = PQexecParams(db->pg, "SELECT set_config('bourse.org', $1, true)", 1, NULL,
-                                values, NULL, NULL, 0);
-    status done = classify(db, pg, "set_config");
-    PQclear(pg);
-    if (!status_ok(done) && db->pg != NULL) disconnect(db); /* ends the transaction, too */
-    return done;
+    return send_plain(db, "SELECT set_config('bourse.org', $1, true)", text, NULL);
 }
 
-/* COMMIT of a transaction in which a statement failed succeeds and says ROLLBACK. */
+/* COMMIT of a transaction in which a statement failed succeeds and says ROLLBACK. One that goes out
+ * with others is not run after a failure of theirs. */
 static status transaction_commit(struct db *db)
 {
-    if (db->pg == NULL) return FAIL(DATABASE);
+    SCOPED(db_result_free) struct db_result *result = NULL;
     bool repeat = db->repeat;
     db->repeat = false;
-    PGresult *pg = PQexec(db->pg, "COMMIT");
-    status done = classify(db, pg, "COMMIT");
-    bool committed = strcmp(PQcmdStatus(pg), "COMMIT") == 0;
-    PQclear(pg);
-    TRY(done);
-    if (committed) return OK;
+    for (size_t i = 0; i < db->pending_count; i++)
+        assert(db->pending[i].result == NULL);
+    TRY(send_plain(db, "COMMIT", NULL, &result));
+    TRY(collect(db));
+    if (strcmp(PQcmdStatus(result->pg), "COMMIT") == 0) return OK;
     db->repeat = repeat;
     return repeat ? FAIL(DATABASE) : FAIL(INTERNAL);
 }
@@ -313,6 +443,7 @@ static status connect_now(struct db *db)
 static void disconnect(struct db *db)
 {
     PQfinish(TAKE(db->pg));
+    db->pending_count = 0;
     if (db->prepared != NULL)
         memset(db->prepared, 0, db->statements.count * sizeof(db->prepared[0]));
 }
@@ -411,83 +542,6 @@ static status set_parameter(struct arena *arena, const struct db_param *param,
     parameters->lengths[i] = (int)value.len;
     parameters->formats[i] = binary;
     return OK;
-}
-
-/* ---- results --------------------------------------------------------------------------------- */
-
-size_t db_row_count(const struct db_result *result)
-{
-    return (size_t)PQntuples(result->pg);
-}
-
-bool db_is_null(const struct db_result *result, size_t row, size_t column)
-{
-    assert(row < (size_t)PQntuples(result->pg) && column < (size_t)PQnfields(result->pg));
-    return PQgetisnull(result->pg, (int)row, (int)column) == 1;
-}
-
-slice db_text(const struct db_result *result, size_t row, size_t column)
-{
-    if (db_is_null(result, row, column)) return SLICE_NONE;
-    return (slice){PQgetvalue(result->pg, (int)row, (int)column),
-                   (size_t)PQgetlength(result->pg, (int)row, (int)column)};
-}
-
-int64_t db_i64(const struct db_result *result, size_t row, size_t column)
-{
-    slice text = db_text(result, row, column);
-    int64_t value = 0;
-    if (text.len > 0 && !status_ok(slice_to_i64(text, &value))) {
-        log_error("column_not_integer",
-                  FN(name, column, slice_of(PQfname(result->pg, (int)column))));
-        return 0;
-    }
-    return value;
-}
-
-money db_money(const struct db_result *result, size_t row, size_t column)
-{
-    return (money){db_i64(result, row, column)};
-}
-
-bool db_bool(const struct db_result *result, size_t row, size_t column)
-{
-    return slice_equal(db_text(result, row, column), SLICE("t"));
-}
-
-wall_time db_time(const struct db_result *result, size_t row, size_t column)
-{
-    return (wall_time){db_i64(result, row, column)};
-}
-
-/* PostgreSQL's text form of bytea: \x and two digits per byte. */
-slice db_bytes(const struct db_result *result, size_t row, size_t column)
-{
-    slice text = db_text(result, row, column);
-    if (!slice_starts_with(text, SLICE("\\x"))) return SLICE_NONE;
-    size_t len = (text.len - 2) / 2;
-    /* The memory is the result's; what the caller sees of it does not change. */
-    struct arena *arena = &((struct db_result *)(uintptr_t)result)->arena;
-    uint8_t *bytes = arena_alloc(arena, len + 1);
-    if (bytes == NULL || !status_ok(slice_from_hex(slice_from(text, 2), bytes, len)))
-        return SLICE_NONE;
-    return (slice){(const char *)bytes, len};
-}
-
-int64_t db_affected(const struct db_result *result)
-{
-    int64_t count = 0;
-    slice text = slice_of(PQcmdTuples(result->pg));
-    return text.len > 0 && status_ok(slice_to_i64(text, &count)) ? count : 0;
-}
-
-void db_result_free(struct db_result **pointer)
-{
-    struct db_result *result = TAKE(*pointer);
-    if (result == NULL) return;
-    PQclear(result->pg);
-    arena_free(&result->arena);
-    free(result);
 }
 
 /* ---- failures -------------------------------------------------------------------------------- */

@@ -11,9 +11,10 @@
 
 #define ACCOUNTS       4 /* paid, promotional, escrow, receivable */
 #define MOVED          3 /* paid or receivable, promotional, escrow */
-#define ACCOUNT_KEY    4 /* parameters that name a row */
-#define PERIOD_KEY     3
 #define REFERENCE_SIZE 48
+
+/* What rows begin with; an account's detail. */
+static const int64_t zeros[LEASE_ITEMS_MAX];
 
 struct leased {
     money granted, granted_promo, settled, returned;
@@ -25,8 +26,9 @@ struct lease_work {
     const struct store_cell *cell;
     const struct lease_request *request;
     struct lease_answer *answer;
-    int64_t orgs[LEASE_ITEMS_MAX], meters[LEASE_ITEMS_MAX], periods[LEASE_ITEMS_MAX],
-        epochs[LEASE_ITEMS_MAX];
+    int64_t orgs[LEASE_ITEMS_MAX]; /* the same in each */
+    int64_t meters[LEASE_ITEMS_MAX], periods[LEASE_ITEMS_MAX], epochs[LEASE_ITEMS_MAX];
+    int64_t account_cells[ACCOUNTS]; /* escrow is the cell's own */
     struct leased leased[LEASE_ITEMS_MAX];
     /* Where leases come from besides promotional credit: paid credit, or the receivable of an
      * account that has a credit line instead of credit. */
@@ -40,10 +42,13 @@ static status lease_body(struct db *db, void *context);
 status store_lease(struct db *db, const struct store_cell *cell,
                    const struct lease_request *request, struct lease_answer *answer)
 {
-    struct lease_work work = {.cell = cell, .request = request, .answer = answer};
+    struct lease_work work = {
+        .cell = cell, .request = request, .answer = answer, .account_cells = {0, 0, cell->cell, 0}};
     assert(request->count >= 1 && request->items[0].meter == 0);
-    for (uint8_t i = 0; i < request->count; i++) {
+    static_assert(ACCOUNTS <= LEASE_ITEMS_MAX, "what both have has room");
+    for (size_t i = 0; i < LEASE_ITEMS_MAX; i++)
         work.orgs[i] = request->org;
+    for (uint8_t i = 0; i < request->count; i++) {
         work.meters[i] = request->items[i].meter;
         work.periods[i] = request->items[i].period;
         work.epochs[i] = (int64_t)cell->epoch;
@@ -54,38 +59,84 @@ status store_lease(struct db *db, const struct store_cell *cell,
 
 /* ---- reading under locks -------------------------------------------------------------------- */
 
-/* The epoch has to be ours. */
-static status begin_lease(struct db *db, struct lease_work *work)
-{
-    SCOPED(db_result_free) struct db_result *result = NULL;
-    const struct db_param params[] = {DB_P_I64(work->cell->cell), DB_P_I64(work->request->org)};
-    TRY(db_run(db, "lease_begin", params, COUNT_OF(params), &result));
-    bool ours = db_row_count(result) == 1 && (uint64_t)db_i64(result, 0, 0) == work->cell->epoch;
-    if (!ours) return FAIL(CONFLICT);
-    work->answer->frozen = db_bool(result, 0, 1);
-    return OK;
-}
-
-struct call {
-    const char *statement;
-    const struct db_param *params;
-    size_t param_count;
+/* Rows to be locked: by which statement, and by which those are made that are missing. */
+struct rows {
+    const char *lock, *make;
+    struct db_param lock_params[5], make_params[7];
+    size_t lock_count, make_count;
+    size_t count;
+    struct db_result *locked;
 };
 
-static status run_call(struct db *db, const struct call *call, struct db_result **result)
+static void rows_free(struct rows *rows)
 {
-    return db_run(db, call->statement, call->params, call->param_count, result);
+    db_result_free(&rows->locked);
+}
+
+static struct rows accounts_of(const struct lease_work *work)
+{
+    static const int64_t kinds[ACCOUNTS] = {ACCOUNT_CREDIT_PAID, ACCOUNT_CREDIT_PROMO,
+                                            ACCOUNT_ESCROW, ACCOUNT_RECEIVABLE};
+    const struct db_param org = DB_P_I64_ARRAY(work->orgs, ACCOUNTS);
+    const struct db_param kind = DB_P_I64_ARRAY(kinds, ACCOUNTS);
+    const struct db_param cell = DB_P_I64_ARRAY(work->account_cells, ACCOUNTS);
+    const struct db_param zero = DB_P_I64_ARRAY(zeros, ACCOUNTS);
+    return (struct rows){.lock = "accounts_lock",
+                         .lock_params = {org, kind, cell, zero},
+                         .lock_count = 4,
+                         .make = "accounts_make",
+                         .make_params = {org, kind, cell, zero, zero, zero},
+                         .make_count = 6,
+                         .count = ACCOUNTS};
+}
+
+static struct rows leases_of(const struct lease_work *work)
+{
+    const size_t count = work->request->count;
+    const struct db_param org = DB_P_I64_ARRAY(work->orgs, count);
+    const struct db_param meter = DB_P_I64_ARRAY(work->meters, count);
+    const struct db_param period = DB_P_I64_ARRAY(work->periods, count);
+    const struct db_param epoch = DB_P_I64_ARRAY(work->epochs, count);
+    const struct db_param cell = DB_P_I64(work->cell->cell);
+    return (struct rows){.lock = "leases_lock",
+                         .lock_params = {org, meter, period, epoch, cell},
+                         .lock_count = 5,
+                         .make = "leases_make",
+                         .make_params = {org, meter, period, cell, DB_P_I64(work->cell->epoch)},
+                         .make_count = 5,
+                         .count = count};
+}
+
+/* Item 0 is the account; meters are the rest. */
+static struct rows periods_of(const struct lease_work *work)
+{
+    const size_t count = (size_t)work->request->count - 1;
+    const struct db_param org = DB_P_I64_ARRAY(work->orgs + 1, count);
+    const struct db_param meter = DB_P_I64_ARRAY(work->meters + 1, count);
+    const struct db_param period = DB_P_I64_ARRAY(work->periods + 1, count);
+    const struct db_param zero = DB_P_I64_ARRAY(zeros, count);
+    return (struct rows){.lock = "periods_lock",
+                         .lock_params = {org, meter, period},
+                         .lock_count = 3,
+                         .make = "periods_make",
+                         .make_params = {org, meter, period, zero, zero, zero, zero},
+                         .make_count = 7,
+                         .count = count};
+}
+
+static status send_lock(struct db *db, struct rows *rows)
+{
+    if (rows->count == 0) return OK;
+    return db_send(db, rows->lock, rows->lock_params, rows->lock_count, &rows->locked);
 }
 
 /* Mostly all rows are there. Those that are missing are made, and then all are locked anew. */
-static status lock_rows(struct db *db, const struct call *lock, const struct call *make,
-                        size_t rows, struct db_result **result)
+static status make_missing(struct db *db, struct rows *rows)
 {
-    TRY(run_call(db, lock, result));
-    if (db_row_count(*result) == rows) return OK;
-    db_result_free(result);
-    TRY(run_call(db, make, NULL));
-    return run_call(db, lock, result);
+    if (rows->count == 0 || db_row_count(rows->locked) == rows->count) return OK;
+    db_result_free(&rows->locked);
+    TRY(db_run(db, rows->make, rows->make_params, rows->make_count, NULL));
+    return db_run(db, rows->lock, rows->lock_params, rows->lock_count, &rows->locked);
 }
 
 /* What is owed counts what all cells have leased. What is left is below zero where a late charge or
@@ -97,30 +148,16 @@ static void lend_on_line(struct lease_work *work, money line, money balance)
     work->paid = money_plus(line, balance); /* what is owed is a negative balance */
 }
 
-static status lock_accounts(struct db *db, struct lease_work *work)
+static void read_accounts(struct lease_work *work, const struct db_result *rows)
 {
-    int64_t org = work->request->org;
-    const int64_t orgs[ACCOUNTS] = {org, org, org, org};
-    const int64_t kinds[ACCOUNTS] = {ACCOUNT_CREDIT_PAID, ACCOUNT_CREDIT_PROMO, ACCOUNT_ESCROW,
-                                     ACCOUNT_RECEIVABLE};
-    const int64_t cells[ACCOUNTS] = {0, 0, work->cell->cell, 0};
-    const int64_t zeros[ACCOUNTS] = {0}; /* details; and what a row begins with */
-    const struct db_param params[] = {
-        DB_P_I64_ARRAY(orgs, ACCOUNTS),  DB_P_I64_ARRAY(kinds, ACCOUNTS),
-        DB_P_I64_ARRAY(cells, ACCOUNTS), DB_P_I64_ARRAY(zeros, ACCOUNTS),
-        DB_P_I64_ARRAY(zeros, ACCOUNTS), DB_P_I64_ARRAY(zeros, ACCOUNTS)};
-    SCOPED(db_result_free) struct db_result *result = NULL;
-    TRY(lock_rows(db, &(struct call){"accounts_lock", params, ACCOUNT_KEY},
-                  &(struct call){"accounts_make", params, COUNT_OF(params)}, ACCOUNTS, &result));
     work->source = ACCOUNT_CREDIT_PAID;
-    for (size_t i = 0; i < db_row_count(result); i++) { /* ordered by kind */
-        int64_t kind = db_i64(result, i, 1);
-        if (kind == ACCOUNT_CREDIT_PAID) work->paid = db_money(result, i, 4);
-        if (kind == ACCOUNT_CREDIT_PROMO) work->promo = db_money(result, i, 4);
-        if (kind == ACCOUNT_RECEIVABLE && !db_is_null(result, i, 5))
-            lend_on_line(work, db_money(result, i, 5), db_money(result, i, 4));
+    for (size_t i = 0; i < db_row_count(rows); i++) { /* ordered by kind */
+        int64_t kind = db_i64(rows, i, 1);
+        if (kind == ACCOUNT_CREDIT_PAID) work->paid = db_money(rows, i, 4);
+        if (kind == ACCOUNT_CREDIT_PROMO) work->promo = db_money(rows, i, 4);
+        if (kind == ACCOUNT_RECEIVABLE && !db_is_null(rows, i, 5))
+            lend_on_line(work, db_money(rows, i, 5), db_money(rows, i, 4));
     }
-    return OK;
 }
 
 static size_t item_of(const struct lease_work *work, int64_t meter, int64_t period)
@@ -131,29 +168,16 @@ static size_t item_of(const struct lease_work *work, int64_t meter, int64_t peri
     return SIZE_MAX;
 }
 
-static status lock_leases(struct db *db, struct lease_work *work)
+static void read_leases(struct lease_work *work, const struct db_result *rows)
 {
-    size_t count = work->request->count;
-    const struct db_param make[] = {DB_P_I64_ARRAY(work->orgs, count),
-                                    DB_P_I64_ARRAY(work->meters, count),
-                                    DB_P_I64_ARRAY(work->periods, count),
-                                    DB_P_I64(work->cell->cell), DB_P_I64(work->cell->epoch)};
-    const struct db_param lock[] = {
-        DB_P_I64_ARRAY(work->orgs, count), DB_P_I64_ARRAY(work->meters, count),
-        DB_P_I64_ARRAY(work->periods, count), DB_P_I64_ARRAY(work->epochs, count),
-        DB_P_I64(work->cell->cell)};
-    SCOPED(db_result_free) struct db_result *result = NULL;
-    TRY(lock_rows(db, &(struct call){"leases_lock", lock, COUNT_OF(lock)},
-                  &(struct call){"leases_make", make, COUNT_OF(make)}, count, &result));
-    for (size_t row = 0; row < db_row_count(result); row++) {
-        size_t i = item_of(work, db_i64(result, row, 1), db_i64(result, row, 2));
+    for (size_t row = 0; row < db_row_count(rows); row++) {
+        size_t i = item_of(work, db_i64(rows, row, 1), db_i64(rows, row, 2));
         if (i == SIZE_MAX) continue;
-        work->leased[i] = (struct leased){.granted = db_money(result, row, 3),
-                                          .granted_promo = db_money(result, row, 4),
-                                          .settled = db_money(result, row, 5),
-                                          .returned = db_money(result, row, 6)};
+        work->leased[i] = (struct leased){.granted = db_money(rows, row, 3),
+                                          .granted_promo = db_money(rows, row, 4),
+                                          .settled = db_money(rows, row, 5),
+                                          .returned = db_money(rows, row, 6)};
     }
-    return OK;
 }
 
 static money left_under(bool unlimited, money limit, money spent, money leased)
@@ -163,29 +187,46 @@ static money left_under(bool unlimited, money limit, money spent, money leased)
     return money_less(used, limit) ? money_minus(limit, used) : MONEY_ZERO;
 }
 
-/* Item 0 is the account; meters are the rest. */
-static status lock_periods(struct db *db, struct lease_work *work)
+static void read_periods(struct lease_work *work, const struct db_result *rows)
 {
-    size_t count = (size_t)work->request->count - 1;
-    if (count == 0) return OK;
-    const int64_t zeros[LEASE_ITEMS_MAX] = {0}; /* what a row begins with */
-    const struct db_param params[] = {DB_P_I64_ARRAY(work->orgs + 1, count),
-                                      DB_P_I64_ARRAY(work->meters + 1, count),
-                                      DB_P_I64_ARRAY(work->periods + 1, count),
-                                      DB_P_I64_ARRAY(zeros, count),
-                                      DB_P_I64_ARRAY(zeros, count),
-                                      DB_P_I64_ARRAY(zeros, count),
-                                      DB_P_I64_ARRAY(zeros, count)};
-    SCOPED(db_result_free) struct db_result *result = NULL;
-    TRY(lock_rows(db, &(struct call){"periods_lock", params, PERIOD_KEY},
-                  &(struct call){"periods_make", params, COUNT_OF(params)}, count, &result));
-    for (size_t row = 0; row < db_row_count(result); row++) {
-        size_t i = item_of(work, db_i64(result, row, 1), db_i64(result, row, 2));
+    for (size_t row = 0; row < db_row_count(rows); row++) {
+        size_t i = item_of(work, db_i64(rows, row, 1), db_i64(rows, row, 2));
         if (i == SIZE_MAX) continue;
-        work->leased[i].period_leased = db_money(result, row, 5);
-        work->leased[i].available = left_under(db_is_null(result, row, 3), db_money(result, row, 3),
-                                               db_money(result, row, 4), db_money(result, row, 5));
+        work->leased[i].period_leased = db_money(rows, row, 5);
+        work->leased[i].available = left_under(db_is_null(rows, row, 3), db_money(rows, row, 3),
+                                               db_money(rows, row, 4), db_money(rows, row, 5));
     }
+}
+
+/* Whose epoch it is and whether the account is frozen. */
+static status read_beginning(struct lease_work *work, const struct db_result *row)
+{
+    bool ours = db_row_count(row) == 1 && (uint64_t)db_i64(row, 0, 0) == work->cell->epoch;
+    if (!ours) return FAIL(CONFLICT);
+    work->answer->frozen = db_bool(row, 0, 1);
+    return OK;
+}
+
+/* All locks are asked for at once. */
+static status lock_all(struct db *db, struct lease_work *work)
+{
+    SCOPED(db_result_free) struct db_result *beginning = NULL;
+    SCOPED(rows_free) struct rows accounts = accounts_of(work);
+    SCOPED(rows_free) struct rows leases = leases_of(work);
+    SCOPED(rows_free) struct rows periods = periods_of(work);
+    const struct db_param begin[] = {DB_P_I64(work->cell->cell), DB_P_I64(work->request->org)};
+    TRY(db_send(db, "lease_begin", begin, COUNT_OF(begin), &beginning));
+    TRY(send_lock(db, &accounts));
+    TRY(send_lock(db, &leases));
+    TRY(send_lock(db, &periods));
+    TRY(db_receive(db));
+    TRY(read_beginning(work, beginning));
+    TRY(make_missing(db, &accounts));
+    TRY(make_missing(db, &leases));
+    TRY(make_missing(db, &periods));
+    read_accounts(work, accounts.locked);
+    read_leases(work, leases.locked);
+    if (periods.count > 0) read_periods(work, periods.locked);
     return OK;
 }
 
@@ -244,7 +285,7 @@ static void grant(struct lease_work *work, size_t i)
     leased->granted_promo = money_plus(before, work->promo_out);
 }
 
-/* ---- writing -------------------------------------------------------------------------------- */
+/* ---- writing: goes out with the COMMIT ------------------------------------------------------- */
 
 static slice append_reference(struct buffer *out, const struct store_cell *cell)
 {
@@ -267,7 +308,7 @@ static status write_transfers(struct db *db, const struct lease_work *work)
         {work->source, ACCOUNT_ESCROW, work->paid_out, SLICE("lease")},
         {ACCOUNT_CREDIT_PROMO, ACCOUNT_ESCROW, work->promo_out, SLICE("lease")},
     };
-    int64_t orgs[4], debits[4], credits[4], zeros[4] = {0}, amounts[4];
+    int64_t orgs[4], debits[4], credits[4], amounts[4];
     slice codes[4];
     size_t count = 0;
     for (size_t i = 0; i < COUNT_OF(all); i++) {
@@ -291,7 +332,7 @@ static status write_transfers(struct db *db, const struct lease_work *work)
                                       DB_P_TEXT_ARRAY(codes, count),
                                       DB_P_I64(work->cell->cell),
                                       DB_P_TEXT(append_reference(&reference, work->cell))};
-    return db_run(db, "transfers_add", params, COUNT_OF(params), NULL);
+    return db_send(db, "transfers_add", params, COUNT_OF(params), NULL);
 }
 
 static status write_accounts(struct db *db, const struct lease_work *work)
@@ -310,7 +351,7 @@ static status write_accounts(struct db *db, const struct lease_work *work)
         DB_P_I64_ARRAY(orgs, MOVED),   DB_P_I64_ARRAY(kinds, MOVED),
         DB_P_I64_ARRAY(cells, MOVED),  DB_P_I64_ARRAY(details, MOVED),
         DB_P_I64_ARRAY(debits, MOVED), DB_P_I64_ARRAY(credits, MOVED)};
-    return db_run(db, "accounts_lease", params, COUNT_OF(params), NULL);
+    return db_send(db, "accounts_lease", params, COUNT_OF(params), NULL);
 }
 
 static status write_leases(struct db *db, const struct lease_work *work)
@@ -329,12 +370,12 @@ static status write_leases(struct db *db, const struct lease_work *work)
         DB_P_I64_ARRAY(work->periods, count), DB_P_I64_ARRAY(granted, count),
         DB_P_I64_ARRAY(promo, count),         DB_P_I64_ARRAY(returned, count),
         DB_P_I64(work->cell->cell),           DB_P_I64(work->cell->epoch)};
-    TRY(db_run(db, "leases_set", set, COUNT_OF(set), NULL));
+    TRY(db_send(db, "leases_set", set, COUNT_OF(set), NULL));
     if (count == 1) return OK;
     const struct db_param lease[] = {
         DB_P_I64_ARRAY(work->orgs + 1, count - 1), DB_P_I64_ARRAY(work->meters + 1, count - 1),
         DB_P_I64_ARRAY(work->periods + 1, count - 1), DB_P_I64_ARRAY(leased + 1, count - 1)};
-    return db_run(db, "periods_lease", lease, COUNT_OF(lease), NULL);
+    return db_send(db, "periods_lease", lease, COUNT_OF(lease), NULL);
 }
 
 static status lease_body(struct db *db, void *context)
@@ -342,10 +383,7 @@ static status lease_body(struct db *db, void *context)
     struct lease_work *work = context;
     work->paid_in = work->paid_out = work->promo_in = work->promo_out =
         MONEY_ZERO; /* a repetition begins anew */
-    TRY(begin_lease(db, work));
-    TRY(lock_accounts(db, work));
-    TRY(lock_leases(db, work));
-    TRY(lock_periods(db, work));
+    TRY(lock_all(db, work));
     for (uint8_t i = 0; i < work->request->count; i++) {
         give_back(work, i);
         grant(work, i);
