@@ -112,9 +112,10 @@ void *arena_alloc_unset(struct arena *arena, size_t count, size_t size)
 
 slice arena_copy(struct arena *arena, slice s)
 {
-    char *copy = s.len == SIZE_MAX ? NULL : arena_alloc(arena, s.len + 1);
+    char *copy = s.len == SIZE_MAX ? NULL : arena_alloc_unset(arena, s.len + 1, 1);
     if (copy == NULL) return (slice){NULL, 0};
     if (s.len > 0) memcpy(copy, s.data, s.len);
+    copy[s.len] = '\0';
     return (slice){copy, s.len};
 }
 

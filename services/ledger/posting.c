@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From records to rows: the generation columns, and per account, lease and period one sum, sorted
- * by key so that they are locked in order. The general ledger gets one transfer per (organization,
- * code) and per provider. */
+/* From records to rows and sums: per account, lease and period one sum, sorted by key so that they
+ * are locked in order. The general ledger gets one transfer per (organization, code) and per
+ * provider. */
 #include "services/ledger/posting.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 #include "services/ledger/core/core.h"
-#include "shared/merkle.h"
-#include "services/ledger/text.h"
+#include "services/ledger/core/slots.h"
+#include "services/ledger/posting_rows.h"
 
-#define ATTEMPT_SIZE 15
+#define RECENT_PLACES 4096 /* of sums that more may be added to; a power of two */
 
-static status fill_rows(struct posting *posting);
 static status fill_sums(struct posting *posting);
-static status hash_rows(struct posting *posting);
 static void merge_uses(struct posting *posting);
 
 void posting_begin(struct posting *posting, struct arena *arena, size_t count_max)
@@ -64,116 +62,8 @@ status posting_finish(struct posting *posting)
         posting->gathered = arena_take_mark(posting->arena);
     posting->finished = true;
     merge_uses(posting);
-    TRY(fill_rows(posting));
-    TRY(fill_sums(posting));
-    return hash_rows(posting);
-}
-
-/* ---- rows ----------------------------------------------------------------------------------- */
-
-static int64_t at_most(uint64_t value, int64_t max)
-{
-    return value > (uint64_t)max ? max : (int64_t)value;
-}
-
-/* As the column holds them: see codec.h. */
-static slice encode_attempts(struct arena *arena, const struct generation_facts *facts)
-{
-    size_t size = 1 + (size_t)facts->attempt_count * ATTEMPT_SIZE;
-    char *memory = arena_alloc(arena, size);
-    if (memory == NULL) return (slice){NULL, 0};
-    struct buffer out;
-    buffer_init_fixed(&out, memory, size);
-    codec_put_attempts(&out, facts);
-    return buffer_slice(&out);
-}
-
-/* The class, and whose key it was, are the ledger's own knowledge, whatever the edge says. */
-static int64_t flags_of(const struct record_ending *ending)
-{
-    uint32_t said = ending->facts.flags & ~(uint32_t)(FACT_FREE_MODEL | FACT_BYOK);
-    uint32_t free_model = ending->model_class == MODEL_FREE ? FACT_FREE_MODEL : 0;
-    uint32_t byok = ending->byok_unit != BYOK_NONE ? FACT_BYOK : 0;
-    return at_most(said | free_model | byok, INT32_MAX);
-}
-
-/* Ids and durations are 32 bits on the wire and signed in the table: a larger one can only be
- * nonsense and is cut. */
-static void fill_numbers(struct posting *posting, size_t row)
-{
-    const struct record_ending *ending = &posting->endings[row];
-    const struct generation_facts *facts = &ending->facts;
-    int64_t values[GENERATION_NUMBER_COUNT] = {
-        [GENERATION_org] = ending->org,
-        [GENERATION_day] = clock_period(CADENCE_DAY, (wall_time){ending->created_ns}),
-        [GENERATION_hold] = (int64_t)ending->hold,
-        [GENERATION_part] = ending->part,
-        [GENERATION_seq] = (int64_t)posting->seqs[row],
-        [GENERATION_workspace] = ending->workspace,
-        [GENERATION_member] = ending->member,
-        [GENERATION_key] = ending->key,
-        [GENERATION_created_ns] = ending->created_ns,
-        [GENERATION_state] = ending->state,
-        [GENERATION_reason] = at_most(ending->reason, INT16_MAX),
-        [GENERATION_price] = at_most(ending->price_id, INT32_MAX),
-        [GENERATION_held] = ending->held.nano,
-        [GENERATION_charge] = ending->charge.nano,
-        [GENERATION_charge_told] = ending->charge_told.nano,
-        [GENERATION_provider_cost] = ending->provider_cost.nano,
-        [GENERATION_flags] = flags_of(ending),
-        [GENERATION_finish] = facts->finish,
-        [GENERATION_model] = at_most(facts->model, INT32_MAX),
-        [GENERATION_endpoint] = at_most(facts->endpoint, INT32_MAX),
-        [GENERATION_provider] = at_most(facts->provider, INT32_MAX),
-        [GENERATION_first_byte_ms] = at_most(facts->first_byte_ms, INT32_MAX),
-        [GENERATION_total_ms] = at_most(facts->total_ms, INT32_MAX),
-        [GENERATION_byok_unit] = ending->byok_unit,
-        [GENERATION_byok_fee_basis_points] = ending->byok_fee_basis_points,
-        [GENERATION_byok_list] = ending->byok_list.nano,
-        [GENERATION_byok_units] = ending->byok_units.nano,
-    };
-#define X(name) values[GENERATION_##name] = at_most(ending->usage.units[BILLING_##name], INT32_MAX);
-    BILLING_CLASSES(X)
-#undef X
-    for (size_t column = 0; column < GENERATION_NUMBER_COUNT; column++)
-        posting->numbers[column][row] = values[column];
-}
-
-static status fill_texts(struct posting *posting, size_t row)
-{
-    const struct generation_facts *facts = &posting->endings[row].facts;
-    const slice texts[GENERATION_TEXT_COUNT] = {
-#define X(name) [GENERATION_##name] = facts->name,
-        GENERATION_TEXTS(X)
-#undef X
-    };
-    for (size_t column = 0; column < GENERATION_TEXT_COUNT; column++) {
-        slice clean = text_clean(posting->arena, texts[column]);
-        if (clean.data == NULL) return FAIL(TOO_LARGE);
-        posting->texts[column][row] = clean;
-    }
-    posting->attempts[row] = encode_attempts(posting->arena, facts);
-    return posting->attempts[row].data == NULL ? FAIL(TOO_LARGE) : OK;
-}
-
-static status fill_rows(struct posting *posting)
-{
-    struct arena *arena = posting->arena;
-    for (size_t column = 0; column < GENERATION_NUMBER_COUNT; column++) {
-        posting->numbers[column] = arena_alloc_unset(arena, posting->count + 1, sizeof(int64_t));
-        if (posting->numbers[column] == NULL) return FAIL(TOO_LARGE);
-    }
-    for (size_t column = 0; column < GENERATION_TEXT_COUNT; column++) {
-        posting->texts[column] = arena_alloc_unset(arena, posting->count + 1, sizeof(slice));
-        if (posting->texts[column] == NULL) return FAIL(TOO_LARGE);
-    }
-    posting->attempts = arena_alloc_unset(arena, posting->count + 1, sizeof(slice));
-    if (posting->attempts == NULL) return FAIL(TOO_LARGE);
-    for (size_t row = 0; row < posting->count; row++) {
-        fill_numbers(posting, row);
-        TRY(fill_texts(posting, row));
-    }
-    return OK;
+    TRY(posting_fill_rows(posting));
+    return fill_sums(posting);
 }
 
 /* ---- sums ----------------------------------------------------------------------------------- */
@@ -183,7 +73,7 @@ static int order(int64_t a, int64_t b)
     return (a > b) - (a < b);
 }
 
-/* Lexicographic order of up to five numbers at the front of both structures. */
+/* Lexicographic order of the numbers at the front of both structures. */
 static int compare_numbers(const int64_t *a, const int64_t *b, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -192,80 +82,143 @@ static int compare_numbers(const int64_t *a, const int64_t *b, size_t count)
     return 0;
 }
 
-static int compare_accounts(const void *a, const void *b)
-{
-    return compare_numbers(a, b, 4);
-}
-
-static int compare_leases(const void *a, const void *b)
-{
-    return compare_numbers(a, b, 4);
-}
-
-static int compare_periods(const void *a, const void *b)
-{
-    return compare_numbers(a, b, 3);
-}
-
-static int compare_transfers(const void *a, const void *b)
-{
-    return compare_numbers(a, b, 5);
-}
-
-static int compare_late(const void *a, const void *b)
-{
-    return compare_numbers(a, b, 2);
-}
-
 static status add_to(money *sum, money amount)
 {
     return money_add(*sum, amount, sum);
 }
 
+static status add_account_move(void *into, const void *move)
+{
+    struct account_move *sum = into, both = *sum;
+    const struct account_move *more = move;
+    TRY(add_to(&both.debits, more->debits));
+    TRY(add_to(&both.credits, more->credits));
+    *sum = both;
+    return OK;
+}
+
+static status add_lease_move(void *into, const void *move)
+{
+    return add_to(&((struct lease_move *)into)->settled,
+                  ((const struct lease_move *)move)->settled);
+}
+
+static status add_period_move(void *into, const void *move)
+{
+    struct period_move *sum = into, all = *sum;
+    const struct period_move *more = move;
+    TRY(add_to(&all.spent, more->spent));
+    TRY(add_to(&all.leased, more->leased));
+    TRY(add_to(&all.byok_spent, more->byok_spent));
+    all.requests += more->requests;
+    *sum = all;
+    return OK;
+}
+
+/* Settlements of one organization have one code; so do costs of one provider. */
+static status add_transfer_row(void *into, const void *row)
+{
+    return add_to(&((struct transfer_row *)into)->amount,
+                  ((const struct transfer_row *)row)->amount);
+}
+
+static status add_late_charge(void *into, const void *late)
+{
+    return add_to(&((struct late_charge *)into)->amount,
+                  ((const struct late_charge *)late)->amount);
+}
+
+/* What is added up by key. Each begins with the numbers of its key; a failed addition changes
+ * nothing. */
+static const struct sum_kind {
+    size_t size;
+    size_t key_numbers;
+    status (*add)(void *into, const void *more);
+} sum_kinds[] = {
+    [POSTING_ACCOUNTS] = {sizeof(struct account_move), 4, add_account_move},
+    [POSTING_LEASES] = {sizeof(struct lease_move), 4, add_lease_move},
+    [POSTING_PERIODS] = {sizeof(struct period_move), 3, add_period_move},
+    [POSTING_TRANSFERS] = {sizeof(struct transfer_row), 5, add_transfer_row},
+    [POSTING_LATE] = {sizeof(struct late_charge), 2, add_late_charge},
+};
+
+/* Where the last sum of such a key stands, counted from 1; 0: nowhere. */
+static uint32_t *recent(const struct posting *posting, enum posting_sum kind, const int64_t *key)
+{
+    uint64_t mixed = 0;
+    for (size_t i = 0; i < sum_kinds[kind].key_numbers; i++)
+        mixed = slot_mix(mixed ^ (uint64_t)key[i]);
+    return &posting->recent[kind][mixed % RECENT_PLACES];
+}
+
+/* Most endings are of keys that others of the batch have, too, and what is added up at once need not
+ * be sorted. Keys that share a place take turns, and find each other when all are sorted; so does a
+ * sum that does not fit, and is refused then. `items` has room. */
+static void sum_up(struct posting *posting, enum posting_sum kind, void *items, size_t *count,
+                   const void *more)
+{
+    const struct sum_kind *of = &sum_kinds[kind];
+    uint32_t *last = recent(posting, kind, more);
+    char *sums = items;
+    void *before = sums + (size_t)(*last - (*last > 0)) * of->size;
+    bool same = *last > 0 && compare_numbers(before, more, of->key_numbers) == 0;
+    if (same && status_ok(of->add(before, more))) return;
+    memcpy(sums + *count * of->size, more, of->size);
+    *count += 1;
+    *last = (uint32_t)*count;
+}
+
+static int compare_keys(const void *a, const void *b, void *kind)
+{
+    return compare_numbers(a, b, ((const struct sum_kind *)kind)->key_numbers);
+}
+
+/* Sorted, and one of each key; none of them is where it was. OVERFLOW. */
+static status merge(struct posting *posting, enum posting_sum kind, void *items, size_t *count)
+{
+    struct sum_kind of = sum_kinds[kind];
+    char *sums = items, *end = sums + *count * of.size, *last = NULL;
+    qsort_r(items, *count, of.size, compare_keys, &of);
+    for (char *next = sums; next < end; next += of.size) {
+        if (last != NULL && compare_keys(last, next, &of) == 0) {
+            TRY(of.add(last, next));
+            continue;
+        }
+        last = last == NULL ? sums : last + of.size;
+        if (last != next) memcpy(last, next, of.size);
+    }
+    *count = last == NULL ? 0 : (size_t)(last - sums) / of.size + 1;
+    memset(posting->recent[kind], 0, RECENT_PLACES * sizeof(uint32_t));
+    return OK;
+}
+
 static void add_account(struct posting *posting, struct account_move move)
 {
-    if (money_is_zero(move.debits) && money_is_zero(move.credits)) return;
-    posting->accounts[posting->account_count++] = move;
-}
-
-static status add_move(struct account_move *sum, const struct account_move *move)
-{
-    TRY(add_to(&sum->debits, move->debits));
-    return add_to(&sum->credits, move->credits);
-}
-
-/* The platform's moves are mostly of the same accounts as those of the ending before; they are
- * added up at once, which spares sorting three of four and a tenth of the poster's CPU. Of debits
- * and credits one is zero. A sum that does not fit is refused with the others. */
-static void add_platform(struct posting *posting, size_t role, struct account_move move)
-{
-    size_t *last = &posting->last_moves[role];
-    if (money_is_zero(move.debits) && money_is_zero(move.credits)) return;
-    struct account_move *before = &posting->accounts[*last];
-    bool same = *last < posting->account_count && compare_accounts(before, &move) == 0;
-    if (same && status_ok(add_move(before, &move))) return;
-    *last = posting->account_count;
-    add_account(posting, move);
+    if (!money_is_zero(move.debits) || !money_is_zero(move.credits))
+        sum_up(posting, POSTING_ACCOUNTS, posting->accounts, &posting->account_count, &move);
 }
 
 static void add_lease(struct posting *posting, struct lease_move move)
 {
-    if (!money_is_zero(move.settled)) posting->leases[posting->lease_count++] = move;
+    if (!money_is_zero(move.settled))
+        sum_up(posting, POSTING_LEASES, posting->leases, &posting->lease_count, &move);
+}
+
+static void add_period(struct posting *posting, struct period_move move)
+{
+    sum_up(posting, POSTING_PERIODS, posting->periods, &posting->period_count, &move);
 }
 
 static void add_transfer(struct posting *posting, struct transfer_row row)
 {
-    if (!money_is_zero(row.amount)) posting->transfers[posting->transfer_count++] = row;
+    if (!money_is_zero(row.amount))
+        sum_up(posting, POSTING_TRANSFERS, posting->transfers, &posting->transfer_count, &row);
 }
 
-static void add_cost(struct posting *posting, struct transfer_row row)
+static void add_late(struct posting *posting, struct late_charge late)
 {
-    struct transfer_row *before = &posting->transfers[posting->last_cost];
-    bool same =
-        posting->last_cost < posting->transfer_count && compare_transfers(before, &row) == 0;
-    if (same && status_ok(add_to(&before->amount, row.amount))) return;
-    posting->last_cost = posting->transfer_count;
-    add_transfer(posting, row);
+    if (!money_is_zero(late.amount))
+        sum_up(posting, POSTING_LATE, posting->late, &posting->late_count, &late);
 }
 
 /* The provider is owed for its work whether the customer pays or not. */
@@ -276,15 +229,13 @@ static void add_provider(struct posting *posting, const struct record_ending *en
     int64_t expense = absorbed ? ACCOUNT_ABSORBED_EXPENSE : ACCOUNT_PROVIDER_EXPENSE;
     int64_t expense_detail = absorbed ? 0 : provider;
     money cost = ending->provider_cost;
-    add_platform(
-        posting, POSTING_EXPENSE,
-        (struct account_move){0, expense, posting->cell, expense_detail, cost, MONEY_ZERO});
-    add_platform(posting, POSTING_PAYABLE,
-                 (struct account_move){0, ACCOUNT_PROVIDER_PAYABLE, posting->cell, provider,
-                                       MONEY_ZERO, cost});
-    add_cost(posting,
-             (struct transfer_row){0, expense, expense_detail, ACCOUNT_PROVIDER_PAYABLE, provider,
-                                   cost, absorbed ? SLICE("absorbed") : SLICE("provider_cost")});
+    add_account(posting,
+                (struct account_move){0, expense, posting->cell, expense_detail, cost, MONEY_ZERO});
+    add_account(posting, (struct account_move){0, ACCOUNT_PROVIDER_PAYABLE, posting->cell, provider,
+                                               MONEY_ZERO, cost});
+    add_transfer(posting, (struct transfer_row){
+                              0, expense, expense_detail, ACCOUNT_PROVIDER_PAYABLE, provider, cost,
+                              absorbed ? SLICE("absorbed") : SLICE("provider_cost")});
 }
 
 /* What the leases of its meters covered is not leased any more. */
@@ -297,10 +248,10 @@ static void add_meters(struct posting *posting, const struct record_ending *endi
         if (money_is_zero(share.leased)) continue;
         add_lease(posting, (struct lease_move){ending->org, share.meter, share.period,
                                                (int64_t)ending->epoch, share.leased});
-        posting->periods[posting->period_count++] = (struct period_move){.org = ending->org,
-                                                                         .meter = share.meter,
-                                                                         .period = share.period,
-                                                                         .leased = share.leased};
+        add_period(posting, (struct period_move){.org = ending->org,
+                                                 .meter = share.meter,
+                                                 .period = share.period,
+                                                 .leased = share.leased});
     }
 }
 
@@ -318,7 +269,7 @@ static void add_allowance(struct posting *posting, const struct record_ending *e
         .leased = leased,
         .requests = 1,
     };
-    posting->periods[posting->period_count++] = move;
+    add_period(posting, move);
     add_lease(posting, (struct lease_move){ending->org, move.meter, move.period,
                                            (int64_t)ending->epoch, leased});
 }
@@ -335,8 +286,7 @@ static void add_customer(struct posting *posting, const struct record_ending *en
     enum account_kind income = income_of(ending);
     add_account(posting, (struct account_move){ending->org, ACCOUNT_ESCROW, posting->cell, 0,
                                                leased, MONEY_ZERO});
-    add_platform(posting, POSTING_INCOME,
-                 (struct account_move){0, income, posting->cell, 0, MONEY_ZERO, leased});
+    add_account(posting, (struct account_move){0, income, posting->cell, 0, MONEY_ZERO, leased});
     add_transfer(posting,
                  (struct transfer_row){ending->org, ACCOUNT_ESCROW, 0, income, 0, leased,
                                        income == ACCOUNT_USAGE_INCOME ? SLICE("settle")
@@ -344,9 +294,8 @@ static void add_customer(struct posting *posting, const struct record_ending *en
     add_lease(posting, (struct lease_move){ending->org, 0, 0, (int64_t)ending->epoch, leased});
     add_meters(posting, ending);
     add_allowance(posting, ending);
-    money late = money_minus(ending->charge, leased);
-    if (!money_is_zero(late))
-        posting->late[posting->late_count++] = (struct late_charge){ending->org, income, late};
+    add_late(posting,
+             (struct late_charge){ending->org, income, money_minus(ending->charge, leased)});
 }
 
 /* Every key has a meter per cadence, in the period of the hold. */
@@ -362,92 +311,8 @@ static void add_periods(struct posting *posting, const struct record_ending *end
             .byok_spent = ending->byok_list,
             .requests = 1,
         };
-        posting->periods[posting->period_count++] = move;
+        add_period(posting, move);
     }
-}
-
-static status merge_accounts(struct posting *posting)
-{
-    size_t kept = 0;
-    struct account_move *moves = posting->accounts;
-    qsort(moves, posting->account_count, sizeof(*moves), compare_accounts);
-    for (size_t i = 0; i < posting->account_count; i++) {
-        if (kept == 0 || compare_accounts(&moves[kept - 1], &moves[i]) != 0) {
-            moves[kept++] = moves[i];
-            continue;
-        }
-        TRY(add_move(&moves[kept - 1], &moves[i]));
-    }
-    posting->account_count = kept;
-    return OK;
-}
-
-static status merge_leases(struct posting *posting)
-{
-    size_t kept = 0;
-    struct lease_move *moves = posting->leases;
-    qsort(moves, posting->lease_count, sizeof(*moves), compare_leases);
-    for (size_t i = 0; i < posting->lease_count; i++) {
-        if (kept == 0 || compare_leases(&moves[kept - 1], &moves[i]) != 0) {
-            moves[kept++] = moves[i];
-            continue;
-        }
-        TRY(add_to(&moves[kept - 1].settled, moves[i].settled));
-    }
-    posting->lease_count = kept;
-    return OK;
-}
-
-static status merge_periods(struct posting *posting)
-{
-    size_t kept = 0;
-    struct period_move *moves = posting->periods;
-    qsort(moves, posting->period_count, sizeof(*moves), compare_periods);
-    for (size_t i = 0; i < posting->period_count; i++) {
-        if (kept == 0 || compare_periods(&moves[kept - 1], &moves[i]) != 0) {
-            moves[kept++] = moves[i];
-            continue;
-        }
-        TRY(add_to(&moves[kept - 1].spent, moves[i].spent));
-        TRY(add_to(&moves[kept - 1].leased, moves[i].leased));
-        TRY(add_to(&moves[kept - 1].byok_spent, moves[i].byok_spent));
-        moves[kept - 1].requests += moves[i].requests;
-    }
-    posting->period_count = kept;
-    return OK;
-}
-
-/* Settlements of one organization have one code; so do costs of one provider. */
-static status merge_transfers(struct posting *posting)
-{
-    size_t kept = 0;
-    struct transfer_row *rows = posting->transfers;
-    qsort(rows, posting->transfer_count, sizeof(*rows), compare_transfers);
-    for (size_t i = 0; i < posting->transfer_count; i++) {
-        if (kept == 0 || compare_transfers(&rows[kept - 1], &rows[i]) != 0) {
-            rows[kept++] = rows[i];
-            continue;
-        }
-        TRY(add_to(&rows[kept - 1].amount, rows[i].amount));
-    }
-    posting->transfer_count = kept;
-    return OK;
-}
-
-static status merge_late(struct posting *posting)
-{
-    size_t kept = 0;
-    struct late_charge *late = posting->late;
-    qsort(late, posting->late_count, sizeof(*late), compare_late);
-    for (size_t i = 0; i < posting->late_count; i++) {
-        if (kept == 0 || compare_late(&late[kept - 1], &late[i]) != 0) {
-            late[kept++] = late[i];
-            continue;
-        }
-        TRY(add_to(&late[kept - 1].amount, late[i].amount));
-    }
-    posting->late_count = kept;
-    return OK;
 }
 
 static size_t count_meters(const struct posting *posting)
@@ -471,14 +336,26 @@ static status allocate_sums(struct posting *posting)
         arena_alloc_unset(arena, count * (CADENCE_COUNT + 1) + meters, sizeof(*posting->periods));
     posting->transfers = arena_alloc_unset(arena, count * 5, sizeof(*posting->transfers));
     posting->late = arena_alloc_unset(arena, count, sizeof(*posting->late));
-    bool enough = posting->accounts != NULL && posting->leases != NULL &&
+    bool recent_fit = true;
+    for (size_t kind = 0; kind < POSTING_SUMS; kind++) {
+        posting->recent[kind] = arena_alloc_array(arena, RECENT_PLACES, sizeof(uint32_t));
+        recent_fit &= posting->recent[kind] != NULL;
+    }
+    bool enough = recent_fit && posting->accounts != NULL && posting->leases != NULL &&
                   posting->periods != NULL && posting->transfers != NULL && posting->late != NULL;
     posting->account_count = posting->lease_count = posting->period_count = 0;
     posting->transfer_count = posting->late_count = 0;
-    memset(posting->last_moves, 0, sizeof(posting->last_moves));
-    posting->last_cost = 0;
     posting->charge = MONEY_ZERO;
     return enough ? OK : FAIL(TOO_LARGE);
+}
+
+static status merge_all(struct posting *posting)
+{
+    TRY(merge(posting, POSTING_ACCOUNTS, posting->accounts, &posting->account_count));
+    TRY(merge(posting, POSTING_LEASES, posting->leases, &posting->lease_count));
+    TRY(merge(posting, POSTING_PERIODS, posting->periods, &posting->period_count));
+    TRY(merge(posting, POSTING_TRANSFERS, posting->transfers, &posting->transfer_count));
+    return merge(posting, POSTING_LATE, posting->late, &posting->late_count);
 }
 
 static status fill_sums(struct posting *posting)
@@ -491,11 +368,7 @@ static status fill_sums(struct posting *posting)
         add_provider(posting, ending);
         add_periods(posting, ending);
     }
-    TRY(merge_accounts(posting));
-    TRY(merge_leases(posting));
-    TRY(merge_periods(posting));
-    TRY(merge_transfers(posting));
-    return merge_late(posting);
+    return merge_all(posting);
 }
 
 /* ---- meters of members, workspaces, organizations ------------------------------------------- */
@@ -539,24 +412,22 @@ static const struct owner_meter *find_meters(const struct owner_meter *meters, s
     return found;
 }
 
-static size_t count_in(const struct record_ending *ending, int64_t kind, int64_t owner,
-                       const struct owner_meter *meters, size_t count, struct period_move *moves)
+static void count_in(struct posting *posting, const struct record_ending *ending,
+                     const struct owner_meter *key, const struct owner_meter *meters, size_t count)
 {
-    const struct owner_meter key = {.org = ending->org, .owner_kind = kind, .owner = owner};
-    const struct owner_meter *meter = find_meters(meters, count, &key);
-    size_t made = 0;
-    if (meter == NULL) return 0;
-    for (; meter < meters + count && compare_owners(meter, &key) == 0; meter++) {
-        moves[made++] = (struct period_move){
-            .org = ending->org,
-            .meter = meter->meter,
-            .period = clock_period(meter->cadence, (wall_time){ending->created_ns}),
-            .spent = ending->charge,
-            .byok_spent = ending->byok_list,
-            .requests = 1,
-        };
+    const struct owner_meter *meter = find_meters(meters, count, key);
+    if (meter == NULL) return;
+    for (; meter < meters + count && compare_owners(meter, key) == 0; meter++) {
+        add_period(posting,
+                   (struct period_move){
+                       .org = ending->org,
+                       .meter = meter->meter,
+                       .period = clock_period(meter->cadence, (wall_time){ending->created_ns}),
+                       .spent = ending->charge,
+                       .byok_spent = ending->byok_list,
+                       .requests = 1,
+                   });
     }
-    return made;
 }
 
 /* The most that one row can count in: each owner's cadences. */
@@ -578,11 +449,12 @@ status posting_count_meters(struct posting *posting, struct owner_meter *meters,
                                      {OWNER_WORKSPACE, ending->workspace},
                                      {OWNER_ORG, ending->org}};
         for (size_t j = 0; j < sizeof(owners) / sizeof(owners[0]); j++) {
-            posting->period_count += count_in(ending, owners[j][0], owners[j][1], meters, count,
-                                              posting->periods + posting->period_count);
+            const struct owner_meter key = {
+                .org = ending->org, .owner_kind = owners[j][0], .owner = owners[j][1]};
+            count_in(posting, ending, &key, meters, count);
         }
     }
-    return merge_periods(posting);
+    return merge(posting, POSTING_PERIODS, posting->periods, &posting->period_count);
 }
 
 /* ---- what no lease covered ------------------------------------------------------------------ */
@@ -626,7 +498,7 @@ status posting_pay_late(struct posting *posting, struct late_balance *balances, 
         pay_from(posting, late, ACCOUNT_CREDIT_PAID, pay(&balance->paid, &rest));
         pay_from(posting, late, ACCOUNT_RECEIVABLE, rest);
     }
-    return merge_accounts(posting);
+    return merge(posting, POSTING_ACCOUNTS, posting->accounts, &posting->account_count);
 }
 
 /* ---- uses of keys --------------------------------------------------------------------------- */
@@ -647,35 +519,4 @@ static void merge_uses(struct posting *posting)
         uses[kept++] = uses[i];
     }
     posting->use_count = kept;
-}
-
-/* ---- proof ---------------------------------------------------------------------------------- */
-
-static void encode_row(const struct posting *posting, size_t at, struct buffer *out)
-{
-    struct generation_row row = {.cell = posting->cell, .incarnation = posting->incarnation};
-    for (size_t column = 0; column < GENERATION_NUMBER_COUNT; column++)
-        row.numbers[column] = posting->numbers[column][at];
-    for (size_t column = 0; column < GENERATION_TEXT_COUNT; column++)
-        row.texts[column] = posting->texts[column][at];
-    row.attempts = posting->attempts[at];
-    generation_row_encode(&row, out);
-}
-
-static status hash_rows(struct posting *posting)
-{
-    uint8_t *leaves = arena_alloc_unset(posting->arena, posting->count + 1, HASH_SIZE);
-    char *memory = arena_alloc(posting->arena, 2 * RECORD_SIZE_MAX);
-    if (leaves == NULL || memory == NULL) return FAIL(TOO_LARGE);
-    struct buffer row;
-    buffer_init_fixed(&row, memory, 2 * RECORD_SIZE_MAX);
-    for (size_t i = 0; i < posting->count; i++) {
-        buffer_clear(&row);
-        encode_row(posting, i, &row);
-        TRY(buffer_finish(&row));
-        merkle_leaf(buffer_slice(&row), leaves + i * HASH_SIZE);
-    }
-    merkle_root(leaves, posting->count, posting->root);
-    merkle_link(posting->previous_link, posting->lo, posting->hi, posting->root, posting->link);
-    return OK;
 }

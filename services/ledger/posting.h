@@ -41,8 +41,14 @@ struct late_charge { /* what no lease covered, per organization and kind of inco
     money amount;
 };
 
-/* Of the platform, for each ending: what it earns, what it costs, what is owed for that. */
-enum { POSTING_INCOME, POSTING_EXPENSE, POSTING_PAYABLE, POSTING_PLATFORM_MOVES };
+enum posting_sum {
+    POSTING_ACCOUNTS,
+    POSTING_LEASES,
+    POSTING_PERIODS,
+    POSTING_TRANSFERS,
+    POSTING_LATE,
+    POSTING_SUMS
+};
 
 struct posting {
     struct arena *arena;
@@ -76,7 +82,7 @@ struct posting {
     size_t transfer_count;
     struct late_charge *late;
     size_t late_count;
-    size_t last_moves[POSTING_PLATFORM_MOVES], last_cost; /* while they are summed up */
+    uint32_t *recent[POSTING_SUMS]; /* while they are added up */
     uint8_t root[HASH_SIZE];
     uint8_t link[HASH_SIZE];
 };

@@ -18,15 +18,26 @@ static size_t character_len(const uint8_t *at, size_t left)
     return overlong || surrogate || beyond ? 0 : len;
 }
 
+/* Length of what is valid from the front on. */
+static size_t valid_len(slice text)
+{
+    size_t at = 0, len;
+    while (at < text.len &&
+           (len = character_len((const uint8_t *)text.data + at, text.len - at)) > 0)
+        at += len;
+    return at;
+}
+
 slice text_clean(struct arena *arena, slice text)
 {
+    size_t good = valid_len(text);
+    if (good == text.len) return text.data == NULL ? SLICE("") : text;
     slice copy = arena_copy(arena, text);
     if (copy.data == NULL) return copy;
     char *bytes = (char *)(uintptr_t)copy.data; /* ours */
-    for (size_t i = 0; i < copy.len;) {
-        size_t len = character_len((const uint8_t *)bytes + i, copy.len - i);
-        if (len == 0) bytes[i] = '?';
-        i += len == 0 ? 1 : len;
+    while (good < copy.len) {
+        bytes[good++] = '?';
+        good += valid_len(slice_from(copy, good));
     }
     return copy;
 }

@@ -120,6 +120,42 @@ TEST(a_batch_that_is_tried_again_and_again_needs_no_more_memory)
     arena_free(&batch.arena);
 }
 
+/* Far more keys than there are places for sums under way, each three times, a whole round of the
+ * others in between: those that share a place take turns. */
+#define MANY_ORGS   10000
+#define MANY_ROUNDS 3
+
+TEST(sums_of_very_many_keys_are_complete_and_in_order)
+{
+    struct batch batch = {.posting = {.cell = 1, .incarnation = 1}};
+    arena_init(&batch.arena, (size_t)256 << 20);
+    posting_begin(&batch.posting, &batch.arena, (size_t)MANY_ORGS * MANY_ROUNDS);
+    for (int round = 0; round < MANY_ROUNDS; round++) {
+        for (int64_t org = 1; org <= MANY_ORGS; org++) {
+            const struct record_ending ending = settled(org, org + 7, org);
+            add(&batch, &ending);
+        }
+    }
+    assert_ok(posting_finish(&batch.posting));
+    /* An escrow and a lease of each, four periods of each key; income, expense and payable. */
+    assert_int_equal(batch.posting.account_count, MANY_ORGS + 3);
+    assert_int_equal(batch.posting.lease_count, MANY_ORGS);
+    assert_int_equal(batch.posting.period_count, 4 * MANY_ORGS);
+    assert_int_equal(batch.posting.transfer_count, MANY_ORGS + 1);
+    for (size_t i = 0; i < MANY_ORGS; i++) {
+        int64_t org = (int64_t)i + 1;
+        assert_int_equal(batch.posting.leases[i].org, org);
+        assert_int_equal(batch.posting.leases[i].settled.nano, MANY_ROUNDS * org);
+        assert_int_equal(batch.posting.accounts[3 + i].org, org);
+        assert_int_equal(batch.posting.accounts[3 + i].debits.nano, MANY_ROUNDS * org);
+        assert_int_equal(batch.posting.periods[4 * i].requests, MANY_ROUNDS);
+        assert_int_equal(batch.posting.periods[4 * i + 3].spent.nano, MANY_ROUNDS * org);
+    }
+    /* 3 × (1 + 2 + … + 10,000) */
+    assert_int_equal(account(&batch, 0, ACCOUNT_USAGE_INCOME, 0)->credits.nano, 150015000);
+    arena_free(&batch.arena);
+}
+
 TEST(accounts_come_in_the_order_in_which_they_are_locked)
 {
     struct batch batch;
@@ -394,6 +430,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_batch_moves_one_sum_per_account_and_one_transfer_per_organization),
         cmocka_unit_test(a_batch_that_is_tried_again_and_again_needs_no_more_memory),
+        cmocka_unit_test(sums_of_very_many_keys_are_complete_and_in_order),
         cmocka_unit_test(accounts_come_in_the_order_in_which_they_are_locked),
         cmocka_unit_test(a_key_spends_in_four_periods_of_the_time_of_its_hold),
         cmocka_unit_test(what_nobody_pays_for_is_an_expense_of_ours),
