@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The only place that includes libh2o's header. Without H2O_USE_LIBUV=0 its structures get another
  * layout than the evloop library was built with, and everything compiles, links and corrupts
- * memory: hence the assertion. */
+ * memory: hence the assertion.
+ *
+ * A socket takes its input buffers from the store of the thread that made it, without a lock, and
+ * h2o_context_init() and h2o_multithread_create_queue() make one. So each thread makes its own
+ * context, queue and sockets, and disposes of them: made by another thread, two of them get the same
+ * memory now and then, and what one reads overwrites what the other holds. */
 #pragma once
 
 #ifndef H2O_USE_LIBUV

@@ -35,6 +35,9 @@ struct edge {
     struct thread *threads;
     uint16_t thread_count;
     struct listener_group listeners;
+    pthread_mutex_t preparing;
+    pthread_barrier_t prepared; /* all threads and the main one */
+    bool serves;
     char via[CONFIG_TEXT_SIZE + 16]; /* "bourse-<instance>", the name in Via headers */
     _Atomic int64_t body_bytes;      /* of inference requests in flight, over all threads */
     /* Threads that are connected, and that have a market: readiness is that of all, because nobody
@@ -46,6 +49,7 @@ struct thread {
     struct edge *edge;
     uint16_t index;
     pthread_t id;
+    status prepared;
     h2o_loop_t *loop;
     h2o_context_t http;
     h2o_multithread_receiver_t inbox; /* markets, connections, and the word to stop */

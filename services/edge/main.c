@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bourse edge: the only process that touches the network. Here: configuration, listeners, threads,
  * and the wait for the signal to stop. No request passes through this file. */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -20,6 +21,8 @@ static status check_descriptors(const struct config *config);
 static status check_bodies(const struct config *config);
 static status edge_configure(struct edge *edge);
 static status edge_open(struct edge *edge);
+static status edge_start_threads(struct edge *edge);
+static void edge_join_threads(struct edge *edge);
 static void edge_run(struct edge *edge);
 
 int main(int argc, char **argv)
@@ -114,23 +117,43 @@ static status edge_open(struct edge *edge)
         thread->listener.fd = -1;
         thread->listener.group = &edge->listeners;
         if (i == 0) TRY(listen_open(&edge->config, &thread->listener.fd));
-        TRY(thread_prepare(thread));
     }
-    return OK;
+    return edge_start_threads(edge);
 }
 
-static void edge_run(struct edge *edge)
+/* None of them serves before all can: they hand connections to each other. */
+static status edge_start_threads(struct edge *edge)
 {
+    status started = OK;
+    (void)pthread_mutex_init(&edge->preparing, NULL);
+    if (pthread_barrier_init(&edge->prepared, NULL, edge->thread_count + 1u) != 0) abort();
     for (uint16_t i = 0; i < edge->thread_count; i++) {
         struct thread *thread = &edge->threads[i];
         if (pthread_create(&thread->id, NULL, thread_run, thread) != 0) abort();
     }
+    (void)pthread_barrier_wait(&edge->prepared);
+    for (uint16_t i = 0; i < edge->thread_count && status_ok(started); i++)
+        started = edge->threads[i].prepared;
+    edge->serves = status_ok(started);
+    (void)pthread_barrier_wait(&edge->prepared);
+    if (!edge->serves) edge_join_threads(edge);
+    return started;
+}
+
+static void edge_join_threads(struct edge *edge)
+{
+    for (uint16_t i = 0; i < edge->thread_count; i++)
+        (void)pthread_join(edge->threads[i].id, NULL);
+}
+
+static void edge_run(struct edge *edge)
+{
     log_info("edge_started", FN(number, port, edge->config.edge_port),
              FN(count, threads, edge->thread_count));
     int number = daemon_signal_wait();
     log_info("edge_stopping", FN(number, signal, number));
     for (uint16_t i = 0; i < edge->thread_count; i++)
         thread_tell_stop(&edge->threads[i]);
-    for (uint16_t i = 0; i < edge->thread_count; i++)
-        (void)pthread_join(edge->threads[i].id, NULL);
+    edge_join_threads(edge);
+    assert(h2o_socket_buffer_prototype.allocator.cnt == 0); /* no socket of theirs was made here */
 }

@@ -33,7 +33,7 @@ static void care_run(h2o_timeout_entry_t *entry);
 static bool thread_drained(struct thread *thread);
 static void thread_close(struct thread *thread);
 
-status thread_prepare(struct thread *thread)
+static status prepare(struct thread *thread)
 {
     const struct config *config = &thread->edge->config;
     thread->random_state = random_u64();
@@ -57,6 +57,13 @@ status thread_prepare(struct thread *thread)
 void *thread_run(void *argument)
 {
     struct thread *thread = argument;
+    struct edge *edge = thread->edge;
+    (void)pthread_mutex_lock(&edge->preparing); /* they share the server's configuration */
+    thread->prepared = prepare(thread);
+    (void)pthread_mutex_unlock(&edge->preparing);
+    (void)pthread_barrier_wait(&edge->prepared);
+    (void)pthread_barrier_wait(&edge->prepared);
+    if (!edge->serves) return NULL;
     listen_start(&thread->listener, &thread->http, thread->edge->tls);
     for (;;) {
         peer_set_flush(thread->peers);

@@ -4,10 +4,10 @@
 
 #include "services/edge/edge.h"
 
-/* Opens everything a thread needs; its listening descriptor is open already. Called on the main
- * thread. */
-status thread_prepare(struct thread *thread);
-void *thread_run(void *thread); /* until it was told to stop and has drained */
+/* Opens everything the thread needs, on the thread itself (see shared/h2o.h); its listening
+ * descriptor is open already. Then waits at edge->prepared for all to be open, and there once more
+ * for edge->serves. Serves until it was told to stop and has drained. */
+void *thread_run(void *thread);
 
 /* Callable on any thread. */
 void thread_give_market(struct thread *thread, struct market *market); /* retains it */

@@ -67,6 +67,10 @@ struct control {
     size_t job_count;
     _Atomic bool closing; /* no new work */
     _Atomic bool stopping;
+    pthread_mutex_t lock; /* of the beginning */
+    pthread_cond_t changed;
+    enum { PREPARING, LISTENING, SERVING, GIVEN_UP } phase;
+    status listening;
 };
 
 /* Lives in the request's pool, so that h2o tells when the request ends. */
@@ -74,11 +78,14 @@ struct job_link {
     struct control_job *job;
 };
 
-static status listen_on(struct control *control);
 static void configure(struct control *control);
+static status listen_on(struct control *control);
 static void door_open(struct control *control, size_t which, int fd);
 static void *control_run(void *argument);
+static status wait_listening(struct control *control);
+static void let_serve(struct control *control, bool serves);
 static void control_drain(struct control *control);
+static void control_dispose(struct control *control);
 static void control_free(struct control *control);
 static void door_accept(h2o_socket_t *listener, const char *error);
 static void connection_track(struct control *control, h2o_socket_t *socket);
@@ -100,14 +107,15 @@ status control_start(const struct control_settings *settings, struct control **o
     struct control *control = calloc(1, sizeof(*control));
     if (control == NULL) abort();
     control->settings = *settings;
-    configure(control);
-    status started = listen_on(control);
+    (void)pthread_mutex_init(&control->lock, NULL);
+    (void)pthread_cond_init(&control->changed, NULL);
+    if (pthread_create(&control->thread, NULL, control_run, control) != 0) abort();
+    status started = wait_listening(control);
     if (status_ok(started)) started = workers_start(settings, job_done, &control->workers);
-    if (status_ok(started) && pthread_create(&control->thread, NULL, control_run, control) != 0)
-        started = FAIL(IO);
+    let_serve(control, status_ok(started));
     if (!status_ok(started)) {
         workers_stop(&control->workers);
-        control_drain(control);
+        (void)pthread_join(control->thread, NULL);
         control_free(control);
         return started;
     }
@@ -121,8 +129,10 @@ void control_stop(struct control **pointer)
     if (control == NULL) return;
     atomic_store(&control->closing, true);
     workers_stop(&control->workers);
+    (void)pthread_mutex_lock(&control->lock);
     atomic_store(&control->stopping, true);
     h2o_multithread_send_message(&control->answers, NULL);
+    (void)pthread_mutex_unlock(&control->lock);
     (void)pthread_join(control->thread, NULL);
     control_free(control);
 }
@@ -189,13 +199,41 @@ static void door_open(struct control *control, size_t which, int fd)
     h2o_socket_read_start(door->socket, door_accept);
 }
 
+/* Its loop and sockets are made here: see shared/h2o.h. It serves once the workers are there. */
 static void *control_run(void *argument)
 {
     struct control *control = argument;
-    while (!atomic_load(&control->stopping))
+    configure(control);
+    (void)pthread_mutex_lock(&control->lock);
+    control->listening = listen_on(control);
+    control->phase = LISTENING;
+    (void)pthread_cond_broadcast(&control->changed);
+    while (control->phase == LISTENING)
+        (void)pthread_cond_wait(&control->changed, &control->lock);
+    bool serves = control->phase == SERVING;
+    (void)pthread_mutex_unlock(&control->lock);
+    while (serves && !atomic_load(&control->stopping))
         (void)h2o_evloop_run(control->context.loop, INT32_MAX);
     control_drain(control);
+    control_dispose(control);
     return NULL;
+}
+
+static status wait_listening(struct control *control)
+{
+    (void)pthread_mutex_lock(&control->lock);
+    while (control->phase == PREPARING)
+        (void)pthread_cond_wait(&control->changed, &control->lock);
+    (void)pthread_mutex_unlock(&control->lock);
+    return control->listening;
+}
+
+static void let_serve(struct control *control, bool serves)
+{
+    (void)pthread_mutex_lock(&control->lock);
+    control->phase = serves ? SERVING : GIVEN_UP;
+    (void)pthread_cond_broadcast(&control->changed);
+    (void)pthread_mutex_unlock(&control->lock);
 }
 
 /* The workers have ended, so every answer is here or on its way to the socket. */
@@ -218,13 +256,22 @@ static void control_drain(struct control *control)
     (void)h2o_evloop_run(control->context.loop, 0); /* frees the closed sockets */
 }
 
-static void control_free(struct control *control)
+/* Whoever asked for the end has done so. */
+static void control_dispose(struct control *control)
 {
+    (void)pthread_mutex_lock(&control->lock);
+    (void)pthread_mutex_unlock(&control->lock);
     h2o_loop_t *loop = control->context.loop;
     h2o_multithread_unregister_receiver(control->context.queue, &control->answers);
     h2o_context_dispose(&control->context);
     h2o_config_dispose(&control->config);
     h2o_evloop_destroy(loop);
+}
+
+static void control_free(struct control *control)
+{
+    (void)pthread_cond_destroy(&control->changed);
+    (void)pthread_mutex_destroy(&control->lock);
     free(control);
 }
 
