@@ -11,26 +11,21 @@ import {
   asOwner,
   bourse,
   buy,
-  charges,
   credits,
   deliver,
   delivered,
   isFrozen,
   makeBuyer,
-  makeCardholder,
   makeCredited,
   makePaid,
   moves,
   post,
   read,
   refund,
-  rule,
-  setRule,
   stripe,
-  topupDue,
-  topups,
   unique,
 } from './stripe_instance.mjs';
+import './stripe_topups.mjs';
 
 // ---- paying
 
@@ -117,14 +112,17 @@ test('a wrong amount, a wrong currency or another reference credits nothing, and
 });
 
 test('the session of one purchase never pays for another', async () => {
-  const [cheap, dear] = [await makePaid(5), await makePaid(500)];
-  cheap.session.client_reference_id = dear.id;
-  cheap.session.metadata = dear.session.metadata;
+  const cheap = await makePaid(5);
+  const buyer = await makeBuyer();
+  const { id } = (await buy(buyer, 500)).json.data; // not paid, so the ledger cannot find a payment of its own for it meanwhile
+  const dear = stripe.sessionOf(id);
+  cheap.session.client_reference_id = id;
+  cheap.session.metadata = dear.metadata;
   assertError(await deliver(cheap.paid), 409);
   assert.equal(await credits(cheap.buyer), 0n);
-  assert.equal(await credits(dear.buyer), 0n);
-  await delivered(dear.paid);
-  assert.equal(await credits(dear.buyer), 500n * DOLLAR);
+  assert.equal(await credits(buyer), 0n);
+  await delivered(stripe.pay(dear));
+  assert.equal(await credits(buyer), 500n * DOLLAR);
 });
 
 test('forged, stale, early, foreign and missing signatures are refused; each current secret passes', async () => {
@@ -576,115 +574,6 @@ test('a dispute or a refund of more than was paid is not believed', async () => 
     assertError(await deliver(lie(session)), 409);
     assert.equal(await credits(buyer), 100n * DOLLAR);
   }
-});
-
-// ---- saved cards
-
-test('credit below the threshold is topped up to the target with one charge of the saved card', async () => {
-  const { buyer, intent } = await makeCardholder(5);
-  assert.equal((await rule(buyer)).card_saved, true);
-  assert.deepEqual(await topups(buyer), []);
-  const answer = await setRule(buyer);
-  assert.equal(answer.status, 200, answer.text);
-  await eventually(async () => assert.equal(await credits(buyer), 50n * DOLLAR));
-  const [entry, ...others] = await topups(buyer);
-  assert.deepEqual(others, []);
-  assert.equal(entry.amount, 45);
-  assert.equal(entry.fee, 2.48); // 5.5 % of $45 is $2.475
-  const [charge, ...more] = charges(buyer);
-  assert.deepEqual(more, []);
-  assert.equal(charge.form.get('amount'), '4748');
-  assert.equal(charge.form.get('customer'), intent.customer);
-  assert.equal(charge.form.get('payment_method'), intent.payment_method);
-  assert.equal(charge.key, entry.id);
-  assert.deepEqual(await moves(entry.id), ['purchase 101>1 4500', 'purchase_fee 101>111 248']);
-});
-
-test('what a cell has on lease counts as there, and enough is not topped up', async () => {
-  const { buyer } = await makeCardholder(10.01);
-  assert.equal((await bourse.api.chat(buyer.key, { model: MODEL, messages: user('Hello') })).status, 200);
-  await bourse.quiet();
-  assert.equal((await setRule(buyer)).status, 200);
-  assert.equal(topupDue(buyer), '0');
-  const { buyer: witness } = await makeCardholder(5); // by the time this one is served, the other was looked at, too
-  await setRule(witness);
-  await eventually(async () => assert.equal((await topups(witness)).length, 1));
-  assert.deepEqual(await topups(buyer), []);
-});
-
-test('a card that is declined is tried once: the rule turns itself off and says why', async () => {
-  const { buyer } = await makeCardholder(5);
-  stripe.cardSays = 'declined';
-  await setRule(buyer);
-  await eventually(async () => assert.equal((await rule(buyer)).enabled, false));
-  assert.match((await rule(buyer)).off_reason, /declined/);
-  assert.equal((await topups(buyer))[0].status, 'cancelled');
-  assert.equal(await credits(buyer), 5n * DOLLAR);
-  assert.equal(charges(buyer).length, 1);
-  stripe.cardSays = 'requires_action';
-  await setRule(buyer);
-  await eventually(async () => assert.match((await rule(buyer)).off_reason ?? '', /owner/));
-  assert.equal(await credits(buyer), 5n * DOLLAR);
-});
-
-test('a charge whose answer is lost is made once and credited once', async () => {
-  const { buyer } = await makeCardholder(5);
-  stripe.fault('POST /v1/payment_intents', { when: 'after', status: 500, count: 2 });
-  await setRule(buyer);
-  await eventually(async () => assert.equal(await credits(buyer), 50n * DOLLAR));
-  assert.equal((await topups(buyer)).length, 1);
-  assert.ok(charges(buyer).length >= 3);
-  assert.equal(new Set(charges(buyer).map((one) => one.key)).size, 1);
-  const made = [...stripe.intents.values()].filter((one) => one.metadata.org === buyer.org && one.amount === 4748);
-  assert.equal(made.length, 1);
-});
-
-test('while a charge is on its way no other is made; its event credits it, however often it comes', async () => {
-  const { buyer } = await makeCardholder(5);
-  stripe.cardSays = 'processing';
-  await setRule(buyer);
-  await eventually(async () => assert.equal((await topups(buyer))[0]?.status, 'open'));
-  const [entry] = await topups(buyer);
-  const intent = [...stripe.intents.values()].find((one) => one.metadata.purchase === entry.id);
-  const event = stripe.decideCharge(intent, 'succeeded');
-  for (const answer of await Promise.all(Array.from({ length: 20 }, () => deliver(event)))) assert.equal(answer.status, 200, answer.text);
-  assert.equal(await credits(buyer), 50n * DOLLAR);
-  assert.equal((await topups(buyer)).length, 1);
-  assert.equal(charges(buyer).length, 1);
-});
-
-test('a day’s charges stay within the day’s bounds', async () => {
-  const { buyer } = await makeCardholder(5);
-  await setRule(buyer, { daily_max: 20 });
-  await eventually(async () => assert.equal(await credits(buyer), 25n * DOLLAR)); // what the day has left, not the gap of 45
-  const spent = await setRule(buyer, { threshold: 40, target: 50, daily_max: 20 });
-  assert.equal(spent.status, 200);
-  assert.equal(topupDue(buyer), '0');
-  asOwner(`update purchase set created_at = created_at - interval '1 day' where org = ${buyer.number}`);
-  await eventually(async () => assert.equal(await credits(buyer), 45n * DOLLAR));
-  await setRule(buyer, { threshold: 49, target: 60, daily_max: 1000, daily_count: 1 });
-  assert.equal(topupDue(buyer), '0');
-});
-
-test('rules that make no sense are refused, and without a saved card nothing is charged', async () => {
-  const buyer = await makeBuyer();
-  for (const wrong of [
-    { threshold: 50 },
-    { threshold: 0 },
-    { target: -1 },
-    { target: 50.001 },
-    { daily_max: '100' },
-    { daily_count: 0 },
-    { daily_count: 101 },
-    { enabled: 'yes' },
-  ])
-    assertError(await setRule(buyer, wrong), 400);
-  assertError(await bourse.api.get('/auto-topup', { key: buyer.key }), 403);
-  assert.equal((await setRule(buyer)).status, 200);
-  assert.equal((await rule(buyer)).card_saved, false);
-  assert.equal(topupDue(buyer), '0');
-  assertError(await post(buyer, '/purchases', { amount: 5, payment_method: 'manual', save_card: true }), 400);
-  assertError(await post(buyer, '/purchases', { amount: 5, payment_method: 'stripe', save_card: 1 }), 400);
 });
 
 // ---- every day
