@@ -229,7 +229,7 @@ join meter_period p on p.org = u.org and p.meter = u.meter and p.period = u.peri
 left join meter m on m.org = p.org and m.id = p.meter
 order by p.org, p.meter, p.period for update of p
 
--- Members, workspaces and organizations have meters only if a limit was ever set; most have none.
+-- Members, workspaces and organizations have meters only if a limit, or that it counts list prices, was ever set; most have none.
 -- name: owner_meters
 select m.org, m.owner_kind, m.owner, m.id, m.cadence
 from (select distinct * from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as u (org, owner_kind, owner)) u

@@ -183,3 +183,129 @@ test('keys and generations show the list price, and a limit counts it where it s
   assert.equal(nanoOf(then.limit_remaining), 50_000n);
   assert.equal(nanoOf(then.byok_usage), 42_000n);
 });
+
+// ---- limits above the key
+
+/** A customer, a key of a member of his, and his limits as rows: for life, by day, week and month. */
+async function makeLimited() {
+  const { orgNumber, management } = await bourse.makeCustomer({ credit: '1' });
+  const member = (await bourse.api.post('/organization/members', { name: 'Ann' }, { key: management })).json.data.id;
+  const made = await bourse.api.post('/keys', { name: 'of Ann', member_id: member }, { key: management });
+  const { key, data: { hash } } = made.json;
+  const rowsOf = ({ status, text, exact }) => {
+    assert.equal(status, 200, text);
+    return exact.data.map(({ limit, limit_remaining: left, usage, include_byok_in_limit: byok }) =>
+      ({ limit: limit && nanoOf(limit), left: left && nanoOf(left), usage: nanoOf(usage), byok }));
+  };
+  const set = async (owner, body) => rowsOf(await bourse.api.request('PATCH', `/limits?owner=${owner}`, { key: management, body }));
+  const show = async (owner) => rowsOf(await bourse.api.get(`/limits?owner=${owner}`, { key: management }));
+  return { orgNumber, management, key, hash, member, set, show };
+}
+
+/** The most that a request may hold under what is left; one nano-dollar more is refused. */
+async function assertRoom(key, left, error) {
+  assert.equal((await own.ask(key, left + 1n)).error, error);
+  const held = await own.ask(key, left);
+  assert.equal(held.error, undefined);
+  await own.release(held);
+}
+
+const OWNERS = [
+  ['an organization', () => 'organization', 'ORG_LIMIT'],
+  ['a workspace', () => 'workspace:1', 'WORKSPACE_BUDGET'],
+  ['a member', ({ member }) => `member:${member}`, 'MEMBER_LIMIT'],
+];
+
+for (const [whose, ownerOf, error] of OWNERS) {
+  test(`the limits of ${whose} count the list price from the request on before which that is set, and while it is`, async () => {
+    const limited = await makeLimited();
+    const { key } = limited;
+    const set = (body) => limited.set(ownerOf(limited), body);
+    const none = { limit: null, left: null, usage: 0n, byok: false };
+    assert.deepEqual(await set({ lifetime: 0.00005 }), [{ limit: 50_000n, left: 50_000n, usage: 0n, byok: false }, none, none, none]);
+    assert.equal(await own.request(key), 0n); // a hold of a dollar, of which the limit counts nothing
+    // What was spent before counts, by every cadence, limited or not: 50,000 - 21,000 = 29,000 nano-dollars.
+    const counted = { limit: null, left: null, usage: 21_000n, byok: true };
+    const [life, ...others] = await set({ include_byok_in_limit: true });
+    assert.deepEqual(life, { limit: 50_000n, left: 29_000n, usage: 21_000n, byok: true });
+    assert.deepEqual(others, [counted, counted, counted]);
+    await assertRoom(key, 29_000n, error);
+    const held = await own.ask(key, 29_000n);
+    assert.equal((await own.ask(key, 1n)).error, error);
+    assert.equal(await own.settle(held, WORK), 0n); // 42,000 of 50,000 are spent
+    await assertRoom(key, 8_000n, error);
+    assert.equal((await own.ask(key, 8_001n, { byok: 0 })).error, error); // other requests use the same room
+
+    assert.deepEqual((await set({ include_byok_in_limit: false }))[0], { limit: 50_000n, left: 50_000n, usage: 0n, byok: false });
+    const running = await own.ask(key, DOLLAR);
+    assert.equal(running.error, undefined);
+    assert.deepEqual((await set({ include_byok_in_limit: true }))[0], { limit: 50_000n, left: 8_000n, usage: 42_000n, byok: true });
+    assert.equal(await own.settle(running, WORK), 0n); // it goes on, and what it used counts: 63,000
+    assert.deepEqual((await limited.show(ownerOf(limited)))[0], { limit: 50_000n, left: 0n, usage: 63_000n, byok: true });
+    assert.equal((await own.ask(key, 1n)).error, error);
+    await bourse.quiet();
+    const over = 'select over from meter_period p join meter m on m.org = p.org and m.id = p.meter where m.org = $1 and p.limit_nano = 50000';
+    assert.equal(await bourse.sqlValue(over, [limited.orgNumber]), 13_000n); // 63,000 - 50,000
+
+    // A limit that is set later counts as the others do: 70,000 - 63,000.
+    assert.deepEqual((await set({ lifetime: null, daily: 0.00007 }))[1], { limit: 70_000n, left: 7_000n, usage: 63_000n, byok: true });
+    await assertRoom(key, 7_000n, error);
+    assert.equal((await set({ include_byok_in_limit: false }))[1].left, 70_000n);
+    assert.equal(await own.request(key), 0n);
+  });
+}
+
+test('requests that run while it is set and taken back are counted once each', async () => {
+  const { key, member, set, show } = await makeLimited();
+  const owner = `member:${member}`;
+  await set(owner, { lifetime: 0.0005, include_byok_in_limit: true }); // room for 23 of 21,000, not for 24
+  const waves = [];
+  for (let wave = 1; wave <= 4; wave++) {
+    waves.push(...Array.from({ length: 10 }, async () => {
+      let held = await own.ask(key, 21_000n);
+      while (held.error === 'STALE') held = await own.ask(key, 21_000n); // changed between its two questions; a client's 503
+      if (held.error === undefined) assert.equal(await own.settle(held, WORK), 0n);
+      return held.error;
+    }));
+    await set(owner, { include_byok_in_limit: wave % 2 === 0 });
+  }
+  const errors = await Promise.all(waves);
+  const refused = errors.filter((error) => error === 'MEMBER_LIMIT').length;
+  assert.equal(errors.filter((error) => error === undefined).length, 40 - refused);
+  const spent = BigInt(40 - refused) * 21_000n;
+  const [{ usage, left }] = await show(owner);
+  assert.deepEqual([usage, left], [spent, spent < 500_000n ? 500_000n - spent : 0n]);
+});
+
+test('what limits count may be said before there is one, and then holds for the first', async () => {
+  const { orgNumber, key, set, show } = await makeLimited();
+  assert.equal(await own.request(key), 0n);
+  assert.deepEqual((await set('organization', { include_byok_in_limit: false })).map(({ byok }) => byok), Array(4).fill(false));
+  assert.deepEqual((await set('organization', { include_byok_in_limit: true })).map(({ usage }) => usage), Array(4).fill(21_000n));
+  // The audit goes by the periods' rows, which say so at once and not only with the next lease. Four are the organization's.
+  const says = 'select count(*) from meter_period where org = $1 and meter >= 1::bigint << 60 and include_byok';
+  assert.equal(await bourse.sqlValue(says, [orgNumber]), 4n);
+  assert.equal(await own.request(key), 0n); // there is no limit
+  assert.deepEqual(await show('organization'), Array(4).fill({ limit: null, left: null, usage: 42_000n, byok: true }));
+  const [, , , monthly] = await set('organization', { monthly: 0.00005 });
+  assert.deepEqual(monthly, { limit: 50_000n, left: 8_000n, usage: 42_000n, byok: true });
+  await assertRoom(key, 8_000n, 'ORG_LIMIT');
+});
+
+test('of a key it is one flag, whichever route sets it', async () => {
+  const { key, hash, management, set, show } = await makeLimited();
+  const ofKey = async () => (await bourse.api.get('/key', { key })).exact.data;
+  await set(`key:${hash}`, { lifetime: 0.00005, include_byok_in_limit: true });
+  assert.equal(await own.settle(await own.ask(key, 21_000n), WORK), 0n);
+  assert.deepEqual((await show(`key:${hash}`))[0], { limit: 50_000n, left: 29_000n, usage: 21_000n, byok: true });
+  const { include_byok_in_limit: byok, limit_remaining: left } = await ofKey();
+  assert.deepEqual([byok, nanoOf(left)], [true, 29_000n]);
+  await assertRoom(key, 29_000n, 'KEY_LIMIT');
+  const { status } = await bourse.api.request('PATCH', `/keys/${hash}`, { key: management, body: { include_byok_in_limit: false } });
+  assert.equal(status, 200);
+  assert.deepEqual((await show(`key:${hash}`)).map((row) => row.byok), Array(4).fill(false));
+  await set(`key:${hash}`, { include_byok_in_limit: true });
+  assert.equal((await ofKey()).include_byok_in_limit, true);
+  await set(`key:${hash}`, { daily: 1 }); // and stays as it is where nothing is said of it
+  assert.equal((await ofKey()).include_byok_in_limit, true);
+});

@@ -12,6 +12,7 @@ enum option_kind {
     OPTION_NUMBER, /* a JSON number of dollars, passed on digit by digit */
     OPTION_COUNT,  /* a whole number */
     OPTION_SWITCH, /* true when given */
+    OPTION_FLAG,   /* true or false */
     OPTION_SECRET, /* a file whose content (without a trailing newline) is a JSON string */
 };
 enum option_place {

@@ -17,6 +17,7 @@ static void print_usage(const struct command *command)
         const char *value = option->kind == OPTION_SWITCH   ? ""
                             : option->kind == OPTION_NUMBER ? " USD"
                             : option->kind == OPTION_COUNT  ? " N"
+                            : option->kind == OPTION_FLAG   ? " true|false"
                             : option->kind == OPTION_SECRET ? " FILE"
                                                             : " TEXT";
         printf(option->required ? " --%s%s" : " [--%s%s]", option->name, value);

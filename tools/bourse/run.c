@@ -100,6 +100,17 @@ static status write_count(const struct option *option, const char *value, struct
     return OK;
 }
 
+static status write_flag(const struct option *option, const char *value, struct json_writer *w)
+{
+    bool is_true = strcmp(value, "true") == 0;
+    if (!is_true && strcmp(value, "false") != 0) {
+        fprintf(stderr, "bourse: --%s must be true or false.\n", option->name);
+        return FAIL(BAD_REQUEST);
+    }
+    json_bool(w, is_true);
+    return OK;
+}
+
 static status write_value(const struct option *option, const char *value, struct json_writer *w)
 {
     json_key(w, slice_of(option->field));
@@ -113,6 +124,7 @@ static status write_value(const struct option *option, const char *value, struct
     }
     case OPTION_COUNT: return write_count(option, value, w);
     case OPTION_SWITCH: json_bool(w, true); return OK;
+    case OPTION_FLAG: return write_flag(option, value, w);
     case OPTION_SECRET: return write_secret(value, w);
     case OPTION_STRING: json_string(w, slice_of(value)); return OK;
     }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Limits in dollars of whoever can have one: the organization, its workspaces, members and keys,
- * each for life, by day, week and month, any of them at once. A change is in the core before the
- * answer goes out. The complication: a first limit of an owner other than a key begins with what
- * its keys have spent in the period, so no batch is posted while that is added up; only then, for
- * it is everybody's posting that waits. */
+ * each for life, by day, week and month, any of them at once, and whether they count the list price
+ * of requests with own provider keys. A change is in the core before the answer goes out. The
+ * complication: a first limit of an owner other than a key begins with what its keys have spent in
+ * the period, so no batch is posted while that is added up; only then, for it is everybody's
+ * posting that waits. */
 #include "services/ledger/api/api.h"
 
 #include "services/ledger/api/fields.h"
@@ -13,7 +14,7 @@
 #include "services/ledger/core/core.h"
 
 /* Columns of owner_limits. */
-enum { COLUMN_CADENCE, COLUMN_LIMIT, COLUMN_SPENT };
+enum { COLUMN_CADENCE, COLUMN_LIMIT, COLUMN_SPENT, COLUMN_INCLUDE_BYOK };
 
 struct limit_owner {
     int64_t org;
@@ -133,6 +134,7 @@ static void write_limit(struct json_writer *w, const struct db_result *rows, siz
                        money_less(spent, limit) ? money_minus(limit, spent) : MONEY_ZERO);
     }
     json_key_money(w, SLICE("usage"), spent);
+    json_key_bool(w, SLICE("include_byok_in_limit"), db_bool(rows, row, COLUMN_INCLUDE_BYOK));
     json_key(w, SLICE("limit_resets_at"));
     if (cadence == CADENCE_LIFE)
         json_null(w);
@@ -174,23 +176,28 @@ status limits_read(struct control_request *request, struct control_response *res
 
 #define LIMIT_MUST_BE \
     "null or a number of dollars from 0 to 9223372036.854775807, with at most 9 decimals."
-static const struct field fields[CADENCE_COUNT] = {
+/* A limit of each cadence, then what is one for all of them. */
+enum { LIMIT_INCLUDE_BYOK = CADENCE_COUNT, LIMIT_FIELD_COUNT };
+static const struct field fields[LIMIT_FIELD_COUNT] = {
     {SLICE_INIT("lifetime"), FIELD_DOLLARS, 0, INT64_MAX, true, false, LIMIT_MUST_BE},
     {SLICE_INIT("daily"), FIELD_DOLLARS, 0, INT64_MAX, true, false, LIMIT_MUST_BE},
     {SLICE_INIT("weekly"), FIELD_DOLLARS, 0, INT64_MAX, true, false, LIMIT_MUST_BE},
     {SLICE_INIT("monthly"), FIELD_DOLLARS, 0, INT64_MAX, true, false, LIMIT_MUST_BE},
+    [LIMIT_INCLUDE_BYOK] = {SLICE_INIT("include_byok_in_limit"), FIELD_FLAG, 0, 1, false, false,
+                            "true or false."},
 };
 
 static status read_changes(struct control_request *request, struct control_response *response,
-                           struct field_value changes[CADENCE_COUNT])
+                           struct field_value changes[LIMIT_FIELD_COUNT])
 {
     bool any = false;
-    TRY(fields_read(request, response, fields, CADENCE_COUNT, changes));
-    for (size_t i = 0; i < CADENCE_COUNT; i++)
+    TRY(fields_read(request, response, fields, LIMIT_FIELD_COUNT, changes));
+    for (size_t i = 0; i < LIMIT_FIELD_COUNT; i++)
         any |= changes[i].given;
     if (any) return OK;
     return control_fail(response, FAIL(MISSING_FIELD),
-                        SLICE("Send any of lifetime, daily, weekly and monthly."));
+                        SLICE("Send any of lifetime, daily, weekly, monthly and "
+                              "include_byok_in_limit."));
 }
 
 struct limit_work {
@@ -198,12 +205,20 @@ struct limit_work {
     const struct field_value *changes;
 };
 
-static bool is_limited(const struct field_value *change)
+static bool is_changed(const struct limit_work *work, int cadence)
 {
-    return change->given && !change->is_null;
+    return work->changes[cadence].given || work->changes[LIMIT_INCLUDE_BYOK].given;
 }
 
-/* Keys have all their meters from the start; others begin one with its first limit. */
+/* What counts list prices has the meters of all cadences, so that none begins later without. */
+static bool needs_meter(const struct limit_work *work, int cadence)
+{
+    const struct field_value *limit = &work->changes[cadence];
+    const struct field_value *byok = &work->changes[LIMIT_INCLUDE_BYOK];
+    return (limit->given && !limit->is_null) || (byok->given && byok->number != 0);
+}
+
+/* Keys have all their meters from the start; others begin one when it is first needed. */
 static status find_whether_begins(struct db *db, const struct limit_work *work, bool *begins)
 {
     const struct limit_owner *owner = work->owner;
@@ -211,7 +226,7 @@ static status find_whether_begins(struct db *db, const struct limit_work *work, 
     int64_t cadences[CADENCE_COUNT];
     size_t count = 0;
     for (int cadence = 0; cadence < CADENCE_COUNT; cadence++) {
-        if (is_limited(&work->changes[cadence])) cadences[count++] = cadence;
+        if (needs_meter(work, cadence)) cadences[count++] = cadence;
     }
     *begins = false;
     if (owner->kind == OWNER_KEY || count == 0) return OK;
@@ -227,19 +242,21 @@ static status change_one(struct db *db, const struct limit_work *work, enum cade
                          bool begins)
 {
     const struct limit_owner *owner = work->owner;
-    const struct field_value *change = &work->changes[cadence];
-    const struct db_param params[] = {DB_P_I64(owner->org),
-                                      DB_P_I64(owner->kind),
-                                      DB_P_I64(owner->id),
-                                      DB_P_I64(cadence),
-                                      DB_P_I64(clock_period(cadence, api_now())),
-                                      field_number(change)};
-    if (begins && is_limited(change)) {
-        TRY(db_run(db, "begin_meter", params, 5, NULL));
-        TRY(db_run(db, "begin_meter_period", params, 5, NULL));
+    const struct field_value *limit = &work->changes[cadence];
+    const struct field_value *byok = &work->changes[LIMIT_INCLUDE_BYOK];
+    const struct db_param period[] = {DB_P_I64(owner->org), DB_P_I64(owner->kind),
+                                      DB_P_I64(owner->id), DB_P_I64(cadence),
+                                      DB_P_I64(clock_period(cadence, api_now()))};
+    if (begins && needs_meter(work, cadence)) {
+        TRY(db_run(db, "begin_meter", period, 5, NULL));
+        TRY(db_run(db, "begin_meter_period", period, 5, NULL));
     }
-    TRY(db_run(db, "set_limit", params, 6, NULL));
-    return db_run(db, "set_period_limit", params, 6, NULL);
+    TRY(db_run(db, "set_limit",
+               (const struct db_param[]){period[0], period[1], period[2], period[3],
+                                         DB_P_BOOL(limit->given), field_number(limit),
+                                         byok->given ? DB_P_BOOL(byok->number != 0) : DB_P_NULL},
+               7, NULL));
+    return db_run(db, "set_period_limit", period, 5, NULL);
 }
 
 static status raise_versions(struct db *db, const struct limit_owner *owner)
@@ -261,9 +278,9 @@ static status change_limits(struct db *db, void *context)
     if (owner->kind != OWNER_KEY) TRY(raise_versions(db, owner));
     if (begins) TRY(db_run(db, "pause_posting", NULL, 0, NULL));
     for (int cadence = 0; cadence < CADENCE_COUNT; cadence++) {
-        if (work->changes[cadence].given) TRY(change_one(db, work, (enum cadence)cadence, begins));
+        if (is_changed(work, cadence)) TRY(change_one(db, work, (enum cadence)cadence, begins));
     }
-    /* A key's row repeats its limit, which stands only now. */
+    /* A key's row repeats what stands only now. */
     return owner->kind == OWNER_KEY ? raise_versions(db, owner) : OK;
 }
 
@@ -271,7 +288,7 @@ status limits_change(struct control_request *request, struct control_response *r
 {
     struct api *api = request->service;
     struct limit_owner owner = {0};
-    struct field_value changes[CADENCE_COUNT];
+    struct field_value changes[LIMIT_FIELD_COUNT];
     TRY(read_owner(request, response, &owner));
     TRY(read_changes(request, response, changes));
     struct limit_work work = {&owner, changes};

@@ -211,12 +211,14 @@ select org from org where org = $1 and org = $2
 -- name: pause_posting
 select posting_pause()
 
--- A cadence without a meter has no limit; what was spent in its period is the sum of the owner's keys.
+-- A cadence without a meter has no limit; what was spent in its period is the sum of the owner's keys. Where list prices count, it has
+-- one (see begin_meter).
 -- name: owner_limits
 select c, m.limit_nano, case when m.id is not null then coalesce(p.spent + case when m.include_byok then p.byok_spent else 0 end, 0)
        else (select coalesce(sum(s.spent), 0)::bigint from api_key k join meter_period s on s.org = k.org and s.meter = 4 * k.id + c
             and s.period = (array[0, $4::integer, $5::integer, $6::integer])[c + 1]
-        where k.org = $1 and case $2::smallint when 2 then k.member = $3 when 3 then k.workspace = $3 else true end) end
+        where k.org = $1 and case $2::smallint when 2 then k.member = $3 when 3 then k.workspace = $3 else true end) end,
+       coalesce(m.include_byok, false)
 from generate_series(0, 3) c
 left join meter m on m.org = $1 and m.owner_kind = $2::smallint and m.owner = $3 and m.cadence = c
 left join meter_period p on p.org = m.org and p.meter = m.id and p.period = (array[0, $4::integer, $5::integer, $6::integer])[c + 1]
@@ -227,6 +229,7 @@ order by c
 select exists (select 1 from unnest($4::bigint[]) c where not exists (
     select 1 from meter m where m.org = $1 and m.owner_kind = $2::smallint and m.owner = $3 and m.cadence = c))
 
+-- A limit begins its own; include_byok those of all cadences, so that none begins later without it.
 -- name: begin_meter
 insert into meter (org, id, owner_kind, owner, cadence, since)
 values ($1, owner_meter($2::smallint, $3::bigint, $4::smallint), $2, $3, $4, $5::integer) on conflict do nothing
@@ -240,22 +243,26 @@ from api_key k join meter_period p on p.org = k.org and p.meter = 4 * k.id + $4:
 where k.org = $1 and case $2::smallint when 2 then k.member = $3::bigint when 3 then k.workspace = $3::bigint else true end
 on conflict do nothing
 
+-- Each is changed where it is given.
 -- name: set_limit
-update meter set limit_nano = $6, version = nextval('caller_version_seq')
-where org = $1 and owner_kind = $2::smallint and owner = $3 and cadence = $4::smallint and $5::integer is not null
+update meter set limit_nano = case when $5::boolean then $6::bigint else limit_nano end, include_byok = coalesce($7, include_byok),
+    version = nextval('caller_version_seq')
+where org = $1 and owner_kind = $2::smallint and owner = $3 and cadence = $4::smallint
 
 -- A lowered limit never breaks a running request: what is already beyond it is remembered in `over`.
 -- name: set_period_limit
-update meter_period p set limit_nano = $6::bigint, over = coalesce(greatest(0, p.spent
-    + case when m.include_byok then p.byok_spent else 0 end + p.leased - $6::bigint), p.over)
+update meter_period p set limit_nano = m.limit_nano, include_byok = m.include_byok,
+    over = coalesce(greatest(0, p.spent + case when m.include_byok then p.byok_spent else 0 end + p.leased - m.limit_nano), p.over)
 from meter m where m.org = $1 and m.owner_kind = $2::smallint and m.owner = $3 and m.cadence = $4::smallint
   and p.org = m.org and p.meter = m.id and p.period = $5::integer
 
--- Whoever has read a key of the owner reads it again. Of a key itself, its own field says the same.
+-- Whoever has read a key of the owner reads it again. Of a key itself, its own fields say the same.
 -- name: raise_versions
 update api_key k set version = nextval('caller_version_seq'), updated_at = now(),
     limit_nano = case when $2::smallint = 1 then
-        (select m.limit_nano from meter m where m.org = k.org and m.id = 4 * k.id + k.limit_cadence) else k.limit_nano end
+        (select m.limit_nano from meter m where m.org = k.org and m.id = 4 * k.id + k.limit_cadence) else k.limit_nano end,
+    include_byok_in_limit = case when $2::smallint = 1 then
+        (select m.include_byok from meter m where m.org = k.org and m.id = 4 * k.id) else k.include_byok_in_limit end
 where k.org = $1 and k.deleted_at is null
   and case $2::smallint when 1 then k.id = $3::bigint when 2 then k.member = $3::bigint when 3 then k.workspace = $3::bigint else true end
 

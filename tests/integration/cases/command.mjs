@@ -155,6 +155,9 @@ test('a key, its member and their limits from beginning to end by the command li
   assert.equal((await bourse.bourse('limit', 'set', ...owner, '--daily', '1.5')).data[1].limit, 1.5);
   assert.equal((await bourse.bourse('limit', 'show', ...owner)).data[1].limit, 1.5);
   assert.equal((await bourse.bourse('limit', 'clear', ...owner)).data[1].limit, null);
+  const include = (...value) => bourse.bourse('limit', 'set', ...owner, '--include-byok', ...value);
+  for (const value of [true, false]) assert.equal((await include(String(value))).data[1].include_byok_in_limit, value);
+  assert.match(await bourse.bourseFails('limit', 'set', ...owner, '--include-byok', 'yes'), /--include-byok must be true or false/);
   const shown = typed('key', 'list', '--org', org).stdout.split('\n');
   assert.match(shown[0], /^hash +name .*last_used_at/);
   assert.match(shown[1], new RegExp(`^${again.hash} `));

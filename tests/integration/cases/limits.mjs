@@ -161,7 +161,9 @@ test('whose limit, and which, is checked', async () => {
     for (const value of ['-1', '"1"', '1e30', '1e400', '0.0000000001', '9223372036.854775808', 'true', '[]', '{}', '""'])
       assertError(await setLimits(management, 'organization', `{"${name}":${value}}`), 400, new RegExp(`^${name} must be`));
   }
-  assertError(await setLimits(management, 'organization', {}), 400, /lifetime, daily, weekly and monthly/);
+  for (const value of ['1', '0', '"true"', 'null', '[]', '{}', '""'])
+    assertError(await setLimits(management, 'organization', `{"daily":1,"include_byok_in_limit":${value}}`), 400, /^include_byok_in_limit must be true or false/);
+  assertError(await setLimits(management, 'organization', {}), 400, /lifetime, daily, weekly, monthly and include_byok_in_limit/);
   assertError(await setLimits(management, 'organization', { yearly: 1, daily: 1 }), 400, /no such field here: .*yearly/);
   assert.equal((await bourse.api.get('/limits?owner=organization', { key: management })).text, before);
   assertError(await bourse.api.post('/keys', { name: 'x', member_id: 'mem-5' }, { key: management }), 404);
