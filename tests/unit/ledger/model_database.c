@@ -185,7 +185,9 @@ static bool allowance_of(struct model_database *model, int64_t org, int64_t mete
 static int64_t counted(struct model_database *model, const struct model_period *period)
 {
     const struct model_key *key = model_key(model, period->meter / CADENCE_COUNT);
-    return period->spent + (key != NULL && key->include_byok ? period->byok_spent : 0);
+    const struct model_limit *limit = find_limit(model, period->org, period->meter);
+    bool with_list = key != NULL ? key->include_byok : limit != NULL && limit->include_byok;
+    return period->spent + (with_list ? period->byok_spent : 0);
 }
 
 /* Whether the meter has a limit now, and which. */
@@ -233,8 +235,9 @@ static void add_limits(const struct model_database *model, const struct model_ke
                 add_meter(answer, &(struct caller_meter){.meter = model_meter(limit),
                                                          .owner = (uint8_t)limit->owner_kind,
                                                          .cadence = (uint8_t)limit->cadence,
-                                                         .include_byok =
-                                                             kind == OWNER_KEY && key->include_byok,
+                                                         .include_byok = kind == OWNER_KEY
+                                                                             ? key->include_byok
+                                                                             : limit->include_byok,
                                                          .version = limit->version});
         }
     }

@@ -60,8 +60,9 @@ struct model_limit {
     enum cadence cadence;
     bool limited;
     int64_t limit;
+    bool include_byok;   /* of another owner than a key, which says it for all its limits */
     uint64_t version;    /* set by the model */
-    int32_t exact_after; /* a period; in later ones it was never lower, nor away */
+    int32_t exact_after; /* a period; in later ones it was never lower, away or counting less */
 };
 struct model_lease {
     int64_t org, meter, period, epoch;

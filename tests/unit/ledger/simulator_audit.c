@@ -54,8 +54,9 @@ const char *audit_now(const struct model_database *model, const struct sim_log *
         for (size_t j = 0; j < model->period_count; j++) {
             const struct model_period *period = &model->periods[j];
             if (period->meter != model_meter(limit) || period->org != limit->org) continue;
+            int64_t list = limit->include_byok ? period->byok_spent : 0;
             if (period->period > limit->exact_after &&
-                period->spent + period->leased > limit->limit)
+                period->spent + list + period->leased > limit->limit)
                 return "the limit of an owner of keys is exceeded";
         }
     }

@@ -48,6 +48,7 @@ static struct model_limit draw_limit(struct simulator *sim)
                                 .limited = true,
                                 .limit = (int64_t)(1 + sim_below(sim, 800)) * CENT};
     limit.owner = limit.owner_kind == OWNER_ORG ? org : 1;
+    limit.include_byok = chance(sim, 30);
     return limit;
 }
 
@@ -61,8 +62,8 @@ static const struct model_limit *limit_like(const struct simulator *sim,
     return NULL;
 }
 
-/* Set in the midst of a period it may be below what is spent; from the next period on it is exact,
- * for here it is only ever raised or taken away. */
+/* Set in the midst of a period, or made to count more, it may be below what is spent; from the next
+ * period on it is exact, for here it is only ever raised or taken away. */
 void change_limit(struct simulator *sim)
 {
     struct model_limit limit = draw_limit(sim);
@@ -70,7 +71,8 @@ void change_limit(struct simulator *sim)
     limit.exact_after = clock_period(limit.cadence, sim->now.wall);
     if (known != NULL && known->limited) {
         limit.limit += known->limit;
-        limit.exact_after = known->exact_after;
+        bool counts_more = limit.include_byok && !known->include_byok;
+        if (!counts_more) limit.exact_after = known->exact_after;
     }
     limit.limited = chance(sim, 90);
     if (!limit.limited) limit.exact_after = INT32_MAX;

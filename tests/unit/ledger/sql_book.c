@@ -449,14 +449,15 @@ static void limit(struct world *world, const struct model_limit *limit)
         "coalesce(sum(p.byok_spent), 0) from api_key k join meter_period "
         "p on p.org = k.org and p.meter = 4 * k.id + %d and p.period = %d where k.org = %lld and "
         "k.%s = %lld on conflict do nothing;"
-        "update meter set limit_nano = %s, version = "
+        "update meter set limit_nano = %s, include_byok = %s, version = "
         "nextval('caller_version_seq') where org = %lld and id = %lld;"
-        "update meter_period set limit_nano = %s, over = "
-        "greatest(0, spent + leased - coalesce(%s::bigint, spent + leased)) "
-        "where org = %lld and meter = %lld and period = %d; commit",
+        "update meter_period p set limit_nano = m.limit_nano, include_byok = m.include_byok, over "
+        "= coalesce(greatest(0, spent + case when m.include_byok then byok_spent else 0 end + "
+        "leased - m.limit_nano), 0) from meter m where m.org = p.org and m.id = p.meter and "
+        "p.org = %lld and p.meter = %lld and p.period = %d; commit",
         org, meter, (int)limit->owner_kind, owner, cadence, period, org, meter, period, cadence,
-        period, org, keys_of[limit->owner_kind], owner, amount, org, meter, amount, amount, org,
-        meter, period);
+        period, org, keys_of[limit->owner_kind], owner, amount,
+        limit->include_byok ? "true" : "false", org, meter, org, meter, period);
     sql_book_run(world->book_context, text);
 }
 

@@ -218,13 +218,14 @@ static struct model_limit limit_in(struct run *run)
                                 .cadence = cadence_in(run)};
 }
 
-/* limit member7 of org1 5.00 daily | limit org1 none */
+/* limit member7 of org1 5.00 daily [include_byok] | limit org1 none */
 static void run_limit(struct run *run)
 {
     struct model_limit limit = limit_in(run);
     slice amount = word(run, is(word(run, 2), "of") ? 4 : 2);
     limit.limited = !is(amount, "none");
     if (limit.limited) limit.limit = dollars(run, amount);
+    limit.include_byok = has(run, "include_byok");
     settle_down(run);
     run->world.book->limit(&run->world, &limit);
     world_step(&run->world, &(struct core_event){.type = EVENT_LIMITS_CHANGED, .org = limit.org});
