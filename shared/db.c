@@ -24,7 +24,8 @@
 #define BOUNDED_WAITS      "-c lock_timeout=5s -c statement_timeout=30s"
 #define KEPT_ORDER         "-c enable_hashjoin=off -c enable_mergejoin=off"
 #define SQLSTATE_SIZE      6
-#define PENDING_MAX        (2 * DB_SENT_MAX + 3) /* each may be prepared first; BEGIN, org, COMMIT */
+/* Each may be prepared first; BEGIN, the organization, COMMIT. */
+#define PENDING_MAX        (2 * DB_SENT_MAX + 3)
 #define LOCK_NOT_AVAILABLE "55P03"
 #define QUERY_CANCELED     "57014"
 #define BACKOFF_MS_MAX     64

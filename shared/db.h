@@ -75,12 +75,12 @@ status db_run(struct db *db, const char *statement, const struct db_param *param
 /* "" when the last call succeeded or the connection was lost */
 const char *db_last_sqlstate(const struct db *db);
 
-/* For bodies of transactions: sends a statement without waiting for its answer, so that several cost
- * one way to the server and back. They run in order, and after a failure none of the rest does. The
- * answers come with db_receive(), with the next db_run(), or with the COMMIT: until then `params`
- * need not live on, but `result` must, and with one, none of them may be left to the COMMIT.
- * db_receive: the first failure, by the words of db_run(); *result of what succeeded before is set.
- * Only for statements with short answers: those wait in the socket while more is sent. */
+/* For bodies of transactions: sends a statement without waiting for its answer, so that several
+ * cost one way to the server and back. They run in order, and after a failure none of the rest
+ * does. The answers come with db_receive(), with the next db_run(), or with the COMMIT: until then
+ * `params` need not live on, but `result` must, and with one, none of them may be left to the
+ * COMMIT. db_receive: the first failure, by the words of db_run(); *result of what succeeded before
+ * is set. Only for statements with short answers: those wait in the socket while more is sent. */
 #define DB_SENT_MAX 12 /* before the answers are asked for */
 status db_send(struct db *db, const char *statement, const struct db_param *params, size_t count,
                struct db_result **result);

@@ -5,8 +5,8 @@
  *
  * A socket takes its input buffers from the store of the thread that made it, without a lock, and
  * h2o_context_init() and h2o_multithread_create_queue() make one. So each thread makes its own
- * context, queue and sockets, and disposes of them: made by another thread, two of them get the same
- * memory now and then, and what one reads overwrites what the other holds. */
+ * context, queue and sockets, and disposes of them: made by another thread, two of them get the
+ * same memory now and then, and what one reads overwrites what the other holds. */
 #pragma once
 
 #ifndef H2O_USE_LIBUV

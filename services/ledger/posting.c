@@ -151,9 +151,9 @@ static uint32_t *recent(const struct posting *posting, enum posting_sum kind, co
     return &posting->recent[kind][mixed % RECENT_PLACES];
 }
 
-/* Most endings are of keys that others of the batch have, too, and what is added up at once need not
- * be sorted. Keys that share a place take turns, and find each other when all are sorted; so does a
- * sum that does not fit, and is refused then. `items` has room. */
+/* Most endings are of keys that others of the batch have, too, and what is added up at once need
+ * not be sorted. Keys that share a place take turns, and find each other when all are sorted; so
+ * does a sum that does not fit, and is refused then. `items` has room. */
 static void sum_up(struct posting *posting, enum posting_sum kind, void *items, size_t *count,
                    const void *more)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A batch's rows: the columns of generations, and the hash of each row for the batch's proof. A few
- * rows are made at a time: a column is written a cache line at once, and a row is hashed while it is
- * at hand. */
+ * rows are made at a time: a column is written a cache line at once, and a row is hashed while it
+ * is at hand. */
 #include "services/ledger/posting_rows.h"
 
 #include "services/ledger/text.h"

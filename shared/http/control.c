@@ -114,7 +114,6 @@ status control_start(const struct control_settings *settings, struct control **o
     if (status_ok(started)) started = workers_start(settings, job_done, &control->workers);
     let_serve(control, status_ok(started));
     if (!status_ok(started)) {
-        workers_stop(&control->workers);
         (void)pthread_join(control->thread, NULL);
         control_free(control);
         return started;
@@ -128,7 +127,7 @@ void control_stop(struct control **pointer)
     struct control *control = TAKE(*pointer);
     if (control == NULL) return;
     atomic_store(&control->closing, true);
-    workers_stop(&control->workers);
+    workers_stop(control->workers);
     (void)pthread_mutex_lock(&control->lock);
     atomic_store(&control->stopping, true);
     h2o_multithread_send_message(&control->answers, NULL);
@@ -270,6 +269,8 @@ static void control_dispose(struct control *control)
 
 static void control_free(struct control *control)
 {
+    /* Not before: until the thread has ended it may still offer jobs. */
+    workers_free(&control->workers);
     (void)pthread_cond_destroy(&control->changed);
     (void)pthread_mutex_destroy(&control->lock);
     free(control);

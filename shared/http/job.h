@@ -37,7 +37,8 @@ struct workers;
 /* `done` is called on a worker's thread with every job that was added. */
 status workers_start(const struct control_settings *settings, void (*done)(struct control_job *job),
                      struct workers **workers);
-/* OVERLOADED when the queue is full; the job is still the caller's then. */
+/* OVERLOADED when the queue is full, STOPPING; the job is still the caller's then. */
 status workers_add(struct workers *workers, struct control_job *job);
-/* Runs what is queued, then ends the threads. */
-void workers_stop(struct workers **workers);
+/* Runs what is queued, then ends the threads. Jobs may still be offered until it is freed. */
+void workers_stop(struct workers *workers);
+void workers_free(struct workers **workers);

@@ -61,7 +61,8 @@ status workers_start(const struct control_settings *settings, void (*done)(struc
         pool->items[i].pool = pool;
         status started = worker_start(&pool->items[i]);
         if (status_ok(started)) continue;
-        workers_stop(&pool);
+        workers_stop(pool);
+        workers_free(&pool);
         return started;
     }
     *out = pool;
@@ -71,7 +72,8 @@ status workers_start(const struct control_settings *settings, void (*done)(struc
 status workers_add(struct workers *pool, struct control_job *job)
 {
     pthread_mutex_lock(&pool->mutex);
-    bool room = pool->queued < QUEUE_MAX;
+    bool stopping = pool->stopping;
+    bool room = !stopping && pool->queued < QUEUE_MAX;
     if (room) {
         job->next = NULL;
         *pool->last = job;
@@ -80,13 +82,12 @@ status workers_add(struct workers *pool, struct control_job *job)
         pthread_cond_signal(&pool->changed);
     }
     pthread_mutex_unlock(&pool->mutex);
+    if (stopping) return FAIL(STOPPING);
     return room ? OK : FAIL(OVERLOADED);
 }
 
-void workers_stop(struct workers **pointer)
+void workers_stop(struct workers *pool)
 {
-    struct workers *pool = TAKE(*pointer);
-    if (pool == NULL) return;
     pthread_mutex_lock(&pool->mutex);
     pool->stopping = true;
     pthread_cond_broadcast(&pool->changed);
@@ -98,6 +99,12 @@ void workers_stop(struct workers **pointer)
         json_document_free(&worker->document);
         arena_free(&worker->arena);
     }
+}
+
+void workers_free(struct workers **pointer)
+{
+    struct workers *pool = TAKE(*pointer);
+    if (pool == NULL) return;
     pthread_cond_destroy(&pool->changed);
     pthread_mutex_destroy(&pool->mutex);
     free(pool);

@@ -47,11 +47,11 @@ void journal_write(struct journal *journal, slice records, const struct journal_
  * hand-overs between threads. Left to it is only what the journal's thread, being idle, would sync
  * at once; only while the last syncs covered one request each, because others would have their
  * holds wait behind the disk; and only on a fast disk: while the average of the syncs, the last one
- * counting a sixteenth, is below JOURNAL_FAST_US. A single one counts JOURNAL_SLOW_US at most and an unknown
- * disk as much. So on a fast disk that gets slow the writer waits for one sync of 6 ms or more, or
- * for few that are shorter, and syncs again only after three to eight fast ones (by the formula,
- * from an average of 0.1 ms). On a slow disk it never does. false: there was nothing to do.
- * `synced` is not called for it. */
+ * counting a sixteenth, is below JOURNAL_FAST_US. A single one counts JOURNAL_SLOW_US at most and
+ * an unknown disk as much. So on a fast disk that gets slow the writer waits for one sync of 6 ms
+ * or more, or for few that are shorter, and syncs again only after three to eight fast ones (by the
+ * formula, from an average of 0.1 ms). On a slow disk it never does. false: there was nothing to
+ * do. `synced` is not called for it. */
 #define JOURNAL_FAST_US 400
 #define JOURNAL_SLOW_US 8000
 void journal_let_sync_here(struct journal *journal);

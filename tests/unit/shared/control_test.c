@@ -14,7 +14,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "shared/h2o.h"
 #include "shared/http/control.h"
 #include "shared/log.h"
 #include "tests/unit/shared/scratch.h"
@@ -640,17 +639,6 @@ TEST(stopping_lets_a_running_handler_answer)
     (void)close(idle);
 }
 
-/* libh2o gives memory for what is read from a store of the thread that made the socket; without a lock, so
- * nobody else may use it. Here no socket is made, so nothing may ever lie in the store. */
-TEST(the_threads_of_a_service_read_into_memory_of_their_own)
-{
-    for (int i = 0; i < 20; i++) {
-        get(SERVICE, "/public?a=1");
-        assert_int_equal(answer.http_status, 200);
-    }
-    assert_int_equal(h2o_socket_buffer_prototype.allocator.cnt, 0);
-}
-
 TEST(a_service_that_cannot_listen_does_not_start)
 {
     struct control *second = NULL;
@@ -705,7 +693,6 @@ int main(void)
         CONTROL_TEST(a_client_that_left_harms_nobody),
         CONTROL_TEST(requests_beyond_the_queue_are_refused_and_those_in_it_served),
         CONTROL_TEST(stopping_lets_a_running_handler_answer),
-        CONTROL_TEST(the_threads_of_a_service_read_into_memory_of_their_own),
         cmocka_unit_test(a_service_that_cannot_listen_does_not_start),
     };
     return cmocka_run_group_tests(tests, set_up_all, tear_down_all);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Statements whose answers are waited for together: their order, what a failure in the midst of them
- * undoes, and that the connection is as good as before afterwards. */
+/* Statements whose answers are waited for together: their order, what a failure in the midst of
+ * them undoes, and that the connection is as good as before afterwards. */
 #include "tests/unit/test.h"
 
 #include "shared/db.h"
@@ -11,7 +11,8 @@
 
 static const char statements_text[] =
     "-- name: table\n"
-    "create table item (id bigint primary key, other bigint references item deferrable initially deferred);\n"
+    "create table item (id bigint primary key,\n"
+    "  other bigint references item deferrable initially deferred);\n"
     "-- name: tries\n"
     "create sequence tries;\n"
     "-- name: flaky_function\n"
