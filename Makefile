@@ -139,6 +139,21 @@ $(BUILD)/objects/%.o: %.cc $(BUILD)/flags
 	@echo "  compile $<"
 	@$(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
 
+# `make FAULT=1 BUG=ONE_NUMBER build/fault/planted/ONE_NUMBER/ledger`: the files that know the bug are
+# compiled with it and take the place of those in the archive, as in tests/unit/ledger/bug_*_test.c.
+PLANTED := $(BUILD)/planted/$(or $(BUG),NONE)
+PLANTED_SOURCES := $(if $(BUG),$(shell grep -rlw --include='*.c' 'BUG_$(BUG)' services/ledger))
+
+$(PLANTED)/objects/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -DBUG_$(BUG) -MMD -MP -c -o $@ $<
+
+$(PLANTED)/ledger: $(PLANTED_SOURCES:%.c=$(PLANTED)/objects/%.o) \
+                   $(call object_of,services/ledger/main.c) $(BUILD)/parts/ledger.a $(LIBRARY)
+	@$(CC) -o $@ $^ $(LINK_PROGRAM) $(LDFLAGS) $(call libraries_of,ledger)
+
+-include $(PLANTED_SOURCES:%.c=$(PLANTED)/objects/%.d)
+
 # Changes only when the flags do: objects of other flags are never linked.
 $(BUILD)/flags: always
 	@mkdir -p $(@D)

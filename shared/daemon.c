@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -213,16 +214,38 @@ void fault_point(const char *name)
     }
 }
 
+/* Whether the variable has a file for this name: "name:path". */
+static bool names_file(const char *variable, const char *name, char file[PATH_MAX])
+{
+    const char *wanted = getenv(variable);
+    slice wanted_name, path;
+    return wanted != NULL && slice_split(slice_of(wanted), ':', &wanted_name, &path) &&
+           slice_equal(wanted_name, slice_of(name)) &&
+           status_ok(slice_to_c_string(path, file, PATH_MAX));
+}
+
 void fault_stand(const char *name)
 {
     static const struct timespec moment = {.tv_nsec = 10000000};
-    const char *wanted = getenv("BOURSE_STAND_AT");
-    slice wanted_name, path;
     char file[PATH_MAX];
-    if (wanted == NULL || !slice_split(slice_of(wanted), ':', &wanted_name, &path)) return;
-    if (!slice_equal(wanted_name, slice_of(name))) return;
-    if (!status_ok(slice_to_c_string(path, file, sizeof(file)))) return;
+    if (!names_file("BOURSE_STAND_AT", name, file)) return;
     while (access(file, F_OK) == 0)
         (void)nanosleep(&moment, NULL);
+}
+
+void fault_note(const char *name, uint64_t number)
+{
+    char file[PATH_MAX];
+    if (!names_file("BOURSE_NOTE_AT", name, file)) return;
+    int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    /* A test that believed an old number would take back what was promised. */
+    if (fd < 0 || pwrite(fd, &number, sizeof(number), 0) != (ssize_t)sizeof(number)) abort();
+    (void)close(fd);
+}
+
+const char *fault_path(const char *variable, const char *path)
+{
+    const char *other = getenv(variable);
+    return other != NULL ? other : path;
 }
 #endif

@@ -33,7 +33,14 @@ void fault_point(const char *name);
 /* The thread stands still here while the file exists that BOURSE_STAND_AT names ("name:path"), like
  * one that has too much to do. */
 void fault_stand(const char *name);
+/* Keeps the number, eight bytes in the machine's order, in the file that BOURSE_NOTE_AT names
+ * ("name:path"), over the one of before. */
+void fault_note(const char *name, uint64_t number);
+/* The path that the environment has in the place of this one. */
+const char *fault_path(const char *variable, const char *path);
 #else
-#define fault_point(name) ((void)0)
-#define fault_stand(name) ((void)0)
+#define fault_point(name)          ((void)0)
+#define fault_stand(name)          ((void)0)
+#define fault_note(name, number)   ((void)0)
+#define fault_path(variable, path) (path)
 #endif

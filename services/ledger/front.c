@@ -147,6 +147,9 @@ static void write_records(struct front *front)
     atomic_store(&ledger->ending_seq, view.seq_ending_last);
     journal_write(ledger->journal, buffer_slice(&ledger->records), &written);
     buffer_clear(&ledger->records);
+#ifdef BUG_POST_UNSYNCED /* planted by a test: the poster is sent to what was only written */
+    poster_wake(ledger->poster, view.seq_last, view.seq_ending_last);
+#endif
 }
 
 /* On whoever broke the protocol or does not read. The answers of this turn are the last it gets. */

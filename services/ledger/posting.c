@@ -298,6 +298,19 @@ static void add_customer(struct posting *posting, const struct record_ending *en
              (struct late_charge){ending->org, income, money_minus(ending->charge, leased)});
 }
 
+/* What an ending costs counts in the periods of its hold. */
+static wall_time counted_at(const struct record_ending *ending)
+{
+#ifdef BUG_RESET_JOB /* planted by a test: in those that a job has set, which runs once a minute */
+    static wall_time current;
+    static uint64_t due_ms;
+    if (clock_monotonic_ms() < due_ms) return current;
+    current.ns = ending->created_ns;
+    due_ms = clock_monotonic_ms() + 60000;
+#endif
+    return (wall_time){ending->created_ns};
+}
+
 /* Every key has a meter per cadence, in the period of the hold. */
 static void add_periods(struct posting *posting, const struct record_ending *ending)
 {
@@ -306,7 +319,7 @@ static void add_periods(struct posting *posting, const struct record_ending *end
         struct period_move move = {
             .org = ending->org,
             .meter = meter_of_key(ending->key, (enum cadence)cadence),
-            .period = clock_period((enum cadence)cadence, (wall_time){ending->created_ns}),
+            .period = clock_period((enum cadence)cadence, counted_at(ending)),
             .spent = ending->charge,
             .byok_spent = ending->byok_list,
             .requests = 1,
@@ -418,15 +431,14 @@ static void count_in(struct posting *posting, const struct record_ending *ending
     const struct owner_meter *meter = find_meters(meters, count, key);
     if (meter == NULL) return;
     for (; meter < meters + count && compare_owners(meter, key) == 0; meter++) {
-        add_period(posting,
-                   (struct period_move){
-                       .org = ending->org,
-                       .meter = meter->meter,
-                       .period = clock_period(meter->cadence, (wall_time){ending->created_ns}),
-                       .spent = ending->charge,
-                       .byok_spent = ending->byok_list,
-                       .requests = 1,
-                   });
+        add_period(posting, (struct period_move){
+                                .org = ending->org,
+                                .meter = meter->meter,
+                                .period = clock_period(meter->cadence, counted_at(ending)),
+                                .spent = ending->charge,
+                                .byok_spent = ending->byok_list,
+                                .requests = 1,
+                            });
     }
 }
 

@@ -22,10 +22,12 @@ export function estimateOf(prompt_bytes, text_bytes) {
 }
 
 /** `edgeStopped`: the edge was stopped or killed, which alone may break an answer. `graceful`: and was asked to, so nothing it served
- *  may be lost. `providerLogLost`: the simulator died, too, and remembers only what came after. */
-export function check(logs, { edgeStopped = false, graceful = false, providerLogLost = false } = {}) {
+ *  may be lost. `providerLogLost`: the simulator died, too, and remembers only what came after. `powerLost`: holds that ran then may
+ *  have been forgotten, and with them their rows. */
+export function check(logs, rules = {}) {
   const objections = [];
-  const context = { ...logs, edgeStopped, graceful, providerLogLost, object: (text) => objections.push(text), unseen: 0 };
+  const { edgeStopped = false, graceful = false, providerLogLost = false, powerLost = false } = rules;
+  const context = { ...logs, edgeStopped, graceful, providerLogLost, powerLost, object: (text) => objections.push(text) };
   index(context);
   for (const request of logs.requests) checkRequest(context, request);
   checkRows(context);
@@ -90,6 +92,7 @@ function checkRefused(request, rows, object) {
 
 /** The client left: it pays for what it surely got, at least, and never more than was held. */
 function checkLeft(context, request, rows, object) {
+  if (rows.length === 0 && context.powerLost && isHit(context, request)) return;
   if (rows.length !== 1) return object(`left by its client, but has ${rows.length} rows`);
   const [row] = rows;
   if (row.charge > row.held) object(`charged ${row.charge} of ${row.held} held`);
@@ -124,12 +127,13 @@ function checkRows(context) {
   }
 }
 
-/** What a provider did has a row. Without a bill it is absorbed, which happens to answers that a dying edge broke and to no others. */
+/** What a provider did has a row, which only a power cut can take. Without a bill it is absorbed, which happens to answers that a dying
+ *  edge broke and to no others. */
 function checkServed(context) {
   let absorbed = 0;
   for (const entry of context.served) {
     const rows = context.byGeneration.get(entry.request_id) ?? [];
-    if (rows.length === 0) context.object(`${entry.request_id}: served, but has no row`);
+    if (rows.length === 0 && !context.powerLost) context.object(`${entry.request_id}: served, but has no row`);
     else if (!rows.some((row) => row.state === SETTLED)) absorbed++;
     if (entry.closed_by === 'open') context.object(`${entry.request_id}: the provider still serves it`);
   }

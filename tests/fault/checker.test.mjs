@@ -43,6 +43,7 @@ function honest() {
 }
 
 const rules = { edgeStopped: true };
+const powerRules = { edgeStopped: true, powerLost: true };
 
 test('honest logs pass', () => {
   assert.deepEqual(check(honest(), rules), []);
@@ -71,12 +72,23 @@ function repeat(logs, id, change) {
   logs.rows.push({ ...row, charge: 0n, charge_told: 0n, ...change });
 }
 
+function lose(logs, id) {
+  recharge(logs, id, 0n);
+  logs.rows = logs.rows.filter((row) => row.id !== id);
+}
+
+test('a power cut may take the rows of what ran then', () => {
+  const logs = honest();
+  logs.requests[1].hit = true;
+  for (const id of ['gen-1', 'gen-3']) lose(logs, id);
+  assert.deepEqual(check(logs, powerRules), []);
+});
+
 /** Name of the lie, what it changes, what must be said, and the rules if others. */
 const LIES = [
-  ['a complete request has no row', (logs) => {
-    recharge(logs, 'gen-0', 0n);
-    logs.rows.shift();
-  }, /t-0 .*complete, but has 0 rows/],
+  ['a complete request has no row', (logs) => lose(logs, 'gen-0'), /t-0 .*complete, but has 0 rows/],
+  ['the power took a complete request', (logs) => lose(logs, 'gen-0'), /t-0 .*complete, but has 0 rows/, powerRules],
+  ['the power took one whose client had left before', (logs) => lose(logs, 'gen-1'), /t-1 .*left by its client, but has 0 rows/, powerRules],
   ['a complete request was released', (logs) => (logs.rows[0].state = RELEASED), /t-0 .*state is 2/],
   ['a row is billed twice', (logs) => {
     repeat(logs, 'gen-0', { part: 1 });

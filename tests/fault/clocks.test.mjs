@@ -12,6 +12,7 @@ import test from 'node:test';
 import { COMPLETION_NANO, MODEL, PROMPT_NANO, assertError, nanoOf, user } from '../integration/api.mjs';
 import { eventually, startInstance } from '../integration/harness.mjs';
 import { QUICK, startInstanceAgain, stopInstance } from './faults.mjs';
+import { buildPlanted } from './planted.mjs';
 
 const bourse = startInstance({ options: QUICK, setup: shiftTheClock });
 
@@ -50,13 +51,13 @@ async function goToMidnight(before_ms) {
   return midnight;
 }
 
-/** Starts all programs of the cell with a clock that is wrong by so much, and in Tokyo. */
-async function startWithWrongClock(offset_s) {
+/** Starts all programs of the cell with a clock that is wrong by so much, and in Tokyo, on the last minutes of a day. */
+async function startWithWrongClock(offset_s, build) {
   await goToMidnight(BEFORE_START_MS);
   const wrong_s = Math.round(((await postgresNow()) - Date.now()) / 1000) + offset_s;
   await stopInstance(bourse);
   const zone = { TZ: 'Asia/Tokyo', PGTZ: 'Asia/Tokyo' };
-  await startInstanceAgain(bourse, { environment: { BOURSE_CLOCK_OFFSET_S: String(wrong_s), ...zone } });
+  await startInstanceAgain(bourse, { environment: { BOURSE_CLOCK_OFFSET_S: String(wrong_s), ...zone }, build });
   const [time] = bourse.log('ledger').trim().split('\n').at(-1).match(/(?<=time=)\S+/); // a fault counts only if it was seen
   const off_s = (Date.parse(time) - (await postgresNow())) / 1000;
   assert.ok(Math.abs(off_s - offset_s) < 120, `the ledger's clock is off by ${off_s} s`);
@@ -197,4 +198,21 @@ test('a clock of PostgreSQL that is a day ahead for a moment leaves the ledgerâ€
   await assertRefused(limited, 'key_limit', midnight);
   await bourse.quiet();
   for (const day of [today, tomorrow]) assert.deepEqual(await spentOn(orgNumber, day), [2n * COST, 0n, 2n * COST], `day ${day}`);
+});
+
+test('a planted bug: periods that a job sets are found by the audit when a day has ended', async () => {
+  await startWithWrongClock(0, buildPlanted('RESET_JOB'));
+  const { key, orgNumber } = await bourse.makeCustomer();
+  const today = Math.floor((await postgresNow()) / DAY_MS);
+  await ledgerHasTheTime();
+  await served(key);
+  await bourse.audit(); // as long as it is the day on which the job ran
+  await moveClock(BEFORE_START_MS);
+  assert.equal(Math.floor((await ledgerHasTheTime()) / DAY_MS), today + 1);
+  await served(key);
+  await bourse.quiet();
+  assert.deepEqual(await spentOn(orgNumber, today), [2n * COST, 0n, COST]);
+  assert.deepEqual(await spentOn(orgNumber, today + 1), [0n, 0n, COST]);
+  await assert.rejects(bourse.audit(), /period_is_sum_of_generations/);
+  bourse.booksAreWrong = true;
 });

@@ -11,32 +11,18 @@ import test from 'node:test';
 import { MODEL, user } from '../integration/api.mjs';
 import { BUILD, eventually, startInstance } from '../integration/harness.mjs';
 import { QUICK, killInstance, servedSoFar, startInstanceAgain, stopInstance, strike, underLoad, whileStanding } from './faults.mjs';
+import { RECORD_HEAD, recordsOf } from './segments.mjs';
 
 const bourse = startInstance({ options: QUICK });
 const directory = () => path.join(bourse.var, 'journal');
-const HEAD = 26; // {u32 length, u32 checksum, u64 sequence number, u64 synced, u16 type}
-const RECORD_MAX = 2048;
 
-const isRecord = (bytes, at) => {
-  const length = bytes.readUInt32LE(at);
-  return length >= HEAD && length <= RECORD_MAX && bytes.readBigUInt64LE(at + 8) > 0n;
-};
-
-/** Where the records of a segment end, and where the last one begins; undefined when it holds none. */
+/** Where the records of a segment end, and where the first one begins; undefined when it holds none. */
 function findEnd(file) {
   const bytes = readFileSync(file);
-  const sequence = (at) => bytes.readBigUInt64LE(at + 8);
-  for (let first = 0; first < bytes.length - 2 * RECORD_MAX; first++) {
-    if (!isRecord(bytes, first)) continue;
-    let last = first;
-    let at = first + bytes.readUInt32LE(first);
-    while (isRecord(bytes, at) && sequence(at) === sequence(last) + 1n) {
-      last = at;
-      at += bytes.readUInt32LE(at);
-    }
-    if (last !== first) return { first, last: bytes.subarray(last, at), end: at };
-  }
-  return undefined;
+  const records = [...recordsOf(bytes)];
+  if (records.length === 0) return undefined;
+  const { at, end } = records.at(-1);
+  return { first: records[0].at, last: bytes.subarray(at, end), end };
 }
 
 /** The segment that was written last. */
@@ -202,7 +188,7 @@ function flip(place) {
 }
 
 const FLIPPED = {
-  'in a record that was synced': [(first) => first + HEAD + 5, /event=journal_damaged seq=\d+ .*restore the journal from a copy/],
+  'in a record that was synced': [(first) => first + RECORD_HEAD + 5, /event=journal_damaged seq=\d+ .*restore the journal from a copy/],
   'in the head of a segment': [() => 20, /event=journal_damaged incarnation=\d+ segment=\d+ .*restore the journal from a copy/],
 };
 for (const [where, [place, expected]] of Object.entries(FLIPPED)) {

@@ -8,7 +8,7 @@ import http from 'node:http';
 import { MODEL, nanoOf, parseExact, user } from '../integration/api.mjs';
 import { eventually, within } from '../integration/harness.mjs';
 
-const USERS = 16;
+export const USERS = 16;
 const LEAVES_PERCENT = 20; // of the streams
 const RETRY_MS = 20; // after a refused connection or a 503: users come back quickly
 const END_MAX_MS = 60_000; // for the last answers to come in

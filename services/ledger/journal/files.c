@@ -12,8 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shared/daemon.h"
 #include "shared/log.h"
 
+#define BOOT_ID_FILE       "/proc/sys/kernel/random/boot_id"
 #define INCARNATION_DIGITS 10
 #define NUMBER_DIGITS      16
 #define NAME_LEN           (INCARNATION_DIGITS + 1 + NUMBER_DIGITS + 4)
@@ -216,7 +218,7 @@ status journal_file_prepare(const struct journal_settings *settings, uint64_t nu
 void journal_boot_id(uint8_t boot_id[BOOT_ID_SIZE])
 {
     memset(boot_id, 0, BOOT_ID_SIZE);
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    int fd = open(fault_path("BOURSE_BOOT_ID", BOOT_ID_FILE), O_RDONLY | O_CLOEXEC);
     if (fd < 0) return;
     char text[64];
     ssize_t len = read(fd, text, sizeof(text));

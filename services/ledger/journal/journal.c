@@ -95,6 +95,7 @@ status journal_open(const struct journal_settings *settings, struct journal **ou
     journal->loaded = !settings->strict;
     journal->average_us = JOURNAL_SLOW_US;
     atomic_store(&journal->synced_seq, settings->seq_last);
+    fault_note("journal_synced", settings->seq_last);
     for (size_t i = 0; i < settings->old_count && i < SEGMENTS_MAX / 2; i++) {
         const struct journal_file *old = &settings->old[i];
         if (old->first_seq == 0) continue;
@@ -341,6 +342,7 @@ static void sync_once(struct journal *journal)
     metric_add(journal_syncs_total, 1);
     uint64_t took_us = clock_monotonic_us() - started_us;
     metric_time(journal_sync, took_us);
+    fault_note("journal_synced", target);
     fault_point("after_sync");
     atomic_store(&journal->synced_seq, target);
     (void)pthread_mutex_lock(&journal->lock);
