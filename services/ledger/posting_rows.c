@@ -130,7 +130,7 @@ static status hash_row(const struct generation_row *row, struct buffer *room, ui
 /* Up to ROWS_AT_ONCE rows from `first` on. */
 static status fill_some(struct posting *posting, size_t first, struct buffer *room, uint8_t *leaves)
 {
-    struct generation_row rows[ROWS_AT_ONCE];
+    struct generation_row rows[ROWS_AT_ONCE] = {0};
     size_t left = posting->count - first;
     size_t count = left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE;
     for (size_t i = 0; i < count; i++) {
