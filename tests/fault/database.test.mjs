@@ -19,9 +19,11 @@ const ROLES = ['ledger', 'ledger_api', 'catalog', 'catalog_api', 'usage', 'usage
 const backends = () =>
   bourse.sql('select pid from pg_stat_activity where usename = any($1) order by pid', [ROLES]);
 
-/** Our programs lose their connections and open others. */
+/** Our programs lose their connections and open others. Until all are lost one of them could still be asked something. */
 async function reconnect() {
-  for (const { pid } of await backends()) signal(pid, 'SIGTERM');
+  const pids = (await backends()).map(({ pid }) => pid);
+  for (const pid of pids) signal(pid, 'SIGTERM');
+  await eventually(async () => assert.ok(!(await backends()).some(({ pid }) => pids.includes(pid))));
 }
 
 /** While `during` runs, what our programs say to PostgreSQL goes through us. */
