@@ -31,8 +31,6 @@ static int64_t flags_of(const struct record_ending *ending)
     return at_most(said | free_model | byok, INT32_MAX);
 }
 
-/* Ids and durations are 32 bits on the wire and signed in the table: a larger one can only be
- * nonsense and is cut. */
 static void describe_numbers(const struct record_ending *ending, uint64_t seq,
                              int64_t values[GENERATION_NUMBER_COUNT])
 {

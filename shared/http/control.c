@@ -67,10 +67,10 @@ struct control {
     size_t job_count;
     _Atomic bool closing; /* no new work */
     _Atomic bool stopping;
-    pthread_mutex_t lock; /* of the beginning */
-    pthread_cond_t changed;
-    enum { PREPARING, LISTENING, SERVING, GIVEN_UP } phase;
+    pthread_barrier_t prepared; /* the thread and who starts it */
     status listening;
+    bool serves;
+    pthread_mutex_t ending; /* until the end was asked for, its queue is there */
 };
 
 /* Lives in the request's pool, so that h2o tells when the request ends. */
@@ -82,8 +82,6 @@ static void configure(struct control *control);
 static status listen_on(struct control *control);
 static void door_open(struct control *control, size_t which, int fd);
 static void *control_run(void *argument);
-static status wait_listening(struct control *control);
-static void let_serve(struct control *control, bool serves);
 static void control_drain(struct control *control);
 static void control_dispose(struct control *control);
 static void control_free(struct control *control);
@@ -107,13 +105,15 @@ status control_start(const struct control_settings *settings, struct control **o
     struct control *control = calloc(1, sizeof(*control));
     if (control == NULL) abort();
     control->settings = *settings;
-    (void)pthread_mutex_init(&control->lock, NULL);
-    (void)pthread_cond_init(&control->changed, NULL);
+    (void)pthread_mutex_init(&control->ending, NULL);
+    if (pthread_barrier_init(&control->prepared, NULL, 2) != 0) abort();
     if (pthread_create(&control->thread, NULL, control_run, control) != 0) abort();
-    status started = wait_listening(control);
+    (void)pthread_barrier_wait(&control->prepared);
+    status started = control->listening;
     if (status_ok(started)) started = workers_start(settings, job_done, &control->workers);
-    let_serve(control, status_ok(started));
-    if (!status_ok(started)) {
+    control->serves = status_ok(started);
+    (void)pthread_barrier_wait(&control->prepared);
+    if (!control->serves) {
         (void)pthread_join(control->thread, NULL);
         control_free(control);
         return started;
@@ -128,10 +128,10 @@ void control_stop(struct control **pointer)
     if (control == NULL) return;
     atomic_store(&control->closing, true);
     workers_stop(control->workers);
-    (void)pthread_mutex_lock(&control->lock);
+    (void)pthread_mutex_lock(&control->ending);
     atomic_store(&control->stopping, true);
     h2o_multithread_send_message(&control->answers, NULL);
-    (void)pthread_mutex_unlock(&control->lock);
+    (void)pthread_mutex_unlock(&control->ending);
     (void)pthread_join(control->thread, NULL);
     control_free(control);
 }
@@ -203,36 +203,14 @@ static void *control_run(void *argument)
 {
     struct control *control = argument;
     configure(control);
-    (void)pthread_mutex_lock(&control->lock);
     control->listening = listen_on(control);
-    control->phase = LISTENING;
-    (void)pthread_cond_broadcast(&control->changed);
-    while (control->phase == LISTENING)
-        (void)pthread_cond_wait(&control->changed, &control->lock);
-    bool serves = control->phase == SERVING;
-    (void)pthread_mutex_unlock(&control->lock);
-    while (serves && !atomic_load(&control->stopping))
+    (void)pthread_barrier_wait(&control->prepared);
+    (void)pthread_barrier_wait(&control->prepared);
+    while (control->serves && !atomic_load(&control->stopping))
         (void)h2o_evloop_run(control->context.loop, INT32_MAX);
     control_drain(control);
     control_dispose(control);
     return NULL;
-}
-
-static status wait_listening(struct control *control)
-{
-    (void)pthread_mutex_lock(&control->lock);
-    while (control->phase == PREPARING)
-        (void)pthread_cond_wait(&control->changed, &control->lock);
-    (void)pthread_mutex_unlock(&control->lock);
-    return control->listening;
-}
-
-static void let_serve(struct control *control, bool serves)
-{
-    (void)pthread_mutex_lock(&control->lock);
-    control->phase = serves ? SERVING : GIVEN_UP;
-    (void)pthread_cond_broadcast(&control->changed);
-    (void)pthread_mutex_unlock(&control->lock);
 }
 
 /* The workers have ended, so every answer is here or on its way to the socket. */
@@ -258,8 +236,8 @@ static void control_drain(struct control *control)
 /* Whoever asked for the end has done so. */
 static void control_dispose(struct control *control)
 {
-    (void)pthread_mutex_lock(&control->lock);
-    (void)pthread_mutex_unlock(&control->lock);
+    (void)pthread_mutex_lock(&control->ending);
+    (void)pthread_mutex_unlock(&control->ending);
     h2o_loop_t *loop = control->context.loop;
     h2o_multithread_unregister_receiver(control->context.queue, &control->answers);
     h2o_context_dispose(&control->context);
@@ -271,8 +249,8 @@ static void control_free(struct control *control)
 {
     /* Not before: until the thread has ended it may still offer jobs. */
     workers_free(&control->workers);
-    (void)pthread_cond_destroy(&control->changed);
-    (void)pthread_mutex_destroy(&control->lock);
+    (void)pthread_barrier_destroy(&control->prepared);
+    (void)pthread_mutex_destroy(&control->ending);
     free(control);
 }
 
