@@ -16,6 +16,7 @@
 #include "shared/daemon.h"
 #include "shared/log.h"
 #include "shared/metrics.h"
+#include "shared/scheduling.h"
 
 #define ARENA_MAX      ((size_t)256 << 20)
 /* Bytes of a batch, per record; every other one is a hold and makes no row. An ending takes about 3
@@ -406,6 +407,7 @@ static void pause_after_failure(struct poster *poster)
 static void *run_poster(void *context)
 {
     struct poster *poster = context;
+    scheduling_give_way(true); /* who reads balances waits for it, no request does */
     uint64_t started_ms = 0;
     for (;;) {
         uint64_t seq = wait_for_work(poster, started_ms);

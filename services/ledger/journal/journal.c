@@ -15,13 +15,15 @@
 #include "shared/daemon.h"
 #include "shared/log.h"
 #include "shared/metrics.h"
+#include "shared/scheduling.h"
 
-#define SEGMENTS_MAX   4096 /* in use at once; more and no hold is admitted */
-#define READY_MAX      4096
-#define LOADED_RECORDS 8 /* a sync that covered more means that the next can wait a little */
-#define ALONE_RECORDS  2 /* a hold and its ending */
-#define ALONE_SYNCS    8 /* in a row that covered no more: one request after the other */
-#define RETRY_S        1 /* the preparer's pause after a failure */
+#define SEGMENTS_MAX    4096 /* in use at once; more and no hold is admitted */
+#define READY_MAX       4096
+#define LOADED_RECORDS  8  /* a sync that covered more means that the next can wait a little */
+#define CROWDED_RECORDS 32 /* and more than these, that every processor is busy with requests */
+#define ALONE_RECORDS   2  /* a hold and its ending */
+#define ALONE_SYNCS     8  /* in a row that covered no more: one request after the other */
+#define RETRY_S         1  /* the preparer's pause after a failure */
 
 /* A segment that was begun; it is deleted when a later one exists and nothing needs it. */
 struct segment {
@@ -67,6 +69,7 @@ struct journal {
     bool may_sync_here;
     bool sync_here_due;  /* journal_sync_here() is about to do it; the journal's thread keeps out */
     bool loaded;         /* the next sync waits until an interval after the start of the last */
+    bool gives_way;      /* the journal's thread, to whoever runs */
     uint32_t alone;      /* syncs in a row that covered one request, at most ALONE_SYNCS */
     uint64_t started_ms; /* the last sync */
     uint64_t average_us; /* of a sync */
@@ -325,8 +328,8 @@ static void note_duration(struct journal *journal, uint64_t took_us)
 }
 
 /* Under the lock on entry and return. After a failed sync the kernel may have dropped the pages:
- * nothing can be trusted but a new start from what is on disk. */
-static void sync_once(struct journal *journal)
+ * nothing can be trusted but a new start from what is on disk. How many records it covered. */
+static uint64_t sync_once(struct journal *journal)
 {
     int *fds = journal->sync_fds;
     uint64_t target = journal->written_seq;
@@ -352,6 +355,7 @@ static void sync_once(struct journal *journal)
     journal->loaded = !journal->settings.strict || covered > LOADED_RECORDS;
     bool alone = journal->settings.strict && covered <= ALONE_RECORDS;
     journal->alone = !alone ? 0 : journal->alone + (journal->alone < ALONE_SYNCS);
+    return covered;
 }
 
 void journal_let_sync_here(struct journal *journal)
@@ -365,10 +369,19 @@ bool journal_sync_here(struct journal *journal)
 {
     (void)pthread_mutex_lock(&journal->lock);
     bool due = journal->sync_here_due;
-    if (due) sync_once(journal);
+    if (due) (void)sync_once(journal);
     journal->sync_here_due = false;
     (void)pthread_mutex_unlock(&journal->lock);
     return due;
+}
+
+/* Where every processor is busy with requests, who would be displaced is about to write what the
+ * next sync covers; else an answer would wait for whatever else the machine has to do. */
+static void give_way_in_crowds(struct journal *journal, uint64_t covered)
+{
+    bool crowded = covered > CROWDED_RECORDS;
+    if (crowded != journal->gives_way) scheduling_give_way(crowded);
+    journal->gives_way = crowded;
 }
 
 /* At once when idle or lightly loaded; under load, and in fast mode, the next sync waits until an
@@ -392,8 +405,9 @@ static void *run_sync(void *context)
             continue;
         }
         journal->syncing = true;
-        sync_once(journal);
+        uint64_t covered = sync_once(journal);
         (void)pthread_mutex_unlock(&journal->lock);
+        give_way_in_crowds(journal, covered);
         journal->settings.synced(journal->settings.context);
         (void)pthread_mutex_lock(&journal->lock);
         journal->syncing = false;

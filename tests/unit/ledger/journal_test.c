@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -25,6 +26,7 @@ struct place {
     uint64_t oldest_open;
     pthread_mutex_t lock;
     pthread_cond_t synced;
+    int policy; /* of the thread that syncs, after the last sync */
 };
 
 static void describe(void *context, struct segment_head *head, struct buffer *marks)
@@ -43,6 +45,7 @@ static void was_synced(void *context)
 {
     struct place *place = context;
     (void)pthread_mutex_lock(&place->lock);
+    place->policy = sched_getscheduler(0);
     (void)pthread_cond_broadcast(&place->synced);
     (void)pthread_mutex_unlock(&place->lock);
 }
@@ -66,7 +69,7 @@ static void open_journal(struct place *place, uint64_t number)
 
 static void begin_in(struct place *place, const char *parent)
 {
-    *place = (struct place){.oldest_open = UINT64_MAX};
+    *place = (struct place){.oldest_open = UINT64_MAX, .policy = -1};
     (void)snprintf(place->directory, sizeof(place->directory), "%s/bourse-journal-XXXXXX", parent);
     log_init("journal_test", LOG_LEVEL_ERROR);
     assert_non_null(mkdtemp(place->directory));
@@ -113,11 +116,17 @@ static void write_some(struct place *place, int count)
     buffer_free(&records);
 }
 
-static void wait_synced(struct place *place)
+static struct timespec deadline(void)
 {
     struct timespec until;
     (void)clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += DEADLINE_MS / 1000;
+    return until;
+}
+
+static void wait_synced(struct place *place)
+{
+    struct timespec until = deadline();
     (void)pthread_mutex_lock(&place->lock);
     while (journal_synced(place->journal) < place->seq) {
         if (pthread_cond_timedwait(&place->synced, &place->lock, &until) != 0) break;
@@ -445,6 +454,35 @@ static void a_request_among_many_that_came_alone_is_synced_by_the_writer_for_the
     end(&place);
 }
 
+static void expect_policy(struct place *place, int policy)
+{
+    struct timespec until = deadline();
+    (void)pthread_mutex_lock(&place->lock);
+    while (place->policy != policy) {
+        if (pthread_cond_timedwait(&place->synced, &place->lock, &until) != 0) break;
+    }
+    (void)pthread_mutex_unlock(&place->lock);
+    assert_int_equal(place->policy, policy);
+}
+
+/* More than sixteen requests' records in one sync are a crowd. */
+static void the_thread_that_syncs_gives_way_in_a_crowd_and_only_then(void **state)
+{
+    (void)state;
+    struct place place;
+    begin_in(&place, fast_disk);
+    write_some(&place, 32);
+    wait_synced(&place);
+    expect_policy(&place, SCHED_OTHER);
+    write_some(&place, 33);
+    wait_synced(&place);
+    expect_policy(&place, SCHED_BATCH);
+    write_some(&place, 1);
+    wait_synced(&place);
+    expect_policy(&place, SCHED_OTHER);
+    end(&place);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -464,6 +502,7 @@ int main(void)
         cmocka_unit_test(while_several_requests_end_syncing_is_left_to_its_thread),
         cmocka_unit_test(
             a_request_among_many_that_came_alone_is_synced_by_the_writer_for_the_last_time),
+        cmocka_unit_test(the_thread_that_syncs_gives_way_in_a_crowd_and_only_then),
     };
     return cmocka_run_group_tests_name("ledger journal", tests, NULL, NULL);
 }

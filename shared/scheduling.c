@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two of the kernel's policies, which need no privilege. */
+#include "shared/scheduling.h"
+
+#include <errno.h>
+#include <sched.h>
+
+#include "shared/log.h"
+
+void scheduling_give_way(bool gives_way)
+{
+    const struct sched_param none = {.sched_priority = 0};
+    int from = gives_way ? SCHED_OTHER : SCHED_BATCH;
+    int to = gives_way ? SCHED_BATCH : SCHED_OTHER;
+    if (sched_getscheduler(0) != from) return;
+    if (sched_setscheduler(0, to, &none) != 0)
+        log_warning("scheduling_policy_unchanged", F(errno, errno));
+}
