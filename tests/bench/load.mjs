@@ -31,8 +31,10 @@ const BODIES = {
   small: bodyOfSize(SMALL_SIZE, SMALL_MODEL, 'sim:tokens=40 sim:bytes=15 '),
   // Chunks come one by one, 10 ms apart, as from a model that writes a hundred tokens a second.
   chunks: bodyOfSize(SMALL_SIZE, SMALL_MODEL, `sim:tokens=${STREAM_CHUNKS} sim:chunk_ms=10 `, streamed),
-  // For the first byte: nothing follows it at once.
-  first: bodyOfSize(SMALL_SIZE, SMALL_MODEL, 'sim:tokens=2 sim:chunk_ms=2 ', streamed),
+  // For the first byte: a short stream, as fast as a whole answer. And one that stands still after its first token, so that
+  // processors fall asleep.
+  first: bodyOfSize(SMALL_SIZE, SMALL_MODEL, 'sim:tokens=2 ', streamed),
+  paused: bodyOfSize(SMALL_SIZE, SMALL_MODEL, 'sim:tokens=2 sim:chunk_ms=2 ', streamed),
   large: bodyOfSize(LARGE_SIZE, LARGE_MODEL, 'sim:tokens=40 sim:bytes=15 '),
 };
 

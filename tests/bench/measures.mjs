@@ -216,10 +216,13 @@ export async function measureLatency({ instance, nginx, load, rounds: count }) {
   const rounds = new Rounds();
   const first = { kind: 'first', requests: FIRST_REQUESTS, warmup: LATENCY_WARMUP };
   const whole = { kind: 'small', requests: WHOLE_REQUESTS, warmup: LATENCY_WARMUP };
+  const firstUs = async (options) => (await load.run({ ...first, ...options })).first_us.p50;
   for (let i = 0; i < count * LATENCY_TURNS; i++) {
     const row = {};
-    row.first_nginx_us = (await load.run({ ...first, port: nginx.streamPort })).first_us.p50;
-    row.first_bourse_us = (await load.run({ ...first, port: instance.port, billed: true })).first_us.p50;
+    row.first_nginx_us = await firstUs({ port: nginx.streamPort });
+    row.first_bourse_us = await firstUs({ port: instance.port, billed: true });
+    row.paused_nginx_us = await firstUs({ kind: 'paused', port: nginx.streamPort });
+    row.paused_bourse_us = await firstUs({ kind: 'paused', port: instance.port, billed: true });
     row.whole_nginx_us = (await load.run({ ...whole, port: nginx.port })).whole_us.p50;
     const syncsBefore = await instance.journalSyncs();
     row.whole_bourse_us = (await load.run({ ...whole, port: instance.port, billed: true })).whole_us.p50;
@@ -227,12 +230,12 @@ export async function measureLatency({ instance, nginx, load, rounds: count }) {
     await instance.posted(load.total);
     row.fdatasync_bare_us = await syncUs(instance, 0);
     row.fdatasync_paused_us = await syncUs(instance, SYNC_PAUSE_US);
-    row.first_added_us = row.first_bourse_us - row.first_nginx_us;
-    row.whole_added_us = row.whole_bourse_us - row.whole_nginx_us;
+    for (const kind of ['first', 'paused', 'whole']) row[`${kind}_added_us`] = row[`${kind}_bourse_us`] - row[`${kind}_nginx_us`];
     rounds.add(row);
   }
   const results = {
     added_p50_us: roundTo(rounds.median('first_added_us'), 1),
+    added_p50_paused_us: roundTo(rounds.median('paused_added_us'), 1),
     strict_tail_us: roundTo(rounds.median('whole_added_us') - rounds.median('first_added_us'), 1),
     fdatasync_us: roundTo(rounds.median('fdatasync_us'), 1),
     fdatasync_bare_us: roundTo(rounds.median('fdatasync_bare_us'), 1),
