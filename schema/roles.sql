@@ -33,7 +33,7 @@ grant select, insert, update on purchase_refund, payment_card, auto_topup to bou
 grant select, insert, update (ended_at) on credit_line_span to bourse_ledger_api;
 grant select, insert on stripe_event, stripe_reconciliation to bourse_ledger_api;
 grant execute on function purchase_of_payment(text, text), purchases_due(integer), orgs_in_debt(integer),
-    topup_cents(bigint), topups_due(integer) to bourse_ledger_api;
+    topup_cents(bigint), topups_due(integer), refunds_waiting(integer, integer) to bourse_ledger_api;
 
 -- catalog
 grant select, insert, update on provider, model, endpoint, market to bourse_catalog, bourse_catalog_api;

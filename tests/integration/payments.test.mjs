@@ -413,7 +413,7 @@ test('a purchase that cannot be refunded says the sentence that its refund is re
   const [early, manual] = [await makeBuyer(), await makeBuyer()];
   const { id: unpaid } = (await buy(early, 25)).json.data;
   const { id: by_hand } = (await post(manual, '/purchases', { amount: 25 })).json.data;
-  asOwner(`update purchase set paid_at = now() - interval '24 hours 1 second' where id = '${late.id}'`);
+  asOwner(`update purchase set paid_at = now() - interval '24 hours 1 second' where id in ('${late.id}', '${by_hand}')`);
   await delivered(stripe.dispute(disputed.session));
   stripe.refundStatus = 'pending';
   assert.equal((await refund(running.buyer, running.id, { amount: 10 })).json.data.status, 'pending');
@@ -422,19 +422,29 @@ test('a purchase that cannot be refunded says the sentence that its refund is re
     [late.buyer, late.id, /time in which/],
     [disputed.buyer, disputed.id, /disputed/],
     [running.buyer, running.id, /under way/],
-    [manual, by_hand, /operator/],
+    [manual, by_hand, /time in which/],
   ]) {
     const [amount, refusal] = await refundable(buyer, id);
     assert.equal(amount, 0n);
     assert.match(refusal, pattern);
     assert.equal(assertError(await refund(buyer, id), 409).message, refusal);
   }
-  assert.equal((await read(manual, by_hand)).refundable_until, null);
   // The operator may give back both of these, and is told so.
   for (const [{ org }, id] of [[late.buyer, late.id], [manual, by_hand]]) {
     const { data: [shown] } = await bourse.bourse('purchase', 'list', '--org', org);
     assert.deepEqual([shown.id, shown.refundable, shown.refund_refusal], [id, 25, null]);
   }
+});
+
+test('where manual purchases are paid at once they are given back at once, too', async () => {
+  const buyer = await makeBuyer();
+  const { id } = (await post(buyer, '/purchases', { amount: 25 })).json.data;
+  const { id: back, status, by } = (await refund(buyer, id, { amount: 10 })).json.data;
+  assert.deepEqual([status, by], ['succeeded', 'customer']);
+  assert.deepEqual(await moves(back), ['refund_hold 1>5 1000', 'refund 5>101 1000']);
+  assert.equal(nanoOf((await read(buyer, id)).refunded), 10n * DOLLAR);
+  assert.equal(await credits(buyer), 15n * DOLLAR);
+  assert.deepEqual((await bourse.bourse('refund', 'list')).data, []);
 });
 
 // ---- words and switches

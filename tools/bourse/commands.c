@@ -22,6 +22,10 @@
         "id", "the purchase, as printed by `bourse purchase list`", "id", OPTION_STRING, IN_PATH, \
             true                                                                                  \
     }
+#define REFUND                                                                                     \
+    {                                                                                              \
+        "id", "the refund, as printed by `bourse refund list`", "id", OPTION_STRING, IN_PATH, true \
+    }
 #define REFERENCE                                                                                \
     {                                                                                            \
         "reference", "your note, e.g. the line of a bank statement", "reference", OPTION_STRING, \
@@ -365,7 +369,7 @@ const struct command commands[] = {
      .options = {ORG, PURCHASE, REFERENCE}},
     {.noun = "purchase",
      .verb = "refund",
-     .help = "give the unused part of a purchase back; the fee is kept",
+     .help = "give the unused part back, the fee is kept; of a manual purchase you pay it at once",
      .service = "ledger",
      .method = "POST",
      .path = "/api/v1/purchases/{}/refund",
@@ -376,6 +380,34 @@ const struct command commands[] = {
                  {"amount", "dollars; without it all that is unused", "amount", OPTION_NUMBER,
                   IN_BODY, false},
                  IDEMPOTENCY}},
+
+    {.noun = "refund",
+     .verb = "list",
+     .help = "what customers gave back and you have to pay: manual purchases, the oldest first",
+     .service = "ledger",
+     .method = "GET",
+     .path = "/operator/refunds",
+     .pages = PAGES_BY_OFFSET,
+     .columns = {"org", "id", "purchase", "amount", "purchase_reference", "created_at"}},
+    {.noun = "refund",
+     .verb = "confirm",
+     .help = "you paid it back: the credit is gone",
+     .service = "ledger",
+     .method = "POST",
+     .path = "/operator/refunds/{}/confirm",
+     .lift = "data",
+     .options = {ORG, REFUND, REFERENCE}},
+    {.noun = "refund",
+     .verb = "void",
+     .help = "you do not pay it back: the credit is the customer's again",
+     .service = "ledger",
+     .method = "POST",
+     .path = "/operator/refunds/{}/void",
+     .lift = "data",
+     .options = {ORG,
+                 REFUND,
+                 {"reason", "why; the customer is shown it", "reason", OPTION_STRING, IN_BODY,
+                  true}}},
 
     {.noun = "code",
      .verb = "create",

@@ -50,6 +50,10 @@ static const struct control_route routes[] = {
      purchases_confirm},
     {"POST", "/operator/purchases/{id}/cancel", ACCESS_OPERATOR, BODY_MAX, true, false,
      purchases_cancel},
+    {"GET", "/operator/refunds", ACCESS_OPERATOR, 0, false, false, refunds_list},
+    {"POST", "/operator/refunds/{id}/confirm", ACCESS_OPERATOR, BODY_MAX, true, false,
+     refunds_confirm},
+    {"POST", "/operator/refunds/{id}/void", ACCESS_OPERATOR, BODY_MAX, true, false, refunds_void},
     {"GET", "/operator/orgs", ACCESS_OPERATOR, 0, false, false, orgs_list},
     {"POST", "/operator/orgs", ACCESS_OPERATOR, BODY_MAX, true, false, orgs_create},
     {"POST", "/operator/orgs/freeze", ACCESS_OPERATOR, BODY_MAX, false, false, organization_freeze},
@@ -110,13 +114,13 @@ void api_append_org(struct buffer *out, int64_t org)
     buffer_append_i64(out, org);
 }
 
-void api_write_org_id(struct json_writer *w, int64_t org)
+void api_write_org(struct json_writer *w, slice name, int64_t org)
 {
     char text[32];
     struct buffer id;
     buffer_init_fixed(&id, text, sizeof(text));
     api_append_org(&id, org);
-    json_key_string(w, SLICE("id"), buffer_slice(&id));
+    json_key_string(w, name, buffer_slice(&id));
 }
 
 status api_parse_org(slice text, int64_t *org)

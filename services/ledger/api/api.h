@@ -28,8 +28,8 @@ struct api {
 /* The organization a request is about: the principal's, or for an operator the query parameter
  * org=org-<number>. */
 status api_org(struct control_request *request, struct control_response *response, int64_t *org);
-void api_append_org(struct buffer *out, int64_t org);      /* org-123 */
-void api_write_org_id(struct json_writer *w, int64_t org); /* "id": "org-123" */
+void api_append_org(struct buffer *out, int64_t org);               /* org-123 */
+void api_write_org(struct json_writer *w, slice name, int64_t org); /* "id": "org-123" */
 status api_parse_org(slice text, int64_t *org);
 /* The time by which money is counted: PostgreSQL's, as the core has it. The clock of this machine
  * decides nothing. */
@@ -78,6 +78,9 @@ status members_create(struct control_request *request, struct control_response *
 status limits_read(struct control_request *request, struct control_response *response);
 status limits_change(struct control_request *request, struct control_response *response);
 status purchases_refund(struct control_request *request, struct control_response *response);
+status refunds_list(struct control_request *request, struct control_response *response);
+status refunds_confirm(struct control_request *request, struct control_response *response);
+status refunds_void(struct control_request *request, struct control_response *response);
 status topups_read(struct control_request *request, struct control_response *response);
 status topups_change(struct control_request *request, struct control_response *response);
 status stripe_event_taken(struct control_request *request, struct control_response *response);

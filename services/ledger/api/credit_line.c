@@ -140,7 +140,7 @@ static status payment_effect(struct control_request *request, struct control_res
     json_object_begin(w);
     json_key(w, SLICE("data"));
     json_object_begin(w);
-    api_write_org_id(w, payment->org);
+    api_write_org(w, SLICE("id"), payment->org);
     json_key_money(w, SLICE("paid"), payment->amount);
     json_key_money(w, SLICE("owed"), db_money(rows, 0, 1));
     json_object_end(w);

@@ -78,7 +78,7 @@ static status read_body(struct db *db, void *context)
     json_object_begin(w);
     json_key(w, SLICE("data"));
     json_object_begin(w);
-    api_write_org_id(w, o->org);
+    api_write_org(w, SLICE("id"), o->org);
     json_key_string(w, SLICE("name"), db_text(row, 0, COLUMN_NAME));
     json_key_string(w, SLICE("billing_name"), db_text(row, 0, COLUMN_BILLING_NAME));
     json_key_string(w, SLICE("billing_address"), db_text(row, 0, COLUMN_ADDRESS));

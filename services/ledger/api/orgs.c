@@ -38,7 +38,7 @@ status orgs_create(struct control_request *request, struct control_response *res
     json_object_begin(&response->json);
     json_key(&response->json, SLICE("data"));
     json_object_begin(&response->json);
-    api_write_org_id(&response->json, new.org);
+    api_write_org(&response->json, SLICE("id"), new.org);
     json_key_string(&response->json, SLICE("name"), new.name);
     json_object_end(&response->json);
     json_object_end(&response->json);
@@ -62,7 +62,7 @@ status orgs_list(struct control_request *request, struct control_response *respo
     json_array_begin(w);
     for (size_t i = 0; i < db_row_count(rows); i++) {
         json_object_begin(w);
-        api_write_org_id(w, db_i64(rows, i, 0));
+        api_write_org(w, SLICE("id"), db_i64(rows, i, 0));
         json_key_string(w, SLICE("name"), db_text(rows, i, 1));
         json_key_bool(w, SLICE("frozen"), db_bool(rows, i, 2));
         json_key(w, SLICE("created_at"));
@@ -116,7 +116,7 @@ static status grant_effect(struct control_request *request, struct control_respo
     json_object_begin(&response->json);
     json_key(&response->json, SLICE("data"));
     json_object_begin(&response->json);
-    api_write_org_id(&response->json, grant->org);
+    api_write_org(&response->json, SLICE("id"), grant->org);
     json_key_money(&response->json, SLICE("granted"), grant->amount);
     json_object_end(&response->json);
     json_object_end(&response->json);

@@ -231,7 +231,7 @@ status plans_assign(struct control_request *request, struct control_response *re
     json_object_begin(w);
     json_key(w, SLICE("data"));
     json_object_begin(w);
-    api_write_org_id(w, assignment.org);
+    api_write_org(w, SLICE("id"), assignment.org);
     json_key_string(w, SLICE("plan"), assignment.plan);
     json_object_end(w);
     json_object_end(w);

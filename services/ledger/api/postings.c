@@ -53,6 +53,13 @@ static status record(struct db *db, const struct booking *booking, const struct 
                   7, NULL);
 }
 
+struct entry postings_refund_end(int64_t credit_cents, bool paid)
+{
+    return (struct entry){ACCOUNT_REFUND_PENDING,
+                          paid ? ACCOUNT_PAYMENT_CLEARING : ACCOUNT_CREDIT_PAID,
+                          money_of_cents(credit_cents), paid ? "refund" : "refund_void"};
+}
+
 status postings_make(struct db *db, const struct booking *booking)
 {
     assert(booking->count <= ENTRIES_MAX);

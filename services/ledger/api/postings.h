@@ -21,5 +21,8 @@ struct booking {
     struct entry entries[ENTRIES_MAX];
 };
 
+/* How a refund ends whose credit waits in refund_pending: paid back, or credit again. */
+struct entry postings_refund_end(int64_t credit_cents, bool paid);
+
 /* Inside a transaction with bourse.org = booking->org. */
 status postings_make(struct db *db, const struct booking *booking);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Giving credits back: the unused part of a purchase, within the plan's window for customers, at
  * any time for an operator. The fee is kept. In two phases: the credit leaves the account in the
- * transaction that makes the row, and ends with the payer or comes back when Stripe has decided.
- * What this cell has on lease is called back first; what another has counts as used until it is
- * idle. */
+ * transaction that makes the row, and ends with the payer or comes back when Stripe has decided, or
+ * of a manual purchase an operator (manual_refunds.c). What this cell has on lease is called back
+ * first; what another has counts as used until it is idle. */
 #include "services/ledger/api/api.h"
 
 #include <time.h>
@@ -26,6 +26,7 @@ struct refund {
     slice asked; /* digits of the amount; empty: all that can be refunded */
     int64_t cents;
     bool by_operator, by_stripe;
+    bool waits;  /* for Stripe, or for an operator who has to pay */
     bool owes;   /* what is owed is paid first */
     bool can_be; /* as far as its purchase tells */
 };
@@ -40,6 +41,19 @@ enum {
     COLUMN_RUNNING
 };
 
+/* Columns of read_refund, and of whatever else shows a refund. */
+enum {
+    REFUND_ID,
+    REFUND_PURCHASE,
+    REFUND_STATE,
+    REFUND_AMOUNT,
+    REFUND_ORIGIN,
+    REFUND_CREATED,
+    REFUND_DONE,
+    REFUND_REFERENCE,
+    REFUND_REASON
+};
+
 slice purchases_refund_refusal(const struct refund_facts *facts, bool by_operator)
 {
     const struct {
@@ -48,8 +62,6 @@ slice purchases_refund_refusal(const struct refund_facts *facts, bool by_operato
     } refusals[] = {
         {!slice_equal(facts->state, SLICE("paid")),
          SLICE("Only a purchase that was paid can be refunded.")},
-        {slice_equal(facts->method, SLICE("manual")) && !by_operator,
-         SLICE("Ask the operator for a refund of this purchase.")},
         {facts->disputed, SLICE("The payment is disputed: the bank decides.")},
         {facts->running, SLICE("A refund of this purchase is under way.")},
         {!by_operator && !facts->in_window,
@@ -63,8 +75,7 @@ slice purchases_refund_refusal(const struct refund_facts *facts, bool by_operato
 
 static slice find_refusal(const struct refund *refund, const struct db_result *row)
 {
-    const struct refund_facts facts = {.method = db_text(row, 0, COLUMN_METHOD),
-                                       .state = db_text(row, 0, COLUMN_STATE),
+    const struct refund_facts facts = {.state = db_text(row, 0, COLUMN_STATE),
                                        .disputed = db_bool(row, 0, COLUMN_DISPUTED),
                                        .in_window = db_bool(row, 0, COLUMN_IN_WINDOW),
                                        .running = db_bool(row, 0, COLUMN_RUNNING)};
@@ -123,7 +134,7 @@ static status book_refund(struct control_request *request, const struct refund *
         .org = refund->org,
         .cell = api->config->cell,
         .reference = refund->id,
-        .count = refund->by_stripe ? 1 : 2,
+        .count = refund->waits ? 1 : 2,
         .entries = {{ACCOUNT_CREDIT_PAID, ACCOUNT_REFUND_PENDING, money_of_cents(refund->cents),
                      "refund_hold"},
                     {ACCOUNT_REFUND_PENDING, ACCOUNT_PAYMENT_CLEARING,
@@ -137,47 +148,45 @@ static status book_refund(struct control_request *request, const struct refund *
                    DB_P_I64(refund->org), DB_P_TEXT(refund->id), DB_P_TEXT(refund->purchase),
                    DB_P_TEXT(refund->by_operator ? SLICE("operator") : SLICE("customer")),
                    DB_P_I64(refund->cents), DB_P_I64(refund->cents),
-                   DB_P_TEXT(refund->by_stripe ? SLICE("pending") : SLICE("succeeded")),
+                   DB_P_TEXT(refund->waits ? SLICE("pending") : SLICE("succeeded")),
                    DB_P_TEXT(SLICE(""))},
                8, NULL));
     TRY(postings_make(request->db, &booking));
     TRY(topups_turn_off(request->db, refund->org, TOPUP_OFF_REFUND));
-    return db_run(request->db, refund->by_stripe ? "look_at_purchase" : "add_purchase_refunded",
-                  place, 3, NULL);
+    if (refund->by_stripe) return db_run(request->db, "look_at_purchase", place, 3, NULL);
+    return refund->waits ? OK : db_run(request->db, "add_purchase_refunded", place, 3, NULL);
 }
 
-struct answer {
-    struct control_response *response;
-    int64_t org;
-    slice purchase, id;
-};
-
-static status write_refund(struct db *db, void *context)
+void refunds_write(const struct db_result *rows, size_t row, size_t first, struct json_writer *w)
 {
-    const struct answer *a = context;
-    SCOPED(db_result_free) struct db_result *rows = NULL;
+    json_key_string(w, SLICE("id"), db_text(rows, row, first + REFUND_ID));
+    json_key_string(w, SLICE("purchase"), db_text(rows, row, first + REFUND_PURCHASE));
+    json_key_string(w, SLICE("status"), db_text(rows, row, first + REFUND_STATE));
+    json_key_money(w, SLICE("amount"), money_of_cents(db_i64(rows, row, first + REFUND_AMOUNT)));
+    json_key_string(w, SLICE("by"), db_text(rows, row, first + REFUND_ORIGIN));
+    api_write_time(rows, row, SLICE("created_at"), first + REFUND_CREATED, w);
+    api_write_time(rows, row, SLICE("done_at"), first + REFUND_DONE, w);
+    json_key_string_or_null(w, SLICE("reference"), db_text(rows, row, first + REFUND_REFERENCE));
+    json_key_string_or_null(w, SLICE("reason"), db_text(rows, row, first + REFUND_REASON));
+}
+
+status refunds_answer(struct db *db, void *context)
+{
+    const struct refund_answer *a = context;
+    SCOPED(db_result_free) struct db_result *row = NULL;
     struct json_writer *w = &a->response->json;
-    TRY(db_run(db, "list_purchase_refunds",
-               (const struct db_param[]){DB_P_I64(a->org), DB_P_TEXT(a->purchase)}, 2, &rows));
-    for (size_t i = 0; i < db_row_count(rows); i++) {
-        if (!slice_equal(db_text(rows, i, 0), a->id)) continue;
-        buffer_clear(&a->response->body);
-        json_write_init(w, &a->response->body);
-        json_object_begin(w);
-        json_key(w, SLICE("data"));
-        json_object_begin(w);
-        json_key_string(w, SLICE("id"), a->id);
-        json_key_string(w, SLICE("purchase"), a->purchase);
-        json_key_string(w, SLICE("status"), db_text(rows, i, 1));
-        json_key_money(w, SLICE("amount"), money_of_cents(db_i64(rows, i, 3)));
-        json_key_string(w, SLICE("by"), db_text(rows, i, 5));
-        api_write_time(rows, i, SLICE("created_at"), 6, w);
-        api_write_time(rows, i, SLICE("done_at"), 7, w);
-        json_object_end(w);
-        json_object_end(w);
-        return OK;
-    }
-    return FAIL(NOT_FOUND);
+    TRY(db_run(db, "read_refund", (const struct db_param[]){DB_P_I64(a->org), DB_P_TEXT(a->id)}, 2,
+               &row));
+    if (db_row_count(row) == 0) return FAIL(NOT_FOUND);
+    buffer_clear(&a->response->body);
+    json_write_init(w, &a->response->body);
+    json_object_begin(w);
+    json_key(w, SLICE("data"));
+    json_object_begin(w);
+    refunds_write(row, 0, 0, w);
+    json_object_end(w);
+    json_object_end(w);
+    return OK;
 }
 
 static status refund_effect(struct control_request *request, struct control_response *response,
@@ -193,6 +202,7 @@ static status refund_effect(struct control_request *request, struct control_resp
     if (db_row_count(row) == 0)
         return control_fail(response, FAIL(NOT_FOUND), SLICE("No purchase has this id."));
     refund->by_stripe = slice_equal(db_text(row, 0, COLUMN_METHOD), SLICE("stripe"));
+    refund->waits = refund->by_stripe || (!refund->by_operator && !purchases_are_immediate(api));
     slice refusal = find_refusal(refund, row);
     if (refusal.len > 0) return control_fail(response, FAIL(CONFLICT), refusal);
     if (refund->by_stripe && !stripe_is_on(&api->stripe))
@@ -204,8 +214,8 @@ static status refund_effect(struct control_request *request, struct control_resp
     TRY(choose_amount(response, refund, left < credit_cents ? left : credit_cents));
     TRY(book_refund(request, refund));
     response->http_status = 201;
-    struct answer answer = {response, refund->org, refund->purchase, refund->id};
-    return write_refund(request->db, &answer);
+    struct refund_answer answer = {response, refund->org, refund->id};
+    return refunds_answer(request->db, &answer);
 }
 
 struct leased {
@@ -277,10 +287,9 @@ status purchases_refund(struct control_request *request, struct control_response
     if (refund.can_be) TRY(recall_lease(request, response, refund.org));
     TRY(idempotency_run(request, response, refund.org, SLICE("refund"), refund_effect, &refund));
     api_credit_moved(api, refund.org);
-    if (!stripe_is_on(&api->stripe)) return OK;
     TRY(purchases_answered_id(request, response, &refund.id));
     const struct purchase_place place = {refund.org, refund.purchase};
-    struct answer answer = {response, refund.org, refund.purchase, refund.id};
-    TRY(purchases_continue(request, response, &place));
-    return db_transaction(request->db, refund.org, write_refund, &answer);
+    struct refund_answer answer = {response, refund.org, refund.id};
+    if (stripe_is_on(&api->stripe)) TRY(purchases_continue(request, response, &place));
+    return db_transaction(request->db, refund.org, refunds_answer, &answer);
 }

@@ -36,7 +36,8 @@ enum {
     COLUMN_AUTO,
     COLUMN_REFUNDABLE_UNTIL,
     COLUMN_IN_WINDOW,
-    COLUMN_REFUND_RUNS
+    COLUMN_REFUND_RUNS,
+    COLUMN_LAST_REFUND /* and the eight behind it; null: none */
 };
 
 struct purchase {
@@ -64,8 +65,7 @@ struct purchase_query {
 static void write_refundable(const struct purchase_query *q, size_t row, struct json_writer *w)
 {
     const struct db_result *rows = *q->rows;
-    const struct refund_facts facts = {.method = db_text(rows, row, COLUMN_METHOD),
-                                       .state = db_text(rows, row, COLUMN_STATE),
+    const struct refund_facts facts = {.state = db_text(rows, row, COLUMN_STATE),
                                        .disputed = db_i64(rows, row, COLUMN_DISPUTED) > 0,
                                        .in_window = db_bool(rows, row, COLUMN_IN_WINDOW),
                                        .running = db_bool(rows, row, COLUMN_REFUND_RUNS)};
@@ -78,6 +78,18 @@ static void write_refundable(const struct purchase_query *q, size_t row, struct 
     json_key_money(w, SLICE("refundable"), refundable);
     api_write_time(rows, row, SLICE("refundable_until"), COLUMN_REFUNDABLE_UNTIL, w);
     json_key_string_or_null(w, SLICE("refund_refusal"), refusal);
+}
+
+static void write_last_refund(const struct db_result *rows, size_t row, struct json_writer *w)
+{
+    json_key(w, SLICE("last_refund"));
+    if (db_is_null(rows, row, COLUMN_LAST_REFUND)) {
+        json_null(w);
+        return;
+    }
+    json_object_begin(w);
+    refunds_write(rows, row, COLUMN_LAST_REFUND, w);
+    json_object_end(w);
 }
 
 static void write_purchase(const struct purchase_query *q, size_t row, struct json_writer *w)
@@ -99,6 +111,7 @@ static void write_purchase(const struct purchase_query *q, size_t row, struct js
     api_write_time(rows, row, SLICE("created_at"), COLUMN_CREATED, w);
     api_write_time(rows, row, SLICE("paid_at"), COLUMN_PAID, w);
     write_refundable(q, row, w);
+    write_last_refund(rows, row, w);
     json_object_end(w);
 }
 
@@ -189,6 +202,11 @@ status purchases_read(struct control_request *request, struct control_response *
 }
 
 /* ---- paying */
+
+bool purchases_are_immediate(const struct api *api)
+{
+    return slice_equal(slice_of(api->config->payments_manual), SLICE("immediate"));
+}
 
 /* Clearing gets what was charged; the customer gets the amount, the fee is income. */
 static status post_payment(struct control_request *request, struct control_response *response,
@@ -374,8 +392,7 @@ status purchases_create(struct control_request *request, struct control_response
     struct api *api = request->service;
     char id[40];
     struct buffer id_out;
-    struct purchase p = {
-        .immediate = slice_equal(slice_of(api->config->payments_manual), SLICE("immediate"))};
+    struct purchase p = {.immediate = purchases_are_immediate(api)};
     TRY(api_org(request, response, &p.org));
     TRY(fields_check_names(request, response, fields, COUNT_OF(fields)));
     TRY(read_amount(request, response, &p.amount_cents));

@@ -154,15 +154,17 @@ update purchase set state = 'paid', credited_cents = amount_cents, paid_at = now
 -- name: cancel_purchase
 update purchase set state = 'cancelled', reference = $3 where org = $1 and id = $2 and state = 'pending'
 
--- Until when, and whether now, its customer may give it back: with the manual method he never may.
+-- Until when, and whether now, its customer may give it back; and its last refund.
 -- name: list_purchases
 select p.id, p.method, p.amount_cents, p.fee_cents, p.charged_cents, p.credited_cents, p.state, p.reference,
        (extract(epoch from p.created_at) * 1000000000)::bigint, (extract(epoch from p.paid_at) * 1000000000)::bigint,
        p.session_url, p.refunded_cents, p.disputed_cents, p.auto,
-       case when p.method <> 'manual' then (extract(epoch from p.paid_at + l.refund_window) * 1000000000)::bigint end,
-       coalesce(p.paid_at + l.refund_window > now(), false),
-       exists (select 1 from purchase_refund r where r.org = p.org and r.purchase = p.id and r.state in ('pending', 'unknown'))
+       (extract(epoch from p.paid_at + l.refund_window) * 1000000000)::bigint, coalesce(p.paid_at + l.refund_window > now(), false),
+       exists (select 1 from purchase_refund r where r.org = p.org and r.purchase = p.id and r.state in ('pending', 'unknown')),
+       r.id, r.purchase, r.state, r.amount_cents, r.origin, (extract(epoch from r.created_at) * 1000000000)::bigint,
+       (extract(epoch from r.done_at) * 1000000000)::bigint, r.reference, r.reason
 from purchase p join org o on o.org = p.org join plan l on l.id = o.plan
+left join lateral (select * from purchase_refund f where f.org = p.org and f.purchase = p.id order by f.created_at desc, f.id limit 1) r on true
 where p.org = $1 and ($2::text is null or p.id = $2) order by p.created_at desc, p.id offset $3 limit $4
 
 -- name: ensure_accounts
@@ -491,9 +493,30 @@ update purchase set state = $3, session = nullif($4, ''), session_url = coalesce
 where org = $1 and id = $2
 
 -- name: list_purchase_refunds
-select id, state, stripe_refund, amount_cents, credit_cents, origin, (extract(epoch from created_at) * 1000000000)::bigint,
-       (extract(epoch from done_at) * 1000000000)::bigint
+select id, state, stripe_refund, amount_cents, credit_cents
 from purchase_refund where org = $1 and purchase = $2 order by created_at, id
+
+-- name: read_refund
+select id, purchase, state, amount_cents, origin, (extract(epoch from created_at) * 1000000000)::bigint,
+       (extract(epoch from done_at) * 1000000000)::bigint, reference, reason
+from purchase_refund where org = $1 and id = $2
+
+-- name: list_refunds_waiting
+select id, purchase, 'pending', amount_cents, origin, (extract(epoch from created_at) * 1000000000)::bigint, null::bigint, null, null,
+       org, purchase_reference
+from refunds_waiting($1, $2)
+
+-- name: count_refunds_waiting
+select count(*) from refunds_waiting(0, null)
+
+-- The purchase's row before the refund's, as everywhere.
+-- name: lock_refund
+select p.id, p.method, r.state, r.credit_cents
+from purchase p join purchase_refund r on r.org = p.org and r.purchase = p.id
+where r.org = $1 and r.id = $2 for update of p, r
+
+-- name: decide_refund
+update purchase_refund set state = $3, reference = $4, reason = $5, done_at = now() where org = $1 and id = $2
 
 -- name: insert_purchase_refund
 insert into purchase_refund (org, id, purchase, origin, amount_cents, credit_cents, state, stripe_refund, done_at)
@@ -548,8 +571,9 @@ from purchase p join org o on o.org = p.org join plan l on l.id = o.plan where p
 
 -- Whether Stripe has something to say about it that is not known yet.
 -- name: purchase_is_undecided
-select exists (select 1 from purchase where org = $1 and id = $2 and state in ('pending', 'unknown'))
-       or exists (select 1 from purchase_refund where org = $1 and purchase = $2 and state in ('pending', 'unknown'))
+select exists (
+    select 1 from purchase p where p.org = $1 and p.id = $2 and p.method = 'stripe' and (p.state in ('pending', 'unknown')
+        or exists (select 1 from purchase_refund r where r.org = p.org and r.purchase = p.id and r.state in ('pending', 'unknown'))))
 
 -- name: add_purchase_refunded
 update purchase set refunded_cents = refunded_cents + $3 where org = $1 and id = $2

@@ -13,6 +13,7 @@
 #include "services/ledger/api/stripe_reconcile.h"
 #include "services/ledger/api/topups.h"
 #include "shared/log.h"
+#include "shared/metrics.h"
 
 #define PURCHASE_ID_SIZE 64
 #define ROUND_MAX        20 /* purchases of one round; the next follows at once */
@@ -186,6 +187,14 @@ static void pay_debts(struct stripe_janitor *janitor)
     }
 }
 
+/* These are an operator's to decide: they are only counted. */
+static void count_waiting(struct stripe_janitor *janitor)
+{
+    SCOPED(db_result_free) struct db_result *count = NULL;
+    status counted = db_run(janitor->db, "count_refunds_waiting", NULL, 0, &count);
+    if (status_ok(counted)) metric_set(refunds_waiting, db_i64(count, 0, 0));
+}
+
 static void reconcile(struct stripe_janitor *janitor)
 {
     const struct reconciliation reconciliation = {&janitor->api->stripe, janitor->db, look_at,
@@ -210,6 +219,7 @@ static void *run(void *argument)
     while (!janitor->stopping) {
         (void)pthread_mutex_unlock(&janitor->mutex);
         pay_debts(janitor);
+        count_waiting(janitor);
         if (stripe_is_on(&janitor->api->stripe)) ask_stripe(janitor);
         (void)pthread_mutex_lock(&janitor->mutex);
         uint64_t until_ms = clock_monotonic_ms() + (uint64_t)interval_ms;

@@ -321,9 +321,7 @@ static status end_own(struct returns *r, const struct refund_row *row,
         return OK;
     }
     if (fact->state != REFUND_PENDING) {
-        const struct entry entry = {
-            ACCOUNT_REFUND_PENDING, paid ? ACCOUNT_PAYMENT_CLEARING : ACCOUNT_CREDIT_PAID,
-            money_of_cents(row->credit_cents), paid ? "refund" : "refund_void"};
+        const struct entry entry = postings_refund_end(row->credit_cents, paid);
         TRY(post(r, row->id, &entry, 1));
         r->row->refunding_cents -= row->credit_cents;
         if (paid) r->row->refunded_cents += row->credit_cents;

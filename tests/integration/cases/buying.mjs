@@ -235,6 +235,23 @@ test('where purchases wait for an operator, nothing is credited before his word'
   await bourse.bourseFails('purchase', 'cancel', '--org', org, '--id', id);
 });
 
+test('without Stripe, too, a refund waits for the operator, and a repeat tells what he said', async () => {
+  const { org, management } = await makeBuyer();
+  const { id } = (await buy(management, { amount: 25 })).json.data;
+  await bourse.bourse('purchase', 'confirm', '--org', org, '--id', id);
+  const refund = async () => {
+    const headers = { 'idempotency-key': 'refunded-once' };
+    return (await bourse.api.post(`/purchases/${id}/refund`, { amount: 10 }, { key: management, headers })).json.data;
+  };
+  const first = await refund();
+  assert.equal(first.status, 'pending');
+  assert.equal(nanoOf((await credits(management)).balance), 15_000_000_000n);
+  await bourse.bourse('refund', 'confirm', '--org', org, '--id', first.id);
+  const again = await refund();
+  assert.deepEqual([again.id, again.status], [first.id, 'succeeded']);
+  assert.equal(nanoOf((await credits(management)).balance), 15_000_000_000n);
+});
+
 test('a cancelled purchase is never credited', async () => {
   const { org, management } = await makeBuyer();
   const { id } = (await buy(management, { amount: 25 })).json.data;

@@ -228,6 +228,8 @@ test('the control plane sees one organization at a time', async () => {
     `set local bourse.org = '${a.orgNumber}'; insert into workspace (org, id, name, slug) values (${b.orgNumber}, 7, 'x', 'x')`,
   );
   assert.ok(Number(statement('bourse_ledger', 'select count(*) from api_key').text.trim()) >= 5);
+  // What waits for an operator is listed over all of them, for the operator's list alone.
+  for (const role of everybody.filter((name) => name !== 'bourse_ledger_api')) assertDenied(role, 'select * from refunds_waiting(0, 1)');
 });
 
 test('no role changes the schema, makes roles or reads files', () => {
@@ -260,6 +262,7 @@ test('what each role is for, it may do', () => {
     ['bourse_ledger_api', 'select count(*) from key_use'],
     ['bourse_ledger_api', 'update key_place set ends_at = now() where false'],
     ['bourse_ledger_api', 'select count(*) from purchase_refund'],
+    ['bourse_ledger_api', 'select count(*) from refunds_waiting(0, 100)'],
     ['bourse_catalog', 'select count(*) from provider_key'],
     ['bourse_usage', 'select count(*) from generation'],
     ['bourse_reader', 'select count(*) from transfer'],
