@@ -12,6 +12,13 @@ export interface Credits {
   held: string | null;
 }
 
+export interface Refund {
+  id: string;
+  status: string;
+  amount: string;
+  reason: string | null;
+}
+
 export interface Purchase {
   id: string;
   payment_method: string;
@@ -28,6 +35,7 @@ export interface Purchase {
   refundable: string;
   refundable_until: string | null;
   refund_refusal: string | null;
+  last_refund: Refund | null;
 }
 
 export type Cadence = 'daily' | 'weekly' | 'monthly';
@@ -54,12 +62,6 @@ export interface Key {
   expires_at: string | null;
   last_used_at: string | null;
   last_used_prefix: string | null;
-}
-
-export interface Refund {
-  id: string;
-  status: string;
-  amount: string;
 }
 
 async function readData<T>(key: string, route: string): Promise<T> {

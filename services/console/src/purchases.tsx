@@ -34,6 +34,14 @@ async function saveReceipt(purchase: string): Promise<void> {
   }
 }
 
+/** Of one that succeeded the sum of all tells. */
+function LastRefund({ purchase }: { purchase: Purchase }) {
+  const { last_refund: refund } = purchase;
+  if (refund === null || refund.status === 'succeeded') return null;
+  if (refund.status !== 'failed') return <small>{dollars(refund.amount)} on its way back</small>;
+  return <small>{dollars(refund.amount)} could not be given back{refund.reason !== null && `: ${refund.reason}`}</small>;
+}
+
 function State({ purchase }: { purchase: Purchase }) {
   const back: [string, string][] = [
     ['given back', purchase.refunded],
@@ -43,6 +51,7 @@ function State({ purchase }: { purchase: Purchase }) {
     <>
       {purchase.status}
       {back.map(([name, amount]) => !isZero(amount) && <small key={name}>{dollars(amount)} {name}</small>)}
+      <LastRefund purchase={purchase} />
       {purchase.url !== null && purchase.status === 'open' && <a href={purchase.url}>Pay</a>}
     </>
   );

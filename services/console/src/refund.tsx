@@ -63,21 +63,36 @@ const outcomes: Record<string, string> = {
   failed: 'could not be given back. It is in your credit again.',
 };
 
+/** A manual purchase was paid by hand, and so is its refund. */
+const isManual = (purchase: Purchase) => purchase.payment_method === 'manual';
+
+function outcome(purchase: Purchase, status: string): string {
+  if (isManual(purchase) && status === 'pending')
+    return 'waits for the operator, who pays it back by hand. The purchase shows it as given back once he says that he has paid.';
+  return outcomes[status] ?? `: ${status}`;
+}
+
 function Terms({ purchase }: { purchase: Purchase }) {
   return (
     <ul>
-      <li><strong>{dollars(purchase.refundable)}</strong> of credit goes back the way it was paid.</li>
+      <li>
+        <strong>{dollars(purchase.refundable)}</strong> of credit goes back the way it was paid
+        {isManual(purchase) ? ': by hand, between the operator and you.' : '.'}
+      </li>
       <li>The fee of {dollars(purchase.fee)} is kept.</li>
-      <li>It is final: the credit is gone at once. An automatic top-up is turned off.</li>
+      <li>
+        {isManual(purchase) ? 'You cannot undo it' : 'It is final'}: the credit is gone at once. An automatic top-up is turned off.
+      </li>
+      {isManual(purchase) && <li>Should the operator not pay it, it becomes your credit again, and the purchase says why.</li>}
       {purchase.refundable_until !== null && <li>It can be done until {timeText(purchase.refundable_until)}.</li>}
     </ul>
   );
 }
 
-function Answer() {
+function Answer({ purchase }: { purchase: Purchase }) {
   return (
     <div aria-live="polite">
-      {made.value !== null && <p class="notice">{dollars(made.value.amount)} {outcomes[made.value.status] ?? `: ${made.value.status}`}</p>}
+      {made.value !== null && <p class="notice">{dollars(made.value.amount)} {outcome(purchase, made.value.status)}</p>}
       {failure.value !== '' && (
         <p class="notice error">
           {failure.value}
@@ -109,7 +124,7 @@ export function RefundDialog() {
       <h2 id="refund">Give back a purchase</h2>
       <p>The purchase of {timeText(purchase.created_at)} for {dollars(purchase.amount)} ({purchase.id}):</p>
       {made.value === null && !refused.value && <Terms purchase={purchase} />}
-      <Answer />
+      <Answer purchase={purchase} />
       <Choice amount={purchase.refundable} />
     </dialog>
   );
