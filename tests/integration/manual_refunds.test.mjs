@@ -321,3 +321,13 @@ test('a month tells of a refund once it is paid, and nothing of one that was not
   assert.deepEqual(await told(paid.buyer), ['Refund']);
   assert.deepEqual(await told(unpaid.buyer), []);
 });
+
+test('verify makes every sum again over refunds that wait, were paid and were not, and finds nothing that differs', async () => {
+  const [paid, unpaid] = [await makeWaiting(), await makeWaiting(), await makeWaiting()];
+  await confirm(paid.buyer, paid.back);
+  await voided(unpaid.buyer, unpaid.back, 'no');
+  await bourse.quiet();
+  const { transfers, differences, found } = await bourse.bourse('ledger', 'verify');
+  assert.deepEqual([found, differences], [[], 0]);
+  assert.equal(BigInt(transfers), await bourse.sqlValue('select count(*) from transfer'));
+});
