@@ -216,9 +216,16 @@ test('a second equal word changes nothing, another word is refused', async () =>
 
 test('words that contradict each other at once: one is taken, and the money moves once', async () => {
   const { buyer, back } = await makeWaiting();
-  const said = await Promise.allSettled(
-    Array.from({ length: 8 }, (_, i) => (i % 2 === 0 ? confirm(buyer, back) : voided(buyer, back, 'no'))),
-  );
+  const stuck = () => bourse.sqlValue('select count(*) from pg_locks where not granted');
+  let words;
+  // Held where the money would move: whoever has not waited for the first word's end has read that none was said.
+  await bourse.whileLocked(`select 1 from account where org = ${buyer.number} and kind = 5 for update`, async () => {
+    words = Promise.allSettled(
+      Array.from({ length: 8 }, (_, i) => (i % 2 === 0 ? confirm(buyer, back) : voided(buyer, back, 'no'))),
+    );
+    await eventually(async () => assert.ok((await stuck()) >= 3n));
+  });
+  const said = await words;
   const taken = said.map(({ status }) => status === 'fulfilled');
   const paid = taken[0];
   assert.deepEqual(taken, taken.map((_, i) => (i % 2 === 0) === paid));
