@@ -177,6 +177,8 @@ status db_run(struct db *db, const char *name, const struct db_param *params, si
     }
 }
 
+/* Alone, and not in a pipeline of one: a rule that is checked at the end of the statement's own
+ * transaction would fail behind its answer there, and here is its answer. */
 static status run_once(struct db *db, const struct db_statement *statement,
                        const struct parameters *parameters, size_t count, struct db_result **result)
 {
