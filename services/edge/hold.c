@@ -197,23 +197,25 @@ static slice refusal_sentence(struct request *request, const struct message_held
     return buffer_slice(&text);
 }
 
+/* What the caller may do was changed since the edge heard of him: all that was decided by it is
+ * decided again, as often as that happens within one hold's time. */
+static void restart(struct request *request, const struct message_held *held)
+{
+    request->caller = held->caller;
+    callers_put(request->thread->callers, &request->key, &held->caller,
+                thread_now_ms(request->thread));
+    if (held->caller.kind != CALLER_KEY)
+        request_fail_code(request, FAIL(INFERENCE_KEY_NEEDED));
+    else
+        request_repeat_from(request, STEP_CHOOSE);
+}
+
 static void refused(struct request *request, const struct message_held *held)
 {
     metric_add(holds_refused_total, 1);
     drop_reservation(request);
-    if (held->error == ERROR_STALE && !request->held.restarted) {
-        request->held.restarted = true;
-        request->caller = held->caller;
-        callers_put(request->thread->callers, &request->key, &held->caller,
-                    thread_now_ms(request->thread));
-        if (held->caller.kind != CALLER_KEY)
-            request_fail_code(request, FAIL(INFERENCE_KEY_NEEDED));
-        else
-            request_repeat_from(request, STEP_CHOOSE);
-        return;
-    }
     if (held->error == ERROR_STALE) {
-        request_fail_code(request, FAIL(LEDGER_DOWN));
+        restart(request, held);
         return;
     }
     const struct error_row *row = error_row_of(held->error);
@@ -266,7 +268,7 @@ static void answered(void *context, status result, const struct frame *frame)
     if (!lost && !status_ok(message_decode_held(frame->body, &held)))
         held.error = ERROR_LEDGER_DOWN;
     if (!lost) {
-        h2o_timeout_unlink(&request->hold_limit);
+        if (held.error != ERROR_STALE) h2o_timeout_unlink(&request->hold_limit);
         metric_time(hold_wait, clock_monotonic_us() - request->asked_us);
     }
     if (lost)

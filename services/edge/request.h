@@ -41,9 +41,8 @@ struct held {
     bool reserved; /* a place for the terminal frame is kept */
     bool awaits;   /* the ledger was lost: asked again when it is back */
     struct welcome_waiter waiter;
-    bool open;      /* granted, and no terminal record yet */
-    bool retried;   /* asked again after the ledger was lost */
-    bool restarted; /* the caller was stale once */
+    bool open;    /* granted, and no terminal record yet */
+    bool retried; /* asked again after the ledger was lost */
     struct open_hold record;
     uint32_t output_max;
     money amount;

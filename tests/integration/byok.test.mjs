@@ -263,7 +263,7 @@ test('requests that run while it is set and taken back are counted once each', a
   for (let wave = 1; wave <= 4; wave++) {
     waves.push(...Array.from({ length: 10 }, async () => {
       let held = await own.ask(key, 21_000n);
-      while (held.error === 'STALE') held = await own.ask(key, 21_000n); // changed between its two questions; a client's 503
+      while (held.error === 'STALE') held = await own.ask(key, 21_000n); // changed while it was asked; an edge asks anew, too
       if (held.error === undefined) assert.equal(await own.settle(held, WORK), 0n);
       return held.error;
     }));

@@ -199,3 +199,22 @@ test('an organization has ten thousand keys and no more', async () => {
   await bourse.asOwner(`update api_key set deleted_at = now() where org = ${orgNumber} and id <= 9997`);
   assert.equal((await make()).status, 201);
 });
+
+test('a key whose limits change all the time is served all the time', async () => {
+  const { key, management, hash } = await bourse.makeCustomer({ credit: '1' });
+  let asked = true;
+  let changes = 0;
+  const change = async () => {
+    while (asked) {
+      const answer = await bourse.api.request('PATCH', `/keys/${hash}`, { key: management, body: { limit: 1 + (++changes % 100) } });
+      assert.equal(answer.status, 200, answer.text);
+    }
+  };
+  const changing = Promise.all([change(), change(), change(), change()]);
+  const ask25 = async () => {
+    for (let i = 0; i < 25; i++) await served(key);
+  };
+  await Promise.all(Array.from({ length: 8 }, ask25)).finally(() => (asked = false));
+  await changing;
+  assert.ok(changes > 25, `only ${changes} changes`);
+});
