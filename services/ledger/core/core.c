@@ -180,6 +180,7 @@ void core_step(struct core *core, const struct core_event *event, struct core_no
 {
     struct step step = {.core = core, .now = now, .out = out};
     assert(event->type < EVENT_COUNT);
+    rates_follow_clock(core, now.wall);
     handlers[event->type](&step, event);
 }
 

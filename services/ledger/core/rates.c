@@ -11,7 +11,7 @@
 #define MINUTE_NS           ((int64_t)60 * 1000000000)
 /* Nobody knows when the next request ends; who is refused may come back after this. */
 #define CONCURRENT_RETRY_NS ((int64_t)1000000000)
-#define TURN_NONE           0 /* a slot begins with its first */
+#define TURN_NONE           0
 
 struct rate_key {
     int64_t org;
@@ -24,8 +24,7 @@ struct day_count {
 };
 struct rate {
     struct rate_key whose;
-    int64_t minute; /* since 1970, that requests and tokens are of */
-    uint64_t turns; /* how often they began anew: a clock that steps back comes to a minute twice */
+    uint64_t turn; /* that requests and tokens are of */
     uint64_t tokens;
     uint32_t requests;
     uint32_t concurrent;
@@ -52,6 +51,11 @@ struct rate_caller {
 enum { LIST_MINUTES, LIST_DAYS, LIST_COUNT };
 
 struct rates {
+    /* A turn is what is counted as one minute. It ends when the clock goes on into another minute,
+     * and not when it steps back: the minute it comes to then goes on with the counts there are. */
+    uint64_t turn;
+    int64_t minute; /* since 1970, that the clock says */
+    int32_t day;    /* likewise */
     struct rate *slots;
     struct slot_link *links;
     struct slot_index index;
@@ -74,6 +78,7 @@ static void *new_rows(size_t count, size_t size)
 struct rates *rates_new(const struct core_settings *settings)
 {
     struct rates *rates = new_rows(1, sizeof(*rates));
+    rates->turn = TURN_NONE + 1;
     rates->slots = new_rows(settings->rates_max, sizeof(*rates->slots));
     rates->links = new_rows(settings->rates_max, sizeof(*rates->links));
     rates->holds = new_rows(settings->holds_max, sizeof(*rates->holds));
@@ -194,38 +199,46 @@ static void turn_day(struct rate *rate, int32_t day)
     rate->left = left;
 }
 
-/* The counts are those of this minute and this day from here on. */
-static void turn(struct rates *rates, uint32_t slot, wall_time now)
+void rates_follow_clock(struct core *core, wall_time now)
+{
+    struct rates *rates = core->rates;
+    int64_t minute = minute_of(now);
+    if (minute == rates->minute) return;
+    if (minute > rates->minute) rates->turn++;
+    rates->minute = minute;
+    rates->day = clock_period(CADENCE_DAY, now);
+}
+
+/* The counts are those of this turn and this day from here on. */
+static void turn(struct rates *rates, uint32_t slot)
 {
     struct rate *rate = &rates->slots[slot];
-    if (rate->minute == minute_of(now)) return;
-    rate->minute = minute_of(now);
-    rate->turns++;
+    turn_day(rate, rates->day);
+    if (rate->turn == rates->turn) return;
+    rate->turn = rates->turn;
     rate->requests = 0;
     rate->tokens = 0;
-    turn_day(rate, clock_period(CADENCE_DAY, now));
     slot_list_remove(list_of(rates, slot), rates->links, slot);
     slot_list_append(list_of(rates, slot), rates->links, slot);
 }
 
 /* Its minute, or the day it remembers, is not over. */
-static bool is_young(const struct rate *rate, wall_time now)
+static bool is_young(const struct rates *rates, const struct rate *rate)
 {
-    int32_t day = clock_period(CADENCE_DAY, now);
-    if (remembers_day(&rate->whose)) return rate->today.day == day || rate->left.day == day;
-    return rate->minute == minute_of(now);
+    if (!remembers_day(&rate->whose)) return rate->turn == rates->turn;
+    return rate->today.day == rates->day || rate->left.day == rates->day;
 }
 
 /* The oldest of each list, unless it is needed. One whose requests run goes to the end, so that the
  * next look finds another. */
-static uint32_t reuse(struct rates *rates, wall_time now)
+static uint32_t reuse(struct rates *rates)
 {
     for (size_t i = 0; i < LIST_COUNT; i++) {
         struct slot_list *list = &rates->by_age[i];
         for (uint32_t left = list->count; left > 0; left--) {
             uint32_t slot = list->first;
             const struct rate *rate = &rates->slots[slot];
-            if (is_young(rate, now)) break;
+            if (is_young(rates, rate)) break;
             slot_list_remove(list, rates->links, slot);
             if (rate->concurrent == 0) {
                 slot_index_remove(&rates->index, tag_of(rate->whose), slot);
@@ -244,23 +257,21 @@ static void offer(struct rates *rates, uint32_t slot)
     slot_list_prepend(list_of(rates, slot), rates->links, slot);
 }
 
-static uint32_t touch(struct core *core, struct rate_key key, wall_time now)
+static uint32_t touch(struct core *core, struct rate_key key)
 {
     struct rates *rates = core->rates;
     uint32_t slot = find(rates, key);
     if (slot == SLOT_NONE) {
         slot = slot_list_take(&rates->unused, rates->links);
-        if (slot == SLOT_NONE) slot = reuse(rates, now);
+        if (slot == SLOT_NONE) slot = reuse(rates);
         if (slot == SLOT_NONE) return SLOT_NONE;
-        rates->slots[slot] = (struct rate){.whose = key,
-                                           .minute = minute_of(now),
-                                           .turns = TURN_NONE + 1,
-                                           .today = {.day = clock_period(CADENCE_DAY, now)}};
+        rates->slots[slot] =
+            (struct rate){.whose = key, .turn = rates->turn, .today = {.day = rates->day}};
         slot_index_add(&rates->index, tag_of(key), slot);
         slot_list_append(list_of(rates, slot), rates->links, slot);
         adopt(core, slot);
     }
-    turn(rates, slot, now);
+    turn(rates, slot);
     return slot;
 }
 
@@ -383,7 +394,7 @@ enum rate_verdict rates_check(struct step *step, struct rate_check *check, struc
         unsigned bit = owner == RATE_KEY ? RATED_KEY : RATED_CLASS(class);
         if ((check->rated & bit) == 0) continue;
         struct rate_key key = key_of(&core->callers[check->caller].caller, owner, class);
-        uint32_t slot = touch(core, key, step->now.wall);
+        uint32_t slot = touch(core, key);
         if (slot == SLOT_NONE) {
             held->error = ERROR_LEDGER_FULL;
             return RATES_REFUSED;
@@ -415,7 +426,7 @@ void rates_take(struct step *step, const struct rate_check *check, uint32_t hold
         counted->shares[owner] = (struct rate_share){.slot = check->slots[owner], .tokens = tokens};
         if (check->slots[owner] == SLOT_NONE) continue;
         struct rate *rate = &rates->slots[check->slots[owner]];
-        counted->shares[owner].turn = rate->turns;
+        counted->shares[owner].turn = rate->turn;
         rate->requests++;
         rate->today.requests++;
         rate->concurrent++;
@@ -437,7 +448,7 @@ void rates_describe(const struct step *step, const struct rate_check *check,
         held->rate_owner = shown_owner(check, owner);
         held->rate_limit = limit;
         held->rate_remaining = left;
-        held->resets_ns = (rate->minute + 1) * MINUTE_NS;
+        held->resets_ns = (core->rates->minute + 1) * MINUTE_NS;
     }
 }
 
@@ -451,8 +462,8 @@ void rates_end(struct step *step, uint32_t hold, const struct usage_vector *usag
         if (share->slot == SLOT_NONE) continue;
         struct rate *rate = &rates->slots[share->slot];
         rate->concurrent--;
-        if (rate->concurrent == 0 && !is_young(rate, step->now.wall)) offer(rates, share->slot);
-        if (rate->turns == share->turn) rate->tokens = rate->tokens - share->tokens + used;
+        if (rate->concurrent == 0 && !is_young(rates, rate)) offer(rates, share->slot);
+        if (rate->turn == share->turn) rate->tokens = rate->tokens - share->tokens + used;
     }
 }
 
@@ -462,19 +473,21 @@ void rates_end(struct step *step, uint32_t hold, const struct usage_vector *usag
  * nobody else is admitted to a free model, so that nothing that was not counted is given away. */
 void rates_replayed(struct core *core, struct core_now now)
 {
+    rates_follow_clock(core, now.wall);
     for (uint32_t i = core->holds_open.first; i != SLOT_NONE; i = core->hold_links[i].after) {
         const struct hold *hold = &core->holds[i];
         if (hold->model_class != MODEL_FREE || hold->rated) continue;
         struct rate_key key = key_of(&hold->caller, RATE_FREE_MODELS, MODEL_FREE);
-        if (touch(core, key, now.wall) == SLOT_NONE) return;
+        if (touch(core, key) == SLOT_NONE) return;
     }
 }
 
 status core_add_free_requests(struct core *core, struct core_now now, int64_t org,
                               uint32_t requests)
 {
+    rates_follow_clock(core, now.wall);
     struct rate_key key = {.org = org, .class = MODEL_FREE};
-    uint32_t slot = touch(core, key, now.wall);
+    uint32_t slot = touch(core, key);
     if (slot == SLOT_NONE) return FAIL(LEDGER_FULL);
     core->rates->slots[slot].today.requests += requests;
     return OK;

@@ -4,9 +4,11 @@
  * models. Exact within a cell. A hold is counted when it is admitted, in the same step in which it
  * was checked, so a refused one has consumed nothing; its tokens are corrected when it ends.
  *
- * Nothing is reset: a count stands beside the number of its minute or day, and another number means
- * that nothing was counted yet. Counts of a minute begin anew after a restart of the ledger;
- * requests that run are known from the journal, and those of the day from PostgreSQL. */
+ * Nothing is reset: a count stands beside the number of its turn or day, and another number means
+ * that nothing was counted yet. A turn is a minute, until the clock goes on into the next one; a
+ * clock that steps back ends none, and so gives nobody anything. Counts of a minute begin anew
+ * after a restart of the ledger; requests that run are known from the journal, and those of the day
+ * from PostgreSQL. */
 #pragma once
 
 #include "services/ledger/core/core.h"
@@ -19,6 +21,8 @@ enum { RATES_PER_HOLD = 2 }; /* the key's and the class's */
 
 struct rates *rates_new(const struct core_settings *settings);
 void rates_free(struct rates **rates);
+/* Before anything else that happens at this time. */
+void rates_follow_clock(struct core *core, wall_time now);
 
 /* ---- callers ---- */
 

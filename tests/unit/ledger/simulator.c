@@ -60,6 +60,7 @@ static void take_records(struct simulator *sim)
  * ledger's. */
 void sim_step(struct simulator *sim, const struct core_event *event)
 {
+    sim_rates_follow_clock(sim);
     coverage_note_event(&sim->run->coverage, sim->core, event, sim->now);
     core_step(sim->core, event, sim->now, &sim->out);
     take_records(sim);
@@ -425,7 +426,7 @@ static void start_ledger(struct simulator *sim, bool power)
     }
     sim->question_count = 0;
     sim->stopping = false;
-    /* It starts on the latest day there was, of which all is known; see sim_rates_back(). */
+    /* It starts on the latest day there was, of which all is known; see check_hold(). */
     sim_set_clock(sim, sim->latest_ns);
     core_free(&sim->core);
     sim->settings.epoch = ++sim->model.epoch;
@@ -565,7 +566,6 @@ static void begin(struct simulator *sim)
     sim->model.incarnation = 1;
     sim->model.free =
         (struct rate_limits){.requests = 1 + sim_below(sim, 12), .day = 1 + sim_below(sim, 20)};
-    sim->rates.life = 1;
     buffer_init(&sim->records, DISK_MAX);
     buffer_init(&sim->disk, DISK_MAX);
     sim->out = (struct core_actions){.deliver = deliver, .context = sim, .journal = &sim->records};

@@ -91,7 +91,6 @@ struct sim_log {
 #define SIM_RATED_MAX 8192
 struct sim_rated {
     uint32_t incarnation;
-    uint32_t life; /* of the ledger that made it; 0: an earlier one */
     uint64_t hold;
     int64_t org, key, created_ns;
     uint8_t model_class;
@@ -101,9 +100,9 @@ struct sim_rates {
     struct sim_rated items[SIM_RATED_MAX];
     size_t count;
     size_t seen_len; /* of the records of this step */
-    uint32_t life;
     uint64_t refusals;
-    int64_t again_until_ns, day_of_start; /* see sim_rates_back() */
+    int64_t minute, day_of_start; /* since 1970: that runs; on which this ledger began */
+    size_t minute_first;          /* of the items, that may have been made in that minute */
 };
 
 /* What the auditor of own keys has seen. */
@@ -247,7 +246,7 @@ void make_hold_strange(struct simulator *sim, struct sim_frame *frame);
 void sim_rates_see(struct simulator *sim);
 void sim_rates_refused(struct simulator *sim, int64_t key, const struct message_held *held);
 void sim_rates_restart(struct simulator *sim);
-void sim_rates_back(struct simulator *sim); /* the clock is about to step back */
+void sim_rates_follow_clock(struct simulator *sim); /* before each step */
 
 /* simulator_byok.c: the same for own keys, and the answers of PostgreSQL. */
 void sim_byok_see_hold(struct simulator *sim, const struct record_hold *record, bool check);

@@ -113,7 +113,6 @@ void sim_set_clock(struct simulator *sim, int64_t ns)
     sim->clock_ns = ns;
     int64_t back_ns = sim->now.wall.ns - ns;
     if (back_ns > 0 && back_ns <= CELL_CLOCK_STANDS_NS) return;
-    if (back_ns > 0) sim_rates_back(sim);
     sim->now.wall.ns = ns;
     if (sim->latest_ns < ns) sim->latest_ns = ns;
 }

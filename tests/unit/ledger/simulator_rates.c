@@ -10,7 +10,7 @@
 
 struct sim_count {
     uint32_t open;                  /* of the key */
-    uint32_t minute;                /* of the key, in this life of the ledger */
+    uint32_t minute;                /* of the key, in the minute that runs */
     uint32_t free_minute, free_day; /* of its organization */
 };
 
@@ -19,7 +19,7 @@ static struct sim_count count(const struct sim_rates *rates, int64_t org, int64_
     struct sim_count sum = {0};
     for (size_t i = 0; i < rates->count; i++) {
         const struct sim_rated *seen = &rates->items[i];
-        bool minute = seen->life == rates->life && seen->created_ns / MINUTE_NS == ns / MINUTE_NS;
+        bool minute = i >= rates->minute_first;
         sum.open += seen->key == key && !seen->ended;
         sum.minute += seen->key == key && minute;
         if (seen->org != org || seen->model_class != MODEL_FREE) continue;
@@ -29,13 +29,13 @@ static struct sim_count count(const struct sim_rates *rates, int64_t org, int64_
     return sum;
 }
 
-/* After a step back minutes come that were there before, and which of them begin anew for a key
- * depends on when it asked. Until they are over nobody counts them. A day counts as it always
- * does, unless it is one before the day on which the ledger was started: of those it has read
- * nothing. */
-void sim_rates_back(struct simulator *sim)
+/* What is counted as one minute ends when the clock goes on into another one. A clock that steps
+ * back ends nothing: the minute it comes to goes on with what was counted in the one it left. */
+void sim_rates_follow_clock(struct simulator *sim)
 {
-    sim->rates.again_until_ns = (sim->latest_ns / MINUTE_NS + 1) * MINUTE_NS;
+    int64_t minute = sim->now.wall.ns / MINUTE_NS;
+    if (minute > sim->rates.minute) sim->rates.minute_first = sim->rates.count;
+    sim->rates.minute = minute;
 }
 
 static uint32_t day_limit(struct simulator *sim, int64_t org)
@@ -53,13 +53,12 @@ static void check_hold(struct simulator *sim, const struct sim_rated *made)
 {
     struct sim_count sum = count(&sim->rates, made->org, made->key, made->created_ns);
     const struct rate_limits *limits = &model_key(&sim->model, made->key)->rates;
-    bool minute = made->created_ns >= sim->rates.again_until_ns;
+    /* Of the days before the one on which it was started the ledger has read nothing. */
     bool day = made->created_ns / DAY_NS >= sim->rates.day_of_start;
     if (beyond(limits->concurrent, sum.open)) sim->violation = "a key has too many at once";
-    if (minute && beyond(limits->requests, sum.minute))
-        sim->violation = "a key has too many in a minute";
+    if (beyond(limits->requests, sum.minute)) sim->violation = "a key has too many in a minute";
     if (made->model_class != MODEL_FREE) return;
-    if (minute && beyond(sim->model.free.requests, sum.free_minute))
+    if (beyond(sim->model.free.requests, sum.free_minute))
         sim->violation = "too many free requests in a minute";
     if (day && beyond(day_limit(sim, made->org), sum.free_day))
         sim->violation = "too many free requests in a day";
@@ -75,8 +74,7 @@ static void see_hold(struct simulator *sim, const struct record_hold *hold, bool
                                .org = hold->org,
                                .key = hold->key,
                                .created_ns = hold->created_ns,
-                               .model_class = hold->model_class,
-                               .life = check ? rates->life : 0};
+                               .model_class = hold->model_class};
     if (check) check_hold(sim, made);
 }
 
@@ -131,11 +129,9 @@ void sim_rates_refused(struct simulator *sim, int64_t key, const struct message_
     }
     if (held->error == ERROR_RATE_DAY)
         used = sum.free_day, limit = day_limit(sim, model->caller.org);
-    bool of_minute = held->error == ERROR_RATE_REQUESTS || held->error == ERROR_RATE_TOKENS;
-    bool again = of_minute ? sim->now.wall.ns < sim->rates.again_until_ns
-                           : sim->now.wall.ns / DAY_NS < sim->rates.day_of_start;
-    if (held->error == ERROR_RATE_CONCURRENT) again = false;
-    if (!again && used != limit) sim->violation = "a request was refused below its limit";
+    bool unread =
+        held->error == ERROR_RATE_DAY && sim->now.wall.ns / DAY_NS < sim->rates.day_of_start;
+    if (!unread && used != limit) sim->violation = "a request was refused below its limit";
     sim->rates.refusals++;
 }
 
@@ -149,9 +145,9 @@ void sim_rates_restart(struct simulator *sim)
             rates->items[kept++] = rates->items[i];
     }
     rates->count = kept;
-    rates->life++;
     rates->day_of_start = sim->now.wall.ns / DAY_NS;
     rates->seen_len = 0;
     sim_byok_restart(sim);
     see(sim, buffer_slice(&sim->disk), false);
+    rates->minute_first = rates->count; /* a restart may give a second minute */
 }
