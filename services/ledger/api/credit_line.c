@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sets a credit line, and books what was paid on what is owed. An account has either credit or a
- * line, so that an invoice is the usage of its month and nothing else; the change from one to the
- * other is made where neither leaves anything behind. */
+/* Sets a credit line, and books what was paid on what is owed. An account with a line uses nothing
+ * but the line, so that an invoice is the usage of its month and nothing else; credit that is left
+ * pays what is owed. The change from one to the other is made while cells have nothing of it: what
+ * was leased goes back to where it came from. */
 #include "services/ledger/api/credit_line.h"
 
 #include "services/ledger/api/api.h"
@@ -13,8 +14,8 @@
 
 struct line_account {
     bool has_line;
-    bool has_credit; /* or a part of it is with a cell */
-    money owed;      /* with what cells have leased */
+    bool is_leased; /* a part of it is with a cell */
+    money owed;     /* with what cells have leased */
 };
 
 static status lock_account(struct db *db, int64_t org, struct line_account *account)
@@ -29,10 +30,10 @@ static status lock_account(struct db *db, int64_t org, struct line_account *acco
     TRY(db_run(db, "lock_customer", (const struct db_param[]){DB_P_I64(org)}, 1, &rows));
     *account = (struct line_account){0};
     for (size_t i = 0; i < db_row_count(rows); i++) {
-        bool receivable = db_i64(rows, i, 0) == ACCOUNT_RECEIVABLE;
+        int64_t kind = db_i64(rows, i, 0);
         money balance = db_money(rows, i, 1);
-        if (!receivable) account->has_credit |= !money_is_zero(balance);
-        if (!receivable) continue;
+        if (kind == ACCOUNT_ESCROW) account->is_leased |= !money_is_zero(balance);
+        if (kind != ACCOUNT_RECEIVABLE) continue;
         account->has_line = !db_is_null(rows, i, 2);
         account->owed = money_minus(MONEY_ZERO, balance);
     }
@@ -49,18 +50,19 @@ status credit_line_set(struct db *db, struct control_response *response, int64_t
     TRY(lock_account(db, org, &account));
     TRY(db_run(db, "has_pending", own, 1, &pending));
     bool begins = !account.has_line && !line->is_null;
-    if (begins && (account.has_credit || db_bool(pending, 0, 0)))
+    if (begins && db_bool(pending, 0, 0))
         return control_fail(response, FAIL(CONFLICT),
-                            SLICE("The organization has credit, or a purchase or refund that is "
-                                  "not decided. A credit line takes the place of credit, so there "
-                                  "must be none; what was leased comes back within a minute of "
-                                  "the last request, and a session that nobody pays ends after a "
-                                  "day."));
+                            SLICE("The organization has a purchase or refund that is not decided. "
+                                  "A session that nobody pays ends after a day."));
+    if (begins && account.is_leased)
+        return control_fail(response, FAIL(CONFLICT),
+                            SLICE("The organization has requests running on its credit. Repeat "
+                                  "this when they have ended; where there are always some, freeze "
+                                  "the organization meanwhile."));
     if (account.has_line && line->is_null && !money_is_zero(account.owed))
         return control_fail(response, FAIL(CONFLICT),
                             SLICE("The organization owes something or has requests running. It "
-                                  "goes back to credit once it has paid; what was leased comes "
-                                  "back within a minute of the last request."));
+                                  "goes back to credit once it has paid and they have ended."));
     TRY(db_run(db, "set_line", (const struct db_param[]){DB_P_I64(org), field_number(line)}, 2,
                NULL));
     if (begins) return db_run(db, "begin_line", own, 1, NULL);

@@ -5,8 +5,8 @@
 #include "services/ledger/api/fields.h"
 
 /* Inside a transaction: the line, in nano-dollars; is_null: back to credit. CONFLICT with a
- * sentence while there is credit that a line would make unusable, or a debt that nobody could
- * lower. */
+ * sentence while a purchase or refund is not decided, cells have credit on lease, or a debt stands
+ * that nobody could lower. */
 status credit_line_set(struct db *db, struct control_response *response, int64_t org,
                        const struct field_value *line);
 

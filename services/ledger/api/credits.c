@@ -4,11 +4,15 @@
  * left of the month's allowance of own provider keys. */
 #include "services/ledger/api/credits.h"
 
+#include <time.h>
+
 #include "services/ledger/api/api.h"
 #include "services/ledger/apply.h"
 #include "shared/array.h"
 #include "shared/clock.h"
 
+#define RECALL_WAIT_MS             1000
+#define RECALL_PAUSE_MS            10
 #define NUMERIC_VALUE_OUT_OF_RANGE "22003" /* SQLSTATE: a counter or a sum left its column */
 
 static status of_numbers(const struct db *db, status result)
@@ -37,6 +41,37 @@ status credits_book(struct db *db, struct control_response *response, const stru
     return control_fail(response, FAIL(CONFLICT),
                         SLICE("An account would hold more than the books can count (about $9.2 "
                               "billion). Nothing was changed."));
+}
+
+struct leased {
+    int64_t org;
+    money amount;
+};
+
+static status read_leased(struct db *db, void *context)
+{
+    struct leased *leased = context;
+    SCOPED(db_result_free) struct db_result *row = NULL;
+    TRY(db_run(db, "read_leased", (const struct db_param[]){DB_P_I64(leased->org)}, 1, &row));
+    leased->amount = db_money(row, 0, 0);
+    return OK;
+}
+
+status credits_recall(struct control_request *request, struct control_response *response,
+                      int64_t org)
+{
+    const struct api *api = request->service;
+    uint64_t until_ms = clock_monotonic_ms() + RECALL_WAIT_MS;
+    api_await_posted(request, response);
+    for (;;) {
+        struct leased leased = {.org = org};
+        money held = MONEY_ZERO;
+        if (!status_ok(apply_credit_recall(api->ledger, org, &held))) return OK;
+        TRY(db_transaction(request->db, org, read_leased, &leased));
+        if (!money_less(held, leased.amount) || clock_monotonic_ms() >= until_ms) return OK;
+        const struct timespec pause = {.tv_nsec = RECALL_PAUSE_MS * 1000000L};
+        (void)nanosleep(&pause, NULL);
+    }
 }
 
 struct reading {

@@ -20,6 +20,11 @@ status credits_query(struct db *db, void *credits);
 status credits_book(struct db *db, struct control_response *response,
                     const struct booking *booking);
 
+/* Calls back what this cell has on lease and no request needs, and waits a moment for it; it is
+ * credit, or not owed, once it is back. Where it does not come in time, it counts as used. */
+status credits_recall(struct control_request *request, struct control_response *response,
+                      int64_t org);
+
 /* Promotional credit that was booked in this transaction under this reference ends then; NULL:
  * never. */
 status lots_set_expiry(struct db *db, int64_t org, slice reference, struct db_param expires_ns);

@@ -4,6 +4,7 @@
 #include "services/ledger/api/api.h"
 
 #include "services/ledger/api/credit_line.h"
+#include "services/ledger/api/credits.h"
 #include "services/ledger/api/fields.h"
 
 #define NAME_MAX    200
@@ -125,6 +126,7 @@ status organization_change(struct control_request *request, struct control_respo
     if (line && request->principal.kind != PRINCIPAL_OPERATOR)
         return control_fail(response, FAIL(FORBIDDEN),
                             SLICE("Only the operator decides about a credit line."));
+    if (line) TRY(credits_recall(request, response, organization.org));
     TRY(db_transaction(request->db, organization.org, change_body, &organization));
     if (!line) return OK;
     api_credit_moved(request->service, organization.org);

@@ -6,8 +6,7 @@
  * first; what another has counts as used until it is idle. */
 #include "services/ledger/api/api.h"
 
-#include <time.h>
-
+#include "services/ledger/api/credits.h"
 #include "services/ledger/api/fields.h"
 #include "services/ledger/api/idempotency.h"
 #include "services/ledger/api/postings.h"
@@ -16,9 +15,6 @@
 #include "services/ledger/apply.h"
 #include "shared/array.h"
 #include "shared/clock.h"
-
-#define RECALL_WAIT_MS  1000
-#define RECALL_PAUSE_MS 10
 
 struct refund {
     int64_t org;
@@ -218,20 +214,6 @@ static status refund_effect(struct control_request *request, struct control_resp
     return refunds_answer(request->db, &answer);
 }
 
-struct leased {
-    int64_t org;
-    money amount;
-};
-
-static status read_leased(struct db *db, void *context)
-{
-    struct leased *leased = context;
-    SCOPED(db_result_free) struct db_result *row = NULL;
-    TRY(db_run(db, "read_leased", (const struct db_param[]){DB_P_I64(leased->org)}, 1, &row));
-    leased->amount = db_money(row, 0, 0);
-    return OK;
-}
-
 /* Nothing is waited for on behalf of a refund that cannot be, or was made before. */
 static status look_first(struct db *db, void *context)
 {
@@ -242,25 +224,6 @@ static status look_first(struct db *db, void *context)
                &row));
     refund->can_be = db_row_count(row) > 0 && find_refusal(refund, row).len == 0;
     return OK;
-}
-
-/* Credit that no request needs is credit, though a cell has it on lease. Where it does not come in
- * time, it counts as used. */
-static status recall_lease(struct control_request *request, struct control_response *response,
-                           int64_t org)
-{
-    const struct api *api = request->service;
-    uint64_t until_ms = clock_monotonic_ms() + RECALL_WAIT_MS;
-    api_await_posted(request, response);
-    for (;;) {
-        struct leased leased = {.org = org};
-        money held = MONEY_ZERO;
-        if (!status_ok(apply_credit_recall(api->ledger, org, &held))) return OK;
-        TRY(db_transaction(request->db, org, read_leased, &leased));
-        if (!money_less(held, leased.amount) || clock_monotonic_ms() >= until_ms) return OK;
-        const struct timespec pause = {.tv_nsec = RECALL_PAUSE_MS * 1000000L};
-        (void)nanosleep(&pause, NULL);
-    }
 }
 
 status purchases_refund(struct control_request *request, struct control_response *response)
@@ -284,7 +247,7 @@ status purchases_refund(struct control_request *request, struct control_response
     id_append_random(&id_out, SLICE("ref-"));
     refund.id = buffer_slice(&id_out);
     TRY(db_transaction(request->db, refund.org, look_first, &refund));
-    if (refund.can_be) TRY(recall_lease(request, response, refund.org));
+    if (refund.can_be) TRY(credits_recall(request, response, refund.org));
     TRY(idempotency_run(request, response, refund.org, SLICE("refund"), refund_effect, &refund));
     api_credit_moved(api, refund.org);
     TRY(purchases_answered_id(request, response, &refund.id));

@@ -464,7 +464,7 @@ select exists (select 1 from credit_line_span
 select to_char(at at time zone 'UTC', 'YYYY-MM-DD'),
        case code when 'promo' then 'Promotional credit' when 'expiry' then 'Credit expired' when 'refund' then 'Refund'
             when 'refund_void' then 'Refund sent back' when 'reinstatement' then 'Dispute won' when 'invoice_payment' then 'Payment received'
-            else case when debit_kind = 1 and credit_kind = 4 then 'Debt paid from credit' else 'Disputed payment' end end,
+            else case when debit_kind in (1, 2) and credit_kind = 4 then 'Debt paid from credit' else 'Disputed payment' end end,
        reference, amount, count(*) over ()
 from transfer
 where org = $1 and code in ('promo', 'expiry', 'refund', 'refund_void', 'dispute', 'reinstatement', 'invoice_payment')
@@ -528,13 +528,14 @@ update purchase_refund set state = $3, stripe_refund = nullif($4, ''),
 where org = $1 and id = $2
 
 -- What cells have leased on a line is not owed: it may come back. Under the receivable's lock it can only become less. Then the
--- paid credit that cells have leased.
+-- paid credit that cells have leased, and the promotional credit that pays what is owed, as it does on a line alone.
 -- name: read_credit_and_debt
 select coalesce(sum(credits - debits) filter (where kind = 1), 0)::bigint,
        greatest(0, coalesce(sum(debits - credits) filter (where kind = 4), 0)
                    - case when bool_or(line is not null) then coalesce(sum(credits - debits) filter (where kind = 3), 0) else 0 end)::bigint,
-       case when bool_or(line is not null) then 0 else lots_leased($1, 1::smallint) end
-from account where org = $1 and kind in (1, 3, 4)
+       case when bool_or(line is not null) then 0 else lots_leased($1, 1::smallint) end,
+       case when bool_or(line is not null) then coalesce(sum(credits - debits) filter (where kind = 2), 0) else 0 end::bigint
+from account where org = $1 and kind in (1, 2, 3, 4)
 
 -- name: freeze_org
 update org set frozen = true where org = $1 and not frozen

@@ -103,31 +103,35 @@ struct debt {
     bool paid;
 };
 
-/* Credit that a cell had on lease has come back, or new credit was bought. */
+/* Credit that a cell had on lease has come back, new credit was bought, or an account with credit
+ * left owes what it used on a line. */
 static status pay_debt(struct db *db, void *context)
 {
     struct debt *debt = context;
     SCOPED(db_result_free) struct db_result *own = NULL;
-    const int64_t orgs[] = {debt->org, debt->org};
-    const int64_t kinds[] = {ACCOUNT_CREDIT_PAID, ACCOUNT_RECEIVABLE};
-    const int64_t cells[] = {0, 0};
+    const int64_t orgs[] = {debt->org, debt->org, debt->org};
+    const int64_t kinds[] = {ACCOUNT_CREDIT_PAID, ACCOUNT_CREDIT_PROMO, ACCOUNT_RECEIVABLE};
+    const int64_t cells[] = {0, 0, 0};
     const struct db_param org[] = {DB_P_I64(debt->org)};
     TRY(db_run(db, "lock_debts", org, 1, NULL));
     TRY(db_run(db, "lock_accounts",
-               (const struct db_param[]){DB_P_I64_ARRAY(orgs, 2), DB_P_I64_ARRAY(kinds, 2),
-                                         DB_P_I64_ARRAY(cells, 2)},
+               (const struct db_param[]){DB_P_I64_ARRAY(orgs, 3), DB_P_I64_ARRAY(kinds, 3),
+                                         DB_P_I64_ARRAY(cells, 3)},
                3, NULL));
     TRY(db_run(db, "read_credit_and_debt", org, 1, &own));
-    money credit = db_money(own, 0, 0), owed = db_money(own, 0, 1);
-    money amount = money_less(credit, owed) ? credit : owed;
+    money owed = db_money(own, 0, 1);
+    money promo = money_min(db_money(own, 0, 3), owed);
+    money paid = money_min(db_money(own, 0, 0), money_minus(owed, promo));
+    money amount = money_plus(promo, paid);
     debt->paid = money_is_positive(amount);
     if (!debt->paid) return OK;
     const struct booking booking = {
         .org = debt->org,
         .cell = debt->janitor->api->config->cell,
         .reference = SLICE("debt"),
-        .count = 1,
-        .entries = {{ACCOUNT_CREDIT_PAID, ACCOUNT_RECEIVABLE, amount, "dispute"}},
+        .count = 2,
+        .entries = {{ACCOUNT_CREDIT_PROMO, ACCOUNT_RECEIVABLE, promo, "dispute"},
+                    {ACCOUNT_CREDIT_PAID, ACCOUNT_RECEIVABLE, paid, "dispute"}},
     };
     TRY(postings_make(db, &booking));
     TRY(db_run(db, "lower_debts", (const struct db_param[]){org[0], DB_P_MONEY(amount)}, 2, NULL));

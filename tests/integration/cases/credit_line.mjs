@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Accounts with a credit line: served without credit up to the line and not a nano-dollar beyond, owed afterwards, paid by invoice.
+// Accounts with a credit line: served without credit up to the line and not a nano-dollar beyond, owed afterwards, paid by invoice; and
+// what becomes of credit that is left when a line begins.
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { MODEL, assertError, nanoOf, user } from '../api.mjs';
+import { eventually } from '../harness.mjs';
 import { bourse } from './one_instance.mjs';
 
 // 15 bytes of prompt are 4 tokens at 150; 1,000 tokens of answer at 600. The hold is a little more.
@@ -81,7 +83,7 @@ test('what is paid is owed no more, and nobody pays more than he owes', async ()
   ]);
 });
 
-test('an account has credit or a line, never both', async () => {
+test('an account with a line buys no credit and is given none', async () => {
   const { org, management } = await makeDebtor('5');
   const headers = { 'idempotency-key': 'line-1' };
   assertError(await bourse.api.post('/purchases', { amount: 25 }, { key: management, headers }), 409, /invoice/);
@@ -92,10 +94,6 @@ test('an account has credit or a line, never both', async () => {
   assert.match(await bourse.bourseFails('credit', 'grant', '--org', org, '--amount', '1'), /409.*invoice/);
   const { code } = await bourse.bourse('code', 'create', '--amount', '1', '--uses', '1');
   assertError(await bourse.api.post('/credits/redeem', { code }, { key: management, headers }), 409, /invoice/);
-
-  const rich = await bourse.makeOrg({ credit: '1' });
-  assert.match(await bourse.bourseFails('org', 'set', '--org', rich, '--credit-line', '1'), /409.*credit/);
-  assert.equal((await bourse.bourse('org', 'show', '--org', rich)).credit_line, null);
 });
 
 test('a line is taken away once nothing is owed, and the account buys credit again', async () => {
@@ -104,12 +102,128 @@ test('a line is taken away once nothing is owed, and the account buys credit aga
   assert.match(await bourse.bourseFails('org', 'unline', '--org', org), /409.*owes/);
   await bourse.quiet();
   await bourse.bourse('org', 'pay', '--org', org, '--amount', '0.0006006');
-  await bourse.killAndWait('ledger'); // what was leased is back
   assert.equal((await bourse.bourse('org', 'unline', '--org', org)).credit_line, null);
   assertError(await bourse.api.chat(key, dear), 402);
   await bourse.bourse('credit', 'buy', '--org', org, '--amount', '5');
   assert.equal((await bourse.api.chat(key, dear)).status, 200);
   assert.equal(await owed(management), 0n);
+});
+
+// ---- credit that is left when a line begins
+
+const setLine = (org, line) => bourse.bourse('org', 'set', '--org', org, '--credit-line', line);
+
+/** What moved from credit to what is owed, as "kind amount". */
+async function paidFromCredit(orgNumber) {
+  const transfers = await bourse.sql(
+    'select debit_kind, amount from transfer where org = $1 and debit_kind in (1, 2) and credit_kind = 4 order by id',
+    [orgNumber],
+  );
+  return transfers.map(({ debit_kind, amount }) => `${debit_kind} ${amount}`);
+}
+
+/** The ledger pays what is owed from credit every ten seconds, and when it starts. */
+async function paymentRound() {
+  await bourse.quiet();
+  await bourse.killAndWait('ledger');
+}
+
+const owes = (management, nano) => eventually(async () => assert.equal(await owed(management), nano));
+
+async function serve(key, times) {
+  for (let i = 0; i < times; i++) assert.equal((await bourse.api.chat(key, dear)).status, 200);
+}
+
+test('what a request left of promotional credit, to the nano-dollar, is no bar to a line and pays the first of it', async () => {
+  const { org, orgNumber, key, management } = await bourse.makeCustomer({ credit: '0.001000005' });
+  await serve(key, 1); // 399,405 are left, of which no refund of cents takes anything
+  await setLine(org, '1');
+  assert.equal(await owed(management), 0n);
+  await serve(key, 1);
+  await paymentRound();
+  await owes(management, DEAR_COST - 399_405n);
+  assert.deepEqual(await paidFromCredit(orgNumber), ['2 399405']);
+  const { balance, total_credits: total } = (await bourse.api.get('/credits', { key: management })).exact.data;
+  assert.equal(nanoOf(balance), -201_195n); // 1,000,005 less twice 600,600
+  assert.equal(nanoOf(total), 1_000_005n);
+  const month = new Date().toISOString().slice(0, 7);
+  const invoice = (await bourse.api.get(`/invoices/${month}`, { key: management })).text;
+  assert.match(invoice, /Total due in US dollars.*\$0\.0006006/s);
+  assert.match(invoice, /Debt paid from credit.*\$0\.000399405/s);
+  assert.match(invoice, /Owed in all on \d{4}-\d\d-\d\d: <strong>\$0\.000201195</);
+  await bourse.bourse('org', 'pay', '--org', org, '--amount', '0.000201195');
+  await bourse.bourse('org', 'unline', '--org', org);
+  assertError(await bourse.api.chat(key, dear), 402);
+});
+
+test('what is left of a purchase after all refunds of whole cents is no bar to a line', async () => {
+  const org = await bourse.makeOrg();
+  const { key } = await bourse.makeKey(org);
+  const { key: management } = await bourse.makeKey(org, { management: true });
+  await bourse.bourse('credit', 'buy', '--org', org, '--amount', '5');
+  const id = await bourse.sqlValue('select id from purchase where org = $1', [org.replace('org-', '')]);
+  await serve(key, 1);
+  await bourse.bourse('purchase', 'refund', '--org', org, '--id', id);
+  await setLine(org, '1');
+  await serve(key, 20); // 12,012,000; left were 5,000,000,000 - 600,600 - 499 cents = 9,399,400
+  await paymentRound();
+  await owes(management, 2_612_600n);
+  assert.deepEqual(await paidFromCredit(org.replace('org-', '')), ['1 9399400']);
+});
+
+test('promotional credit pays before paid credit, and what a line has not used is credit again after it', async () => {
+  const { org, orgNumber, key, management } = await bourse.makeCustomer({ credit: '0.001' });
+  await bourse.bourse('credit', 'buy', '--org', org, '--amount', '5');
+  await setLine(org, '1');
+  await serve(key, 1);
+  await paymentRound();
+  await owes(management, 0n);
+  await eventually(async () => assert.deepEqual(await paidFromCredit(orgNumber), [`2 ${DEAR_COST}`]));
+  await serve(key, 1);
+  await paymentRound();
+  await owes(management, 0n);
+  await eventually(async () => assert.deepEqual(await paidFromCredit(orgNumber), [`2 ${DEAR_COST}`, '2 399400', '1 201200']));
+  await bourse.bourse('org', 'unline', '--org', org);
+  await serve(key, 1);
+  const { balance } = (await bourse.api.get('/credits', { key: management })).exact.data;
+  assert.equal(nanoOf(balance), 5_001_000_000n - 3n * DEAR_COST);
+  await bourse.quiet();
+  assert.equal((await bourse.bourse('ledger', 'verify')).differences, 0);
+});
+
+test('credit that is left under a line ends when it would, and pays nothing any more', async () => {
+  const org = await bourse.makeOrg();
+  const { key } = await bourse.makeKey(org);
+  const { key: management } = await bourse.makeKey(org, { management: true });
+  const tomorrow = new Date(Date.now() + 86_400_000).toISOString();
+  await bourse.bourse('credit', 'grant', '--org', org, '--amount', '1', '--expires', tomorrow);
+  await setLine(org, '1');
+  const number = org.replace('org-', '');
+  await bourse.asOwner(`update lot set expires_at = now() where org = ${number}`);
+  const ended = "select coalesce(sum(amount), 0)::bigint from transfer where org = $1 and code = 'expiry'";
+  await eventually(async () => assert.equal(await bourse.sqlValue(ended, [number]), 1_000_000_000n));
+  await serve(key, 1);
+  await paymentRound();
+  await owes(management, DEAR_COST);
+  assert.deepEqual(await paidFromCredit(number), []);
+});
+
+test('no line begins or ends while a request runs on what cells have leased', async () => {
+  const { org, key } = await bourse.makeCustomer();
+  const run = async () => {
+    const answer = bourse.api.chat(key, { model: MODEL, messages: user('sim:first_ms=3000') });
+    await eventually(async () => assert.equal((await bourse.metrics('ledger')).holds_open, 1));
+    return { answer };
+  };
+  const first = await run();
+  assert.match(await bourse.bourseFails('org', 'set', '--org', org, '--credit-line', '1'), /409.*running/);
+  assert.equal((await bourse.bourse('org', 'show', '--org', org)).credit_line, null);
+  assert.equal((await first.answer).status, 200);
+  await setLine(org, '1');
+  const second = await run();
+  assert.match(await bourse.bourseFails('org', 'unline', '--org', org), /409.*running/);
+  assert.equal((await second.answer).status, 200);
+  assert.equal((await bourse.bourse('org', 'show', '--org', org)).credit_line, 1);
 });
 
 test('no customer sets a line, and no line is what it cannot be', async () => {
