@@ -351,7 +351,9 @@ static void deliver(void *context, const struct core_action *action)
     struct front *front = context;
     struct ledger *ledger = front->ledger;
     switch (action->type) {
-    case ACTION_LOAD_CALLER: lender_ask_caller(ledger->lender, &action->stored); return;
+    case ACTION_LOAD_CALLER:
+        lender_ask_caller(ledger->lender, &action->stored, action->stranger);
+        return;
     case ACTION_LOAD_PRICES: lender_ask_prices(ledger->lender); return;
     case ACTION_LEASE: lender_ask_lease(ledger->lender, &action->lease); return;
     default: break;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One loop over a ring of questions. In between: the clock once a second, price changes as they are
+/* One loop over the questions. In between: the clock once a second, price changes as they are
  * announced, credit past its time, partitions for the days ahead once an hour. When the epoch of
  * the cell is not ours any more, another ledger has taken over: this one ends. */
 #include "services/ledger/lender.h"
 
-#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "services/ledger/cell_clock.h"
+#include "services/ledger/questions.h"
 #include "shared/daemon.h"
 #include "shared/log.h"
 #include "shared/metrics.h"
@@ -18,15 +18,6 @@
 #define IDLE_MS       1000
 #define PARTITIONS_MS ((uint64_t)3600 * 1000)
 #define ARENA_MAX     ((size_t)1 << 16)
-
-enum question_kind { QUESTION_LEASE, QUESTION_CALLER, QUESTION_PRICES };
-struct question {
-    enum question_kind kind;
-    union {
-        struct lease_request lease;
-        struct key_hash stored;
-    };
-};
 
 struct lender {
     struct lender_settings settings;
@@ -37,9 +28,7 @@ struct lender {
     pthread_mutex_t lock;
     pthread_cond_t work;
     bool stopping;
-    struct question *questions;
-    uint32_t first, count;
-    bool prices_asked; /* and not taken from the ring yet */
+    struct questions *questions;
     uint64_t partitions_at_ms;
     int64_t expired_after; /* the organization at which the look for old credit goes on */
     bool listening;
@@ -55,6 +44,7 @@ static void (*const answers[])(struct lender *, const struct question *) = {
     [QUESTION_LEASE] = answer_lease,
     [QUESTION_CALLER] = answer_caller,
     [QUESTION_PRICES] = answer_prices,
+    [QUESTION_STRANGER] = answer_caller,
 };
 
 status lender_new(const struct lender_settings *settings, struct lender **out)
@@ -63,8 +53,7 @@ status lender_new(const struct lender_settings *settings, struct lender **out)
     if (lender == NULL) abort();
     lender->settings = *settings;
     arena_init(&lender->arena, ARENA_MAX);
-    lender->questions = calloc(settings->questions_max, sizeof(*lender->questions));
-    if (lender->questions == NULL) abort();
+    lender->questions = questions_new(settings->questions_max);
     (void)pthread_mutex_init(&lender->lock, NULL);
     pthread_condattr_t monotonic;
     (void)pthread_condattr_init(&monotonic);
@@ -82,7 +71,7 @@ void lender_free(struct lender **pointer)
     lender_stop(lender);
     db_close(&lender->db);
     arena_free(&lender->arena);
-    free(lender->questions);
+    questions_free(&lender->questions);
     free(lender);
 }
 
@@ -106,21 +95,11 @@ void lender_stop(struct lender *lender)
 /* ---- asking (the core's thread) ------------------------------------------------------------- */
 
 /* The core keeps to questions_max. It asks for prices again after any that came, announced or
- * asked for, so a question for them may be there already, and serves both. */
-static void put(struct lender *lender, const struct question *question)
-{
-    bool of_prices = question->kind == QUESTION_PRICES;
-    if (of_prices && lender->prices_asked) return;
-    lender->prices_asked |= of_prices;
-    assert(lender->count < lender->settings.questions_max);
-    lender->questions[(lender->first + lender->count) % lender->settings.questions_max] = *question;
-    lender->count++;
-}
-
+ * asked for. */
 static void ask(struct lender *lender, const struct question *question)
 {
     (void)pthread_mutex_lock(&lender->lock);
-    put(lender, question);
+    questions_put(lender->questions, question);
     (void)pthread_cond_signal(&lender->work);
     (void)pthread_mutex_unlock(&lender->lock);
 }
@@ -131,9 +110,10 @@ void lender_ask_lease(struct lender *lender, const struct lease_request *request
     ask(lender, &question);
 }
 
-void lender_ask_caller(struct lender *lender, const struct key_hash *stored)
+void lender_ask_caller(struct lender *lender, const struct key_hash *stored, bool stranger)
 {
-    struct question question = {.kind = QUESTION_CALLER, .stored = *stored};
+    struct question question = {.kind = stranger ? QUESTION_STRANGER : QUESTION_CALLER,
+                                .stored = *stored};
     ask(lender, &question);
 }
 
@@ -229,17 +209,10 @@ static bool next_question(struct lender *lender, uint64_t until_ms, struct quest
     struct timespec at = {.tv_sec = (time_t)(until_ms / 1000),
                           .tv_nsec = (long)(until_ms % 1000) * 1000000};
     (void)pthread_mutex_lock(&lender->lock);
-    while (lender->count == 0 && !lender->stopping && clock_monotonic_ms() < until_ms)
+    while (questions_count(lender->questions) == 0 && !lender->stopping &&
+           clock_monotonic_ms() < until_ms)
         (void)pthread_cond_timedwait(&lender->work, &lender->lock, &at);
-    bool found = lender->count > 0;
-    if (found) {
-        *question = lender->questions[lender->first];
-        lender->count--;
-        if (question->kind == QUESTION_PRICES) lender->prices_asked = false;
-        /* An empty ring begins anew, so that it stays in the memory it has used. */
-        lender->first =
-            lender->count == 0 ? 0 : (lender->first + 1) % lender->settings.questions_max;
-    }
+    bool found = questions_take(lender->questions, question);
     *stopping = lender->stopping && !found;
     (void)pthread_mutex_unlock(&lender->lock);
     return found;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The thread that asks PostgreSQL what the core does not know: leases, callers, prices, the time.
- * Questions are answered in order, each exactly once, by an item in the inbox; a database that is
- * down is an answer, too. */
+ * Questions are answered in the order of questions.h, each exactly once, by an item in the inbox; a
+ * database that is down is an answer, too. */
 #pragma once
 
 #include "services/ledger/inbox.h"
@@ -22,7 +22,7 @@ void lender_stop(struct lender *lender); /* what was asked before is answered fi
 void lender_free(struct lender **lender);
 
 void lender_ask_lease(struct lender *lender, const struct lease_request *request);
-void lender_ask_caller(struct lender *lender, const struct key_hash *stored);
+void lender_ask_caller(struct lender *lender, const struct key_hash *stored, bool stranger);
 void lender_ask_prices(struct lender *lender);
 
 /* PostgreSQL's clock, carried on by the boot clock (cell_clock.h). It is read once a second by the

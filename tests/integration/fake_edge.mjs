@@ -208,6 +208,21 @@ export class FakeEdge {
     return held;
   }
 
+  /** Asks for so many keys that nobody has in one breath: {name of an error: how many were answered with it}. */
+  async identifyStrangers(count) {
+    const frames = [];
+    const answers = Array.from({ length: count }, () => {
+      const request = ++this.#requests;
+      frames.push(encode('identify', request, { key: randomBytes(32) }));
+      return new Promise((resolve, reject) => this.#waiting.set(request, { resolve, reject, socket: this.#socket }));
+    });
+    this.#socket.write(Buffer.concat(frames));
+    const errors = {};
+    for (const { error } of await within(ENDING_MAX_MS, 'the answers to strangers', Promise.all(answers)))
+      errors[ERRORS.get(error)] = (errors[ERRORS.get(error)] ?? 0) + 1;
+    return errors;
+  }
+
   /** What is booked and told, in nano-dollars; undefined when nobody could say it any more after a ledger's death. */
   async settle(held, message) {
     return this.#end('settle', held, message);

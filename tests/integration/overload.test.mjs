@@ -6,6 +6,7 @@ import net from 'node:net';
 import test from 'node:test';
 
 import { MODEL, assertError, user } from './api.mjs';
+import { FakeEdge } from './fake_edge.mjs';
 import { eventually, startInstance, within } from './harness.mjs';
 
 const HOLDS = 16,
@@ -84,4 +85,38 @@ test('connections beyond the bound wait until another ends', async () => {
   for (const socket of sockets) socket.destroy();
   await within(5000, 'the one that waited', late);
   assert.equal(answered.status, 200);
+});
+
+// Ten thousand at a time are more than there is room for. Who is known and has little on lease needs PostgreSQL, too, for more.
+test('made-up keys in any number are refused, and who is known is served and does not wait for them', async () => {
+  const customers = await Promise.all(Array.from({ length: 8 }, () => bourse.makeCustomer()));
+  const ask = ({ key }, tokens) =>
+    bourse.api.chat(key, { model: MODEL, messages: user('sim:tokens=1'), max_tokens: tokens }, { agent: false });
+  for (const customer of customers) assert.equal((await ask(customer, 1)).status, 200);
+  const edge = await FakeEdge.connect(bourse);
+  let flooding = true,
+    rounds = 0,
+    served = 0;
+  const flood = async () => {
+    const errors = new Set();
+    for (; flooding; rounds++) for (const error of Object.keys(await edge.identifyStrangers(10_000))) errors.add(error);
+    return [...errors].sort();
+  };
+  const flooded = flood();
+  try {
+    for (let tokens = 100; tokens <= 10_000; tokens *= 10) {
+      for (const customer of customers) {
+        assert.equal((await ask(customer, tokens)).status, 200);
+        served++;
+      }
+    }
+    assert.ok(rounds < served / 2, `${rounds} rounds of strangers while ${served} were served`); // in line with them: one each
+  } finally {
+    flooding = false;
+    await flooded;
+    edge.close();
+  }
+  assert.deepEqual(await flooded, ['BAD_KEY', 'LEDGER_FULL']);
+  // And a newcomer is read again.
+  assert.equal((await ask(await bourse.makeCustomer(), 1)).status, 200);
 });

@@ -49,23 +49,27 @@ void caller_prefetch(const struct core *core, const struct key_hash *stored)
     if (lease < core->settings.leases_max) prefetch_two_lines(&core->leases[lease]);
 }
 
-/* Anybody can make keys that look like ours, and each has to be asked for. So strangers get half of
- * the questions, and none where nobody could wait for its answer: the other half is the leases'. */
-static bool can_ask(const struct core *core)
+/* Anybody can make keys that look like ours, and each has to be asked for. So strangers get a
+ * quarter of the questions, and none where nobody could wait for its answer. A quarter is left for
+ * those who are read again; the other half is the leases'. */
+static bool can_ask(const struct core *core, bool for_stranger)
 {
-    return core->callers_asked < core->settings.questions_max / 2;
+    return core->callers_asked < core->settings.questions_max / (for_stranger ? 4 : 2);
 }
 
-static bool can_wait_for(const struct core *core)
+static bool can_wait_for(const struct core *core, const struct caller_slot *caller)
 {
-    return can_ask(core) && core->waiting_free.count > 0;
+    bool stranger = caller == NULL || caller_is_stranger(caller);
+    return can_ask(core, stranger) && waiting_has_room(core, stranger);
 }
 
 static void ask_for(struct step *step, uint32_t slot)
 {
     step->core->callers_asked++;
+    const struct caller_slot *caller = &step->core->callers[slot];
     struct core_action action = {.type = ACTION_LOAD_CALLER,
-                                 .stored = step->core->callers[slot].stored};
+                                 .stranger = caller_is_stranger(caller),
+                                 .stored = caller->stored};
     rates_note_asked(step, slot);
     core_deliver(step, &action);
 }
@@ -96,7 +100,8 @@ static void forget(struct core *core, uint32_t slot)
     slot_list_prepend(&core->callers_free, core->caller_links, slot);
 }
 
-/* The oldest slot that is not being read. */
+/* The oldest slot that is not being read. Keys that nobody has stand before all others, unless they
+ * are being read: then they stand last, so that the first of the list will do. */
 static bool make_room(struct core *core)
 {
     uint32_t slot = core->callers_by_age.first;
@@ -107,10 +112,31 @@ static bool make_room(struct core *core)
     return true;
 }
 
+static void list_last(struct core *core, uint32_t slot)
+{
+    slot_list_remove(&core->callers_by_age, core->caller_links, slot);
+    slot_list_append(&core->callers_by_age, core->caller_links, slot);
+}
+
+/* The next that needs a slot takes this one. */
+static void offer(struct core *core, uint32_t slot)
+{
+    slot_list_remove(&core->callers_by_age, core->caller_links, slot);
+    slot_list_prepend(&core->callers_by_age, core->caller_links, slot);
+}
+
 static bool is_outdated(const struct caller_slot *caller, uint64_t boot_ns)
 {
     uint64_t age_ns = boot_ns - caller->loaded_boot_ns;
-    return caller->error == ERROR_BAD_KEY && age_ns > CALLER_BAD_NS;
+    return caller->changed || (caller->error == ERROR_BAD_KEY && age_ns > CALLER_BAD_NS);
+}
+
+static void begin_loading(struct step *step, uint32_t slot)
+{
+    step->core->callers[slot].state = CALLER_LOADING;
+    step->core->callers[slot].changed = false;
+    chain(step->core, slot);
+    ask_for(step, slot);
 }
 
 static void note_age(struct step *step, uint32_t slot)
@@ -118,10 +144,9 @@ static void note_age(struct step *step, uint32_t slot)
     struct core *core = step->core;
     struct caller_slot *caller = &core->callers[slot];
     uint32_t grain = age_grain(step->now.boot_ns);
-    if (caller->listed_grain == grain) return;
+    if (caller->listed_grain == grain || caller_is_stranger(caller)) return;
     caller->listed_grain = grain;
-    slot_list_remove(&core->callers_by_age, core->caller_links, slot);
-    slot_list_append(&core->callers_by_age, core->caller_links, slot);
+    list_last(core, slot);
 }
 
 uint32_t caller_touch(struct step *step, const struct key_hash *stored)
@@ -134,19 +159,18 @@ uint32_t caller_touch(struct step *step, const struct key_hash *stored)
         if (caller->state == CALLER_LOADING) return slot;
         bool old = step->now.boot_ns - caller->loaded_boot_ns > CALLER_REFRESH_NS;
         if (is_outdated(caller, step->now.boot_ns)) {
-            if (!can_wait_for(core)) return SLOT_NONE;
-            caller->state = CALLER_LOADING;
-            chain(core, slot);
-            ask_for(step, slot);
+            if (!can_wait_for(core, caller)) return SLOT_NONE;
+            if (caller_is_stranger(caller)) list_last(core, slot); /* see make_room() */
+            begin_loading(step, slot);
         } else if (old && !caller->refreshing && core->refreshing < ASKING_AHEAD_MAX &&
-                   can_ask(core)) {
+                   can_ask(core, false)) {
             caller->refreshing = true;
             core->refreshing++;
             ask_for(step, slot);
         }
         return slot;
     }
-    if (!can_wait_for(core)) return SLOT_NONE;
+    if (!can_wait_for(core, NULL)) return SLOT_NONE;
     if (core->callers_free.count == 0 && !make_room(core)) return SLOT_NONE;
     slot = slot_list_take(&core->callers_free, core->caller_links);
     core->callers[slot] = (struct caller_slot){
@@ -157,16 +181,15 @@ uint32_t caller_touch(struct step *step, const struct key_hash *stored)
     };
     core->account_hints[slot] = SLOT_NONE;
     slot_index_add(&core->caller_index, tag_of(stored), slot);
-    chain(core, slot);
     slot_list_append(&core->callers_by_age, core->caller_links, slot);
-    ask_for(step, slot);
+    begin_loading(step, slot);
     return slot;
 }
 
 bool caller_reload(struct step *step, uint32_t slot)
 {
     struct caller_slot *caller = &step->core->callers[slot];
-    if (!can_wait_for(step->core)) return false;
+    if (!can_wait_for(step->core, caller)) return false;
     /* A question that is under way may have been asked before the change. */
     if (caller->refreshing)
         caller->changed = true;
@@ -333,8 +356,7 @@ void core_caller_answered(struct step *step, const struct core_event *event)
     if (caller->changed) {
         /* It changed after the answer may have been read: once more, and whoever waits goes on
          * waiting. */
-        caller->changed = false;
-        ask_for(step, slot);
+        begin_loading(step, slot);
         return;
     }
     bool unknown_now = answer->error == ERROR_DATABASE;
@@ -352,6 +374,7 @@ void core_caller_answered(struct step *step, const struct core_event *event)
         learn_plan(core, &answer->plan);
         caller->loaded_boot_ns = step->now.boot_ns;
         rates_learn(step, slot, &answer->rates);
+        if (caller_is_stranger(caller)) offer(core, slot);
     } else {
         /* Not again with every question, but a little later. */
         caller->loaded_boot_ns = step->now.boot_ns - CALLER_REFRESH_NS + CALLER_RETRY_NS;
@@ -361,20 +384,18 @@ void core_caller_answered(struct step *step, const struct core_event *event)
     if (unknown_now) caller->error = ERROR_LEDGER_DOWN;
     for (uint32_t left = caller->waiting.count; left > 0; left--)
         waiting_run(step, slot_list_take(&caller->waiting, core->waiting_links));
-    /* A state that is not known must not be remembered. */
-    if (unknown_now) forget(core, slot);
+    /* A state that is not known must not be used again. */
+    caller->changed = unknown_now;
+    if (unknown_now && caller_is_stranger(caller)) forget(core, slot);
 }
 
-/* What is in flight was perhaps read before the change. */
+/* What is in flight was perhaps read before the change. Otherwise it is read before its next use,
+ * and its slot stays: whoever had a key does not become a stranger by a change of it. */
 static void load_again(struct core *core, uint32_t slot)
 {
     struct caller_slot *caller = &core->callers[slot];
-    if (caller->state == CALLER_LOADING || caller->refreshing) {
-        caller->changed = true;
-        caller->state = CALLER_LOADING;
-    } else {
-        forget(core, slot);
-    }
+    caller->changed = true;
+    if (caller->refreshing) caller->state = CALLER_LOADING;
 }
 
 void core_key_changed(struct step *step, const struct core_event *event)
@@ -391,10 +412,9 @@ static void load_chain_again(struct core *core, int64_t chain_org, int64_t org)
 {
     uint32_t slot = slot_chain_first(&core->callers_by_org, org_tag(chain_org));
     while (slot != SLOT_NONE) {
-        uint32_t after = core->callers_by_org.links[slot].after; /* it may be forgotten */
         int64_t its_org = core->callers[slot].caller.org;
         if (its_org == org || its_org == 0) load_again(core, slot);
-        slot = after;
+        slot = core->callers_by_org.links[slot].after;
     }
 }
 

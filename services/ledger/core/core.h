@@ -206,6 +206,7 @@ struct core_action {
     enum core_action_type type;
     uint32_t link;
     uint64_t request;
+    bool stranger; /* LOAD_CALLER: nobody is known to have the key; its question may wait */
     union {
         struct message_welcome welcome;
         struct message_identified identified;

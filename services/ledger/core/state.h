@@ -52,7 +52,7 @@ struct caller_slot {
     struct key_hash stored;
     uint8_t state;       /* enum caller_state */
     bool refreshing;     /* READY, and being read again */
-    bool changed;        /* while it was loading: load once more */
+    bool changed;        /* READY: to be read before its next use; LOADING: once more */
     uint8_t meter_count; /* of its row in core->caller_meters */
     uint16_t error;
     uint16_t plan; /* its place in core->plans */
@@ -65,6 +65,12 @@ struct caller_slot {
     struct caller caller;
 } __attribute__((aligned(CACHE_LINE)));
 CACHE_LINES(struct caller_slot);
+
+/* PostgreSQL has not said that anybody has this key: not asked yet, or nobody has. */
+static inline bool caller_is_stranger(const struct caller_slot *caller)
+{
+    return caller->caller.key == 0;
+}
 
 /* Beside the callers, because most have none. */
 struct limit_meter {
@@ -195,6 +201,7 @@ struct waiting {
     bool identify; /* else a hold */
     bool prices_tried;
     bool rates_tried; /* the caller was read again before this is refused */
+    bool stranger;    /* waits for a caller who is one */
     uint32_t owner;   /* slot of the caller or account lease it waits for */
     uint32_t round;   /* of the lease request that answers for it; 0: not asked yet */
     uint32_t link;
@@ -274,6 +281,7 @@ struct core {
     struct slot_link *waiting_links;
     struct slot_list waiting_free;
     struct slot_list waiting_prices;
+    uint32_t strangers_waiting; /* places that are theirs */
 };
 
 /* In the chains by organization. */
@@ -296,6 +304,7 @@ struct record_place core_place_next(struct core *core);
 
 /* waiting.c */
 uint32_t waiting_new(struct step *step, bool identify, const struct core_event *event);
+bool waiting_has_room(const struct core *core, bool for_stranger);
 /* false: there is no room to wait in; answer now. */
 bool waiting_park(struct core *core, uint32_t slot, enum waiting_for on, uint32_t owner);
 struct slot_list *waiting_list(struct core *core, const struct waiting *waiting);

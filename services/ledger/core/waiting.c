@@ -13,6 +13,7 @@ uint32_t waiting_new(struct step *step, bool identify, const struct core_event *
     waiting->identify = identify;
     waiting->prices_tried = false;
     waiting->rates_tried = false;
+    waiting->stranger = false;
     waiting->owner = SLOT_NONE;
     waiting->round = 0;
     waiting->plan_version = 0;
@@ -36,13 +37,23 @@ struct slot_list *waiting_list(struct core *core, const struct waiting *waiting)
     return NULL;
 }
 
+/* The last slot stays free for questions that can be answered at once, and half of them for those
+ * whose keys are known. */
+bool waiting_has_room(const struct core *core, bool for_stranger)
+{
+    if (core->waiting_free.count == 0) return false;
+    return !for_stranger || core->strangers_waiting < core->settings.waiting_max / 2;
+}
+
 bool waiting_park(struct core *core, uint32_t slot, enum waiting_for on, uint32_t owner)
 {
-    /* The last slot stays free for questions that can be answered at once. */
-    if (core->waiting_free.count == 0) return false;
+    bool stranger = on == WAITING_CALLER && caller_is_stranger(&core->callers[owner]);
+    if (!waiting_has_room(core, stranger)) return false;
     struct waiting *waiting = &core->waiting[slot];
     waiting->on = (uint8_t)on;
     waiting->owner = owner;
+    waiting->stranger = stranger;
+    core->strangers_waiting += stranger;
     slot_list_append(waiting_list(core, waiting), core->waiting_links, slot);
     return true;
 }
@@ -53,10 +64,17 @@ void waiting_end(struct core *core, uint32_t slot)
     slot_list_prepend(&core->waiting_free, core->waiting_links, slot);
 }
 
+static void leave(struct core *core, struct waiting *waiting)
+{
+    waiting->on = WAITING_NOTHING;
+    core->strangers_waiting -= waiting->stranger;
+    waiting->stranger = false;
+}
+
 void waiting_run(struct step *step, uint32_t slot)
 {
     struct waiting *waiting = &step->core->waiting[slot];
-    waiting->on = WAITING_NOTHING;
+    leave(step->core, waiting);
     bool answered = waiting->identify ? identify_try(step, slot) : hold_try(step, slot);
     if (answered) waiting_end(step->core, slot);
 }
@@ -71,6 +89,7 @@ void waiting_expire(struct step *step)
         in_use--;
         if (waiting->deadline_boot_ns > step->now.boot_ns) continue;
         slot_list_remove(waiting_list(core, waiting), core->waiting_links, slot);
+        leave(core, waiting);
         if (waiting->identify) {
             struct core_action action = {.type = ACTION_IDENTIFIED,
                                          .link = waiting->link,

@@ -6,6 +6,8 @@
 #include "services/ledger/core/state.h"
 #include "tests/unit/ledger/world.h"
 
+#define MINUTE ((uint64_t)60 * 1000000000)
+
 /* ---- more questions than there is room for ---- */
 
 static void begin_with(struct world *world, uint32_t waiting_max, uint32_t questions_max)
@@ -35,6 +37,17 @@ static int flood(struct world *world, int64_t first, int count)
     return full;
 }
 
+/* Tries to hold 90 cents, of which at most a few are on lease: true when it waits. */
+static bool hold_waits(struct world *world, int64_t key)
+{
+    struct message_hold message = world_hold_of(90 * CENT);
+    world->answered = false;
+    world_step_only(world, &(struct core_event){.type = EVENT_HOLD,
+                                                .link = world->link,
+                                                .hold = {model_hash(key), &message}});
+    return !world->answered;
+}
+
 /* Of 4 questions leases have half, and prices one of those: one lease at a time goes back. */
 TEST(idle_leases_that_cannot_all_be_told_of_at_once_go_back_one_after_another)
 {
@@ -59,43 +72,125 @@ TEST(idle_leases_that_cannot_all_be_told_of_at_once_go_back_one_after_another)
     world_free(&world);
 }
 
-/* Of 4 places to wait in the last stays free, so 3 strangers wait and PostgreSQL is asked for 3. */
+/* Of 4 places to wait in strangers have half, so 2 wait and PostgreSQL is asked for 2. */
 TEST(nobody_is_asked_for_who_could_not_wait_for_the_answer)
 {
     struct world world;
     begin_with(&world, 4, 64);
-    assert_int_equal(flood(&world, 1000, 50), 47);
-    assert_int_equal(world.question_count, 3);
+    assert_int_equal(flood(&world, 1000, 50), 48);
+    assert_int_equal(world.question_count, 2);
     world_pump(&world);
     assert_int_equal(world_take(&world, CENT).error, ERROR_NONE);
     world_free(&world);
 }
 
 /* PostgreSQL hangs. Whoever waited is refused after two seconds, but his question is still there,
- * so 16 / 2 = 8 strangers are asked for and no more, however often they come. An account whose key
- * is known is lent to meanwhile: the other half of the questions is the leases'. */
-TEST(strangers_have_half_of_the_questions_however_long_the_answers_take)
+ * so 16 / 4 = 4 strangers are asked for and no more, however often they come. An account whose key
+ * is known is lent to meanwhile: half of the questions is the leases'. */
+TEST(strangers_have_a_quarter_of_the_questions_however_long_the_answers_take)
 {
     struct world world;
     begin_with(&world, 64, 16);
     (void)world_settle(&world, 0, world_take(&world, CENT).hold, CENT);
-    assert_int_equal(flood(&world, 1000, 20), 12);
+    assert_int_equal(flood(&world, 1000, 20), 16);
     for (int i = 0; i < 60; i++) { /* three seconds */
         world.now.boot_ns += 50000000;
         world_step_only(&world, &(struct core_event){.type = EVENT_TICK});
     }
     assert_int_equal(world.last.identified.error, ERROR_LEDGER_DOWN);
     assert_int_equal(flood(&world, 2000, 20), 20);
-    assert_int_equal(world.question_count, 8);
-    struct message_hold message = world_hold_of(90 * CENT);
-    world_step_only(&world, &(struct core_event){.type = EVENT_HOLD,
-                                                 .link = world.link,
-                                                 .hold = {model_hash(1), &message}});
-    assert_int_equal(world.question_count, 9);
+    assert_int_equal(world.question_count, 4);
+    assert_true(hold_waits(&world, 1));
+    assert_int_equal(world.question_count, 5);
     world_pump(&world);
     assert_int_equal(world.last.held.error, ERROR_NONE);
     assert_int_equal(flood(&world, 3000, 20),
-                     12); /* all were answered, so all may be asked again */
+                     16); /* all were answered, so all may be asked again */
+    world_free(&world);
+}
+
+/* 8 places: 4 strangers wait. Key 1 needs a lease, which takes a place, and gets it. */
+TEST(strangers_leave_half_of_the_places_to_those_who_are_known)
+{
+    struct world world;
+    begin_with(&world, 8, 64);
+    (void)world_settle(&world, 0, world_take(&world, CENT).hold, CENT);
+    assert_int_equal(flood(&world, 1000, 50), 46);
+    assert_true(hold_waits(&world, 1));
+    world_pump(&world);
+    assert_int_equal(world.last.held.error, ERROR_NONE);
+    world_free(&world);
+}
+
+/* They all wait for one answer; a place is a place. 46 of 50 find none, and one is asked for. */
+TEST(the_same_made_up_key_a_thousand_times_takes_no_more_places)
+{
+    struct world world;
+    begin_with(&world, 8, 64);
+    (void)world_settle(&world, 0, world_take(&world, CENT).hold, CENT);
+    int full = 0;
+    for (int i = 0; i < 50; i++)
+        full += flood(&world, 1000, 1);
+    assert_int_equal(full, 46);
+    assert_int_equal(world.question_count, 1);
+    assert_true(hold_waits(&world, 1));
+    /* And none was lost: once they are answered there is room for as many. */
+    world_pump(&world);
+    assert_int_equal(flood(&world, 2000, 50), 46);
+    world_free(&world);
+}
+
+/* A changed key is read before it is used again, beside the strangers and not among them. */
+TEST(whoever_had_a_key_is_no_stranger_after_a_change_of_it)
+{
+    struct world world;
+    begin_with(&world, 8, 16);
+    (void)world_settle(&world, 0, world_take(&world, CENT).hold, CENT);
+    assert_int_equal(flood(&world, 1000, 50), 46);
+    world_step_only(&world,
+                    &(struct core_event){.type = EVENT_KEY_CHANGED, .stored = model_hash(1)});
+    assert_true(hold_waits(&world, 1));
+    assert_int_equal(world.question_count, 5);
+    assert_true(world.questions[0].stranger);
+    assert_false(world.questions[4].stranger);
+    world_pump(&world);
+    assert_int_equal(world.last.held.error, ERROR_NONE);
+    world_free(&world);
+}
+
+/* Of 128 slots one is the key's. A thousand made-up keys are read, ten in a minute, so that the key
+ * is the oldest by far; those that nobody has make room for each other. */
+TEST(strangers_push_nobody_out_who_is_known)
+{
+    struct world world;
+    begin_with(&world, 64, 64);
+    (void)world_settle(&world, 0, world_take(&world, CENT).hold, CENT);
+    for (int64_t first = 1000; first < 2000; first += 10) {
+        assert_int_equal(flood(&world, first, 10), 0);
+        world_pump(&world);
+        world_wait(&world, MINUTE);
+    }
+    world.answered = false;
+    world_step_only(
+        &world,
+        &(struct core_event){.type = EVENT_IDENTIFY, .link = world.link, .stored = model_hash(1)});
+    assert_true(world.answered);
+    assert_int_equal(world.last.identified.error, ERROR_NONE);
+    world_free(&world);
+}
+
+TEST(a_newcomer_is_read_as_soon_as_strangers_have_been_answered)
+{
+    struct world world;
+    begin_with(&world, 8, 64);
+    (void)model_add_key(&world.model, 1, 2);
+    assert_int_equal(flood(&world, 1000, 50), 46);
+    assert_false(hold_waits(&world, 2)); /* nobody can tell it from them */
+    assert_int_equal(world.last.held.error, ERROR_LEDGER_FULL);
+    world_pump(&world);
+    assert_true(hold_waits(&world, 2));
+    world_pump(&world);
+    assert_int_equal(world.last.held.error, ERROR_NONE);
     world_free(&world);
 }
 
@@ -266,7 +361,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(idle_leases_that_cannot_all_be_told_of_at_once_go_back_one_after_another),
         cmocka_unit_test(nobody_is_asked_for_who_could_not_wait_for_the_answer),
-        cmocka_unit_test(strangers_have_half_of_the_questions_however_long_the_answers_take),
+        cmocka_unit_test(strangers_have_a_quarter_of_the_questions_however_long_the_answers_take),
+        cmocka_unit_test(strangers_leave_half_of_the_places_to_those_who_are_known),
+        cmocka_unit_test(the_same_made_up_key_a_thousand_times_takes_no_more_places),
+        cmocka_unit_test(whoever_had_a_key_is_no_stranger_after_a_change_of_it),
+        cmocka_unit_test(strangers_push_nobody_out_who_is_known),
+        cmocka_unit_test(a_newcomer_is_read_as_soon_as_strangers_have_been_answered),
         cmocka_unit_test(lease_questions_have_the_other_half_less_one_for_prices),
         cmocka_unit_test(slots_of_idle_accounts_are_used_again),
         cmocka_unit_test(a_lease_slot_that_is_used_again_knows_what_was_settled_before),

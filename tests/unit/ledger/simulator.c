@@ -87,6 +87,7 @@ static void deliver(void *context, const struct core_action *action)
         assert(sim->question_count < sim->settings.questions_max);
         struct sim_question *question = &sim->questions[sim->question_count++];
         question->type = action->type;
+        question->stranger = action->type == ACTION_LOAD_CALLER && action->stranger;
         if (action->type == ACTION_LEASE)
             question->lease = action->lease;
         else
@@ -127,12 +128,24 @@ static void post_some(struct simulator *sim, uint32_t records)
     }
 }
 
+/* Strangers stand in a line of their own; in each line it goes in order. */
+static struct sim_question take_question(struct simulator *sim)
+{
+    bool stranger = chance(sim, 50);
+    size_t at = 0;
+    while (at < sim->question_count && sim->questions[at].stranger != stranger)
+        at++;
+    if (at == sim->question_count) at = 0;
+    struct sim_question question = sim->questions[at];
+    memmove(&sim->questions[at], &sim->questions[at + 1],
+            (--sim->question_count - at) * sizeof(question));
+    return question;
+}
+
 static void answer_one(struct simulator *sim)
 {
     if (sim->question_count == 0) return;
-    size_t at = 0; /* in order, as the one connection answers */
-    struct sim_question question = sim->questions[at];
-    memmove(sim->questions, sim->questions + 1, --sim->question_count * sizeof(question));
+    struct sim_question question = take_question(sim);
     bool fails = chance(sim, sim->database_fails);
     bool applied =
         !fails || chance(sim, 50); /* a failure that was none: the commit's answer got lost */

@@ -14,7 +14,7 @@
 #define SIM_QUEUE    512
 #define SIM_OPEN     12
 #define SIM_KEYS     8  /* that may spend; one more is a management key */
-#define SIM_KEY_NONE 99 /* nobody has it */
+#define SIM_KEY_NONE 99 /* nobody has it, nor those after it */
 #define SIM_ORGS     4
 #define SIM_LOG_MAX  65536
 
@@ -186,6 +186,7 @@ struct simulator {
     struct core_actions out;
     struct sim_question {
         enum core_action_type type;
+        bool stranger;
         struct key_hash stored;
         struct lease_request lease;
     } questions[SIM_QUEUE];

@@ -82,7 +82,7 @@ void strange_question(struct simulator *sim)
 {
     const struct sim_stream *stream = &sim->streams[sim_below(sim, SIM_STREAMS)];
     bool known = sim_below(sim, 4) > 0;
-    int64_t key = known ? 1 + sim_below(sim, SIM_KEYS + 1) : SIM_KEY_NONE;
+    int64_t key = known ? 1 + sim_below(sim, SIM_KEYS + 1) : SIM_KEY_NONE + sim_below(sim, 40);
     sim_step(sim, &(struct core_event){.type = EVENT_IDENTIFY,
                                        .link = stream->link,
                                        .client = known ? CLIENT_PREFIX_UNKNOWN : CLIENT_PREFIX_NONE,

@@ -18,7 +18,8 @@ static void deliver(void *context, const struct core_action *action)
     case ACTION_LOAD_PRICES:
     case ACTION_LEASE:
         assert(world->question_count < WORLD_QUESTIONS_MAX);
-        world->questions[world->question_count] = (struct world_question){.type = action->type};
+        world->questions[world->question_count] =
+            (struct world_question){.type = action->type, .stranger = action->stranger};
         if (action->type == ACTION_LEASE)
             world->questions[world->question_count].lease = action->lease;
         else

@@ -48,6 +48,7 @@ extern const struct book model_book;
 
 struct world_question {
     enum core_action_type type;
+    bool stranger;
     struct key_hash stored;
     struct lease_request lease;
 };
