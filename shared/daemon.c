@@ -185,32 +185,44 @@ status daemon_listen_unix(const char *path, unsigned mode, int *fd)
 /* ---- fault points ---------------------------------------------------------------------------- */
 
 #ifdef BOURSE_FAULT_POINTS
-/* What the environment may want at a point: "name", or "name:n" at its n-th passage. */
-static struct {
-    const char *variable;
+/* What a file in the directory of BOURSE_STRIKE_IN may want at a point, by the end of its name. */
+static const struct {
+    const char *suffix;
     int signal_number;
-    _Atomic uint64_t passages;
-} fault_wishes[] = {{"BOURSE_CRASH_AT", SIGKILL, 0}, {"BOURSE_STOP_AT", SIGSTOP, 0}};
+} strikes[] = {{"crash", SIGKILL}, {"stop", SIGSTOP}};
 
-static bool is_wanted(const char *wanted, const char *name, _Atomic uint64_t *passages)
+/* Whether BOURSE_CRASH_AT wants this passage: "name", or "name:n" at the n-th. */
+static bool is_wanted(const char *name)
 {
+    static _Atomic uint64_t passages;
+    const char *wanted = getenv("BOURSE_CRASH_AT");
     slice wanted_name, wanted_passage;
     uint64_t passage_number = 1;
+    if (wanted == NULL) return false;
     if (slice_split(slice_of(wanted), ':', &wanted_name, &wanted_passage) &&
         !status_ok(slice_to_u64(wanted_passage, &passage_number))) {
         return false;
     }
     return slice_equal(wanted_name, slice_of(name)) &&
-           atomic_fetch_add(passages, 1) + 1 == passage_number;
+           atomic_fetch_add(&passages, 1) + 1 == passage_number;
+}
+
+/* Whoever takes the file away is struck: one of all threads and programs that pass. */
+static bool is_armed(const char *name, const char *suffix)
+{
+    char file[PATH_MAX];
+    const char *directory = getenv("BOURSE_STRIKE_IN");
+    if (directory == NULL) return false;
+    int len = snprintf(file, sizeof(file), "%s/%s.%s", directory, name, suffix);
+    return len > 0 && (size_t)len < sizeof(file) && unlink(file) == 0;
 }
 
 void fault_point(const char *name)
 {
-    for (size_t i = 0; i < sizeof(fault_wishes) / sizeof(fault_wishes[0]); i++) {
-        const char *wanted = getenv(fault_wishes[i].variable);
-        if (wanted == NULL || !is_wanted(wanted, name, &fault_wishes[i].passages)) continue;
-        /* Sent to this thread, so it takes hold before the thread could go on. */
-        (void)raise(fault_wishes[i].signal_number);
+    /* Sent to this thread, so it takes hold before the thread could go on. */
+    if (is_wanted(name)) (void)raise(SIGKILL);
+    for (size_t i = 0; i < sizeof(strikes) / sizeof(strikes[0]); i++) {
+        if (is_armed(name, strikes[i].suffix)) (void)raise(strikes[i].signal_number);
     }
 }
 

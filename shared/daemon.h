@@ -25,9 +25,10 @@ int daemon_signal_wait(void); /* returns the signal's number */
 status daemon_listen_unix(const char *path, unsigned mode, int *fd);
 
 /* Named points of builds with -DBOURSE_FAULT_POINTS: kill -9 of oneself when BOURSE_CRASH_AT names
- * the point (the n-th passage with "name:n"), and where BOURSE_STOP_AT does, SIGSTOP: the process
- * stands there until it gets SIGCONT. The environment reaches every program, so a name stands in
- * one place of all of them. Compiles to nothing in a release. */
+ * the point (the n-th passage with "name:n"). And who finds a file of the point's name in the
+ * directory BOURSE_STRIKE_IN takes it away and is struck: by "name.crash" in the same manner, by
+ * "name.stop" with SIGSTOP, and stands there until it gets SIGCONT. The environment reaches every
+ * program, so a name stands in one place of all of them. Compiles to nothing in a release. */
 #ifdef BOURSE_FAULT_POINTS
 void fault_point(const char *name);
 /* The thread stands still here while the file exists that BOURSE_STAND_AT names ("name:path"), like

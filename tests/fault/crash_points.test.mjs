@@ -7,92 +7,57 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { MODEL, user } from '../integration/api.mjs';
-import { eventually, stands, startInstance } from '../integration/harness.mjs';
+import { startInstance } from '../integration/harness.mjs';
 import {
-  QUICK, ROUNDS, deathOf, familyOf, kill, killInstance, objectionsUnderLoad, postgresServes, servedSoFar, signal,
-  startInstanceAgain, startWith, underLoad,
+  QUICK, ROUNDS, killInstance, objectionsUnderLoad, servedSoFar, startInstanceAgain, underLoad,
 } from './faults.mjs';
 import { USERS } from './load.mjs';
 import { buildPlanted } from './planted.mjs';
+import { dieAt, killPostgresAt } from './points.mjs';
 import { cutPower } from './power.mjs';
 
 const bourse = startInstance({ options: QUICK });
 
-// At which passage: late enough to be amid the load, different from round to round of a long run.
-const POINTS = {
-  after_hold: 25,
-  before_journal: 40,
-  after_journal: 40,
-  after_sync: 20,
-  after_ack: 20,
-  before_commit: 8,
-  after_commit: 8,
-  lease_granted: 3,
-};
-
-/** Answers what waits under load for one more death of the ledger, and its return. */
-function ledgerDied() {
-  const died = deathOf(bourse, 'ledger');
+/** Answers what waits under load for a death of the ledger at a point, and its return. */
+function dies(point) {
   return async (load) => {
-    await died();
+    await dieAt(bourse, 'ledger', point);
     await load.more(20);
   };
 }
 
-for (const [point, passage] of Object.entries(POINTS)) {
+const POINTS = [
+  'after_hold', 'before_journal', 'after_journal', 'after_sync', 'after_ack', 'before_commit', 'after_commit', 'lease_granted',
+];
+
+for (const point of POINTS) {
   test(`the ledger may die at ${point}: no answer is unbilled, none billed twice`, async () => {
-    const manner = await startWith(bourse, { BOURSE_CRASH_AT: `${point}:${passage}` });
-    await underLoad(bourse, ledgerDied(), {}, manner);
+    await underLoad(bourse, dies(point));
   });
 }
 
 // ---- PostgreSQL dies while the ledger stands
 
-/** Every process of it at once, so that none brings to an end what it began. */
-async function killPostgres() {
-  const [, ...others] = familyOf(bourse.pid('postgres'));
-  const replaced = kill(bourse, 'postgres');
-  for (const pid of others) signal(pid, 'SIGKILL');
-  await replaced;
-}
-
-/** The one backend that has moved the cursor and not committed; PostgreSQL ends all others and recovers. */
-async function killPostersBackend() {
+/** The one that has moved the cursor and not committed. */
+async function postersBackend() {
   const rows = await bourse.sql(
     `select distinct pid from pg_locks where relation = 'stream'::regclass and mode = 'RowExclusiveLock'`);
   assert.equal(rows.length, 1, 'the ledger does not stand in a transaction that posts');
-  process.kill(rows[0].pid, 'SIGKILL');
+  return rows[0].pid;
 }
 
-const KILLS = {
-  before_commit: { passage: 8, killed: killPostersBackend },
-  after_commit: { passage: 8, killed: killPostgres },
-  lease_granted: { passage: 3, killed: killPostgres },
-};
-
-/** Waits until the ledger stands at its point, and lets it go on when PostgreSQL is killed. */
-async function whileLedgerStands(killed) {
-  const ledger = bourse.pid('ledger');
-  await eventually(() => assert.ok(stands(ledger), 'the point was not passed'), { every_ms: 5 });
-  try {
-    await killed();
-  } finally {
-    signal(ledger, 'SIGCONT');
-  }
-  await postgresServes(bourse);
-  await bourse.ready();
-  assert.equal(bourse.pid('ledger'), ledger, 'the ledger ended itself');
+/** PostgreSQL ends all other backends and recovers. */
+async function killPostersBackend() {
+  process.kill(await postersBackend(), 'SIGKILL');
 }
 
-for (const [point, { passage, killed }] of Object.entries(KILLS)) {
+for (const point of POINTS) {
+  const killed = point === 'before_commit' ? killPostersBackend : undefined;
   test(`PostgreSQL may be killed while the ledger stands at ${point}: what was committed stands, the rest is done again`, async () => {
-    const manner = await startWith(bourse, { BOURSE_STOP_AT: `${point}:${passage}` });
-    const struck = whileLedgerStands(killed); // from now on: a load that waits for the ledger does not get to it
-    const survived = underLoad(bourse, async (load) => {
-      await struck;
+    await underLoad(bourse, async (load) => {
+      await killPostgresAt(bourse, 'ledger', point, killed);
       await load.more(20);
-    }, {}, manner);
-    await Promise.all([struck, survived]);
+    });
   });
 }
 
@@ -103,12 +68,12 @@ function setDurability(durability, journal_sync_interval) {
   bourse.setOption('journal_sync_interval', journal_sync_interval);
 }
 
-for (const [point, passage] of Object.entries({ after_journal: 40, after_ack: 20 })) {
+for (const point of ['after_journal', 'after_ack']) {
   test(`where durability is fast the ledger may die at ${point}, before any sync: what was written is there`, async (t) => {
     t.after(() => setDurability('strict', 1));
     setDurability('fast', 200); // what is acknowledged is not synced for up to a fifth of a second
-    const manner = await startWith(bourse, { BOURSE_CRASH_AT: `${point}:${passage}` });
-    await underLoad(bourse, ledgerDied(), {}, manner);
+    await bourse.killAndWait('ledger');
+    await underLoad(bourse, dies(point));
   });
 }
 
@@ -177,20 +142,22 @@ test('the power may go: what was acknowledged or posted is in the journal', asyn
 
 // ---- planted bugs: what the checker is for, it finds
 
-async function startPlanted(bug, environment) {
+async function startPlanted(bug) {
   const build = buildPlanted(bug);
-  return { ...(await startWith(bourse, environment, build)), build };
+  await killInstance(bourse); // nothing runs on it
+  await startInstanceAgain(bourse, { build });
+  return build;
 }
 
 test('a ledger that does not look at the edge’s numbers bills again what was sent again', async () => {
-  const { customers } = await startPlanted('ONE_NUMBER', { BOURSE_CRASH_AT: 'after_sync:20' });
-  const { objections } = await objectionsUnderLoad(bourse, ledgerDied(), { customers, leaves_percent: 0 });
+  await startPlanted('ONE_NUMBER');
+  const { objections } = await objectionsUnderLoad(bourse, dies('after_sync'), { leaves_percent: 0 });
   assert.match(objections.join('\n'), /was told 0 and charged [1-9]/);
 });
 
 test('a ledger that acknowledges before the sync loses with the power what its clients were told', async (t) => {
   syncSeldom(t, 1000); // as nobody waits for it
-  const manner = { ...(await startPlanted('ACK_BEFORE_SYNC')), leaves_percent: 0 };
+  const manner = { build: await startPlanted('ACK_BEFORE_SYNC'), leaves_percent: 0 };
   // Each user has one request at a time; so where more ends are lost, there are some among them that were told.
   const { objections, ahead } = await withoutPower(({ lost }) => lost > USERS, manner);
   // Of a hold whose record an earlier sync covered the next start makes up an end: absorbed, for nothing. Else nothing is known of it.
@@ -200,7 +167,7 @@ test('a ledger that acknowledges before the sync loses with the power what its c
 
 test('a poster that reads what is not synced gets ahead of the journal, which passes for an old copy: open holds never end', async (t) => {
   syncSeldom(t);
-  const { objections } = await withoutPower(({ ahead }) => ahead > 0, await startPlanted('POST_UNSYNCED'));
+  const { objections } = await withoutPower(({ ahead }) => ahead > 0, { build: await startPlanted('POST_UNSYNCED') });
   // The slow stream's hold has no row, and later holds have.
   assert.match(objections.join('\n'), /incarnation \d+: \d+ holds have a row, \d+ were given out/);
 });

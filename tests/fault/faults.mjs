@@ -20,8 +20,7 @@ const REST_MAX_MS = 30_000; // holds of a lost edge are kept for ten seconds; le
 const run = promisify(execFile);
 
 /** Load on a fresh set of customers while `during(load)` does its worst; then the checker must have nothing to object to. What
- *  `during` answers is the simulator's log from before it died, if it did. `manner` is what a Load takes, or has `customers` that
- *  were made before. */
+ *  `during` answers is the simulator's log from before it died, if it did. `manner` is what a Load takes. */
 export async function underLoad(bourse, during, rules = {}, manner = {}) {
   const { objections, ...logs } = await objectionsUnderLoad(bourse, during, { rules, ...manner });
   const { load, requests } = logs;
@@ -29,8 +28,8 @@ export async function underLoad(bourse, during, rules = {}, manner = {}) {
   return logs;
 }
 
-export async function objectionsUnderLoad(bourse, during, { rules, customers, ...manner } = {}) {
-  const load = new Load(bourse, customers ?? (await makeCustomers(bourse)), manner);
+export async function objectionsUnderLoad(bourse, during, { rules, ...manner } = {}) {
+  const load = new Load(bourse, await makeCustomers(bourse), manner);
   let served;
   try {
     await load.more(20);
@@ -102,6 +101,14 @@ export async function killBackend(bourse, random) {
   });
   await eventually(() => assert.ok(!lives(pid)));
   await postgresServes(bourse);
+}
+
+/** Every process of PostgreSQL at once, so that none brings to an end what it began; another one starts. */
+export async function killPostgres(bourse) {
+  const [, ...others] = familyOf(bourse.pid('postgres'));
+  const replaced = kill(bourse, 'postgres');
+  for (const pid of others) signal(pid, 'SIGKILL');
+  await replaced;
 }
 
 /** Until PostgreSQL takes statements again. */
@@ -177,15 +184,6 @@ export async function startInstanceAgain(bourse, { environment, build = BUILD } 
   const env = { ...bourse.environment(), ...environment, BOURSE_BUILD: build };
   await run(path.join(ROOT, 'tools/run/instance'), ['up'], { cwd: ROOT, env, timeout: TURN_MAX_MS });
   for (const program of Object.keys(bourse.pids)) bourse.pids[program] = bourse.pid(program);
-}
-
-/** Starts the instance anew. Its customers are made before: that passes named points, too, and the more of them the slower the machine.
- *  Answers what underLoad() takes. */
-export async function startWith(bourse, environment, build) {
-  const customers = await makeCustomers(bourse);
-  await killInstance(bourse); // nothing runs on it; so a start finds what a power switch leaves
-  await startInstanceAgain(bourse, { environment, build });
-  return { customers };
 }
 
 /** Deaths of a program as the supervisor logged them. */

@@ -256,10 +256,7 @@ static void become_program(const struct program *p, pid_t parent)
     signal(SIGQUIT, SIG_DFL);
     sigprocmask(SIG_UNBLOCK, &supervisor.watched, NULL);
     /* A named point of a test build strikes once: the program that is started again recovers. */
-    if (p->deaths > 0) {
-        unsetenv("BOURSE_CRASH_AT");
-        unsetenv("BOURSE_STOP_AT");
-    }
+    if (p->deaths > 0) unsetenv("BOURSE_CRASH_AT");
     execv(p->arguments[0], p->arguments);
     fail(127, strerror(errno), p->arguments[0]);
 }

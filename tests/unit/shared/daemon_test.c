@@ -266,15 +266,40 @@ TEST(a_process_dies_at_the_named_passage_of_its_fault_point)
     }
 }
 
-TEST(a_process_stands_at_the_named_passage_until_it_may_go_on)
+/* Of the directory that we are in. */
+static void arm(const char *file)
 {
+    int fd = open(file, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    (void)close(fd);
+}
+
+TEST(a_process_dies_at_the_point_whose_file_it_takes_away)
+{
+    setenv("BOURSE_STRIKE_IN", ".", 1);
+    arm("after_sync.crash");
+    capture(pass_fault_points, NULL, &captured);
+    assert_int_equal(captured.signal_number, SIGKILL);
+    assert_string_equal(captured.text, "1");
+    /* The next one does not, and another point's file is left to who passes that. */
+    arm("after_ack.crash");
+    capture(pass_fault_points, NULL, &captured);
+    assert_int_equal(captured.signal_number, 0);
+    assert_string_equal(captured.text, "123");
+    assert_int_equal(unlink("after_ack.crash"), 0);
+    unsetenv("BOURSE_STRIKE_IN");
+}
+
+TEST(a_process_stands_at_the_point_whose_file_it_takes_away_until_it_may_go_on)
+{
+    arm("after_hold.stop");
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        setenv("BOURSE_STOP_AT", "after_hold:2", 1);
+        setenv("BOURSE_STRIKE_IN", ".", 1);
         for (int i = 0; i < 3; i++)
             fault_point("after_hold");
-        _exit(7); /* it stood once, at the second */
+        _exit(7); /* it stood once */
     }
     int how = 0;
     assert_int_equal(waitpid(child, &how, WUNTRACED), child);
@@ -302,7 +327,8 @@ int main(void)
         cmocka_unit_test(a_path_longer_than_an_address_holds_is_refused),
 #ifdef BOURSE_FAULT_POINTS
         cmocka_unit_test(a_process_dies_at_the_named_passage_of_its_fault_point),
-        cmocka_unit_test(a_process_stands_at_the_named_passage_until_it_may_go_on),
+        cmocka_unit_test(a_process_dies_at_the_point_whose_file_it_takes_away),
+        cmocka_unit_test(a_process_stands_at_the_point_whose_file_it_takes_away_until_it_may_go_on),
 #endif
     };
     return cmocka_run_group_tests_name("daemon", tests, enter_directory, leave_directory);
