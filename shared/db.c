@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "shared/daemon.h"
 #include "shared/db_arrays.h"
 #include "shared/db_result.h"
 #include "shared/db_statements.h"
@@ -46,6 +47,7 @@ struct db {
     PGconn *pg;     /* NULL: not connected */
     uint64_t connect_after_ms;
     const char *options; /* of a session: db_bound_waits, db_serve_batches; NULL */
+    bool serves_batches;
     bool in_transaction;
     bool repeat; /* a serialization failure or a deadlock: doing it again may succeed */
     bool notifications_missed;
@@ -131,6 +133,7 @@ void db_bound_waits(struct db *db)
 void db_serve_batches(struct db *db, size_t parameters_size)
 {
     db->options = KEPT_ORDER;
+    db->serves_batches = true;
     arena_reserve(&db->arena, parameters_size);
 }
 
@@ -307,17 +310,19 @@ static status collect_one(struct db *db, const struct pending *pending, status b
     return status_ok(before) ? done : before;
 }
 
-/* The first failure counts. */
-static status collect(struct db *db)
+/* All of it is on its way afterwards, and the end after which the server answers. */
+static status send_all(struct db *db)
 {
-    size_t count = db->pending_count;
-    if (count == 0) return OK;
+    if (PQpipelineSync(db->pg) == 1) return OK;
+    disconnect(db);
+    return FAIL(DATABASE);
+}
+
+/* The first failure counts. */
+static status collect_all(struct db *db)
+{
     status done = OK;
-    if (PQpipelineSync(db->pg) != 1) {
-        disconnect(db);
-        return FAIL(DATABASE);
-    }
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < db->pending_count; i++)
         done = collect_one(db, &db->pending[i], done);
     db->pending_count = 0;
     if (db->pg == NULL) return done;
@@ -327,6 +332,13 @@ static status collect(struct db *db)
     if (ended && PQexitPipelineMode(db->pg) == 1) return done;
     disconnect(db);
     return FAIL(DATABASE);
+}
+
+static status collect(struct db *db)
+{
+    if (db->pending_count == 0) return OK;
+    TRY(send_all(db));
+    return collect_all(db);
 }
 
 /* Of a body that gave up: nobody is there any more to see them. */
@@ -397,7 +409,9 @@ static status transaction_commit(struct db *db)
     for (size_t i = 0; i < db->pending_count; i++)
         assert(db->pending[i].result == NULL);
     TRY(send_plain(db, "COMMIT", NULL, &result));
-    TRY(collect(db));
+    TRY(send_all(db));
+    if (db->serves_batches) fault_point("commit_sent"); /* not of every program: the poster's */
+    TRY(collect_all(db));
     if (strcmp(PQcmdStatus(result->pg), "COMMIT") == 0) return OK;
     db->repeat = repeat;
     return repeat ? FAIL(DATABASE) : FAIL(INTERNAL);

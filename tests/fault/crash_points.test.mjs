@@ -7,13 +7,13 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { MODEL, user } from '../integration/api.mjs';
-import { startInstance } from '../integration/harness.mjs';
+import { eventually, startInstance } from '../integration/harness.mjs';
 import {
-  QUICK, ROUNDS, killInstance, objectionsUnderLoad, servedSoFar, startInstanceAgain, underLoad,
+  QUICK, ROUNDS, killInstance, killPostgres, objectionsUnderLoad, postgresServes, servedSoFar, startInstanceAgain, underLoad,
 } from './faults.mjs';
 import { USERS } from './load.mjs';
 import { buildPlanted } from './planted.mjs';
-import { dieAt, killPostgresAt } from './points.mjs';
+import { dieAt, killPostgresAt, whileStandsAt } from './points.mjs';
 import { cutPower } from './power.mjs';
 
 const bourse = startInstance({ options: QUICK });
@@ -27,7 +27,8 @@ function dies(point) {
 }
 
 const POINTS = [
-  'after_hold', 'before_journal', 'after_journal', 'after_sync', 'after_ack', 'before_commit', 'after_commit', 'lease_granted',
+  'after_hold', 'before_journal', 'after_journal', 'after_sync', 'after_ack', 'before_commit', 'commit_sent', 'after_commit',
+  'lease_granted',
 ];
 
 for (const point of POINTS) {
@@ -51,11 +52,39 @@ async function killPostersBackend() {
   process.kill(await postersBackend(), 'SIGKILL');
 }
 
-for (const point of POINTS) {
+for (const point of POINTS.filter((name) => name !== 'commit_sent')) {
   const killed = point === 'before_commit' ? killPostersBackend : undefined;
   test(`PostgreSQL may be killed while the ledger stands at ${point}: what was committed stands, the rest is done again`, async () => {
     await underLoad(bourse, async (load) => {
       await killPostgresAt(bourse, 'ledger', point, killed);
+      await load.more(20);
+    });
+  });
+}
+
+const cursors = () => bourse.sqlValue('select sum(last_seq) from stream');
+
+/** PostgreSQL is killed while the ledger, which has sent a COMMIT, has not looked for the answer. `done`: the COMMIT is done by then;
+ *  else the backend stands still and never reads it. */
+async function killPostgresAtCommit(done) {
+  let sent;
+  await whileStandsAt(bourse, 'ledger', 'before_commit', async () => {
+    const before = await cursors();
+    if (!done) process.kill(await postersBackend(), 'SIGSTOP');
+    sent = killPostgresAt(bourse, 'ledger', 'commit_sent', async () => {
+      if (done) await eventually(async () => assert.ok((await cursors()) > before));
+      await killPostgres(bourse);
+      await postgresServes(bourse);
+      assert.equal((await cursors()) > before, done, 'the COMMIT was not met where it was to be');
+    });
+  });
+  await sent;
+}
+
+for (const [state, done] of [['has done the COMMIT', true], ['has not read the COMMIT', false]]) {
+  test(`PostgreSQL may be killed while the ledger stands at commit_sent and it ${state}: the cursor says what is done`, async () => {
+    await underLoad(bourse, async (load) => {
+      await killPostgresAtCommit(done);
       await load.more(20);
     });
   });
