@@ -19,6 +19,7 @@ struct coverage {
 /* Before the step: the state in which the core meets the event. */
 void coverage_note_event(struct coverage *coverage, const struct core *core,
                          const struct core_event *event, struct core_now now);
+const char *coverage_state_name(size_t state); /* NULL: there are no more */
 void coverage_note_action(struct coverage *coverage, const struct core_action *action);
 /* The number of things never met. Prints every count, or only what was never met. */
 uint32_t coverage_print(const struct coverage *coverage, bool everything);
