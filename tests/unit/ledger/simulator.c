@@ -13,9 +13,7 @@
 #define START_NS   ((int64_t)1795176000000000000) /* 2026-11-20T12:00:00Z */
 #define DISK_MAX   ((size_t)64 << 20)
 #define AUDIT_EACH 64
-#define STEPS      3000       /* of a seed, before it heals */
-#define NANO_MAX   2000000000 /* of the cheapest hold's price range */
-#define CENT       ((int64_t)10000000)
+#define STEPS      3000 /* of a seed, before it heals */
 
 /* ---- randomness ------------------------------------------------------------------------------ */
 
@@ -96,7 +94,7 @@ static void deliver(void *context, const struct core_action *action)
     }
     if (action->type == ACTION_HELD && action->held.rate_limit != 0 &&
         action->held.error != ERROR_NONE)
-        sim_rates_refused(sim, (int64_t)(uint32_t)action->request, &action->held);
+        sim_rates_refused(sim, sim->requests[action->request].key, &action->held);
     struct sim_stream *stream = stream_of(sim, action->link);
     if (stream == NULL || stream->down.count == SIM_QUEUE) return;
     stream->down.items[(stream->down.first + stream->down.count++) % SIM_QUEUE] = *action;
@@ -203,14 +201,6 @@ static void ask_hold(struct simulator *sim, struct sim_stream *stream)
     send(stream, &frame);
 }
 
-static struct usage_vector usage_of(int64_t nano)
-{
-    struct usage_vector usage = {{0}};
-    usage.units[BILLING_completion] = (uint32_t)(nano / 1000000);
-    usage.units[BILLING_prompt] = (uint32_t)(nano % 1000000);
-    return usage;
-}
-
 static void end_hold(struct simulator *sim, struct sim_stream *stream)
 {
     if (stream->open_count == 0) return;
@@ -218,27 +208,9 @@ static void end_hold(struct simulator *sim, struct sim_stream *stream)
     struct sim_hold hold = stream->open[at];
     stream->open[at] = stream->open[--stream->open_count];
     struct sim_unacknowledged *kept = &stream->unacknowledged[stream->unacknowledged_count++];
-    *kept = (struct sim_unacknowledged){.frame = {.place = hold.place}};
-    if (chance(sim, 20)) {
-        kept->frame.type = MESSAGE_release;
-        kept->frame.release = (struct message_release){.n = ++stream->n,
-                                                       .hold = hold.place.hold,
-                                                       .absorbed = chance(sim, 20),
-                                                       .price_id = hold.price};
-    } else {
-        int64_t most = sim->log.overshoots && chance(sim, 20) ? 2 * hold.list : hold.list;
-        /* A price the ledger does not have: nothing can be charged, and both sides know that. */
-        bool priced = !chance(sim, 1);
-        kept->charge = priced ? (int64_t)(draw(sim) % (uint64_t)(most + 1)) : 0;
-        kept->frame.type = MESSAGE_settle;
-        kept->frame.settle = (struct message_settle){.n = ++stream->n,
-                                                     .hold = hold.place.hold,
-                                                     .price_id = priced ? hold.price : 77,
-                                                     .usage = usage_of(kept->charge),
-                                                     .charge = {kept->charge},
-                                                     .facts.flags = hold.byok ? FACT_BYOK : 0};
+    draw_ending(sim, &hold, ++stream->n, kept);
+    if (kept->frame.type == MESSAGE_settle)
         log_entry(sim->log.sent, &sim->log.sent_count, hold.place, kept->charge);
-    }
     if (stream->welcomed) send(stream, &kept->frame);
 }
 
@@ -591,17 +563,8 @@ static void begin(struct simulator *sim)
     sim->prices_older = new_prices(1);
     sim->core = core_new(&sim->settings);
     sim_step(sim, &(struct core_event){.type = EVENT_PRICES, .prices = sim->prices_older});
-    for (int64_t key = 1; key <= SIM_KEYS; key++) {
-        struct model_key *model = model_add_key(&sim->model, 1 + (key - 1) % SIM_ORGS, key);
-        model->has_limit = key % 2 == 0;
-        model->cadence = (enum cadence)(key % CADENCE_COUNT);
-        model->limit = (int64_t)(1 + sim_below(sim, 500)) * CENT;
-        model->caller.member = key % 3 == 0 ? 1 : 0;
-        if (key % 4 == 1) model->rates.requests = 1 + sim_below(sim, 8);
-        if (key % 4 >= 2) model->rates.concurrent = 1 + sim_below(sim, 4);
-        model->include_byok = key % 4 == 0;
-        begin_plan(sim, model_org(&sim->model, model->caller.org));
-    }
+    for (int64_t key = 1; key <= SIM_KEYS; key++)
+        begin_key(sim, key);
     begin_limits(sim);
     model_add_key(&sim->model, 1, SIM_KEYS + 1)->caller.kind = CALLER_MANAGEMENT;
     for (size_t i = 0; i < SIM_STREAMS; i++) {

@@ -41,6 +41,15 @@ struct sim_down {
     size_t first, count;
 };
 
+/* What a HOLD asked for; its place is the number of the request, and 0 nobody's. */
+#define SIM_REQUESTS_MAX 4096
+struct sim_request {
+    int64_t key;
+    uint32_t price;
+    int64_t fixed, token_nano; /* list price: without output; of each token of it */
+    bool byok;
+};
+
 /* A hold as the edge knows it. */
 struct sim_hold {
     struct generation_place place;
@@ -191,6 +200,8 @@ struct simulator {
         struct lease_request lease;
     } questions[SIM_QUEUE];
     size_t question_count;
+    struct sim_request requests[SIM_REQUESTS_MAX];
+    uint64_t request_last;
     struct sim_stream streams[SIM_STREAMS];
     uint64_t next_edge;
     uint32_t next_link;
@@ -225,8 +236,11 @@ void sim_step(struct simulator *sim, const struct core_event *event);
 /* simulator_requests.c */
 void draw_hold(struct simulator *sim, struct sim_frame *frame);
 struct sim_hold hold_of_answer(const struct simulator *sim, const struct core_action *action);
+void draw_ending(struct simulator *sim, const struct sim_hold *hold, uint64_t n,
+                 struct sim_unacknowledged *ending);
 
 /* simulator_people.c */
+void begin_key(struct simulator *sim, int64_t key);
 void buy_credit(struct simulator *sim);
 void change_key(struct simulator *sim);
 void change_limit(struct simulator *sim);

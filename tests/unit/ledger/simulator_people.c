@@ -12,6 +12,19 @@ static bool chance(struct simulator *sim, uint32_t per_cent)
     return sim_below(sim, 100) < per_cent;
 }
 
+void begin_key(struct simulator *sim, int64_t key)
+{
+    struct model_key *model = model_add_key(&sim->model, 1 + (key - 1) % SIM_ORGS, key);
+    model->has_limit = key % 2 == 0;
+    model->cadence = (enum cadence)(key % CADENCE_COUNT);
+    model->limit = (int64_t)(1 + sim_below(sim, 500)) * CENT;
+    model->caller.member = key % 3 == 0 ? 1 : 0;
+    if (key % 4 == 1) model->rates.requests = 1 + sim_below(sim, 8);
+    if (key % 4 >= 2) model->rates.concurrent = 1 + sim_below(sim, 4);
+    model->include_byok = key % 4 == 0;
+    begin_plan(sim, model_org(&sim->model, model->caller.org));
+}
+
 void buy_credit(struct simulator *sim)
 {
     int64_t org = 1 + sim_below(sim, SIM_ORGS);
