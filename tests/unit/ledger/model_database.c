@@ -283,6 +283,7 @@ void model_answer_caller(const struct model_database *model, const struct key_ha
         answer->plan = plan_of(model, key->caller.org).terms;
         answer->rates.key = key->rates;
         answer->rates.classes[MODEL_FREE] = free_limits(model, key->caller.org);
+        answer->rates.classes[MODEL_PAID] = model->paid;
     }
 }
 

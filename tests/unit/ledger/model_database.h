@@ -97,8 +97,8 @@ struct model_database {
     uint64_t epoch;
     uint32_t incarnation; /* of the journal that is posted */
     uint64_t cursor;
-    int64_t late;            /* charges that no lease covered */
-    struct rate_limits free; /* of the plan */
+    int64_t late;                  /* charges that no lease covered */
+    struct rate_limits free, paid; /* of the plan */
     uint32_t free_day_bought;
     struct model_free free_days[MODEL_FREE_MAX];
     size_t free_count;

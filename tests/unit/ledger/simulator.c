@@ -92,9 +92,8 @@ static void deliver(void *context, const struct core_action *action)
             question->stored = action->stored;
         return;
     }
-    if (action->type == ACTION_HELD && action->held.rate_limit != 0 &&
-        action->held.error != ERROR_NONE)
-        sim_rates_refused(sim, sim->requests[action->request].key, &action->held);
+    if (action->type == ACTION_HELD)
+        sim_rates_answered(sim, &sim->requests[action->request], &action->held);
     struct sim_stream *stream = stream_of(sim, action->link);
     if (stream == NULL || stream->down.count == SIM_QUEUE) return;
     stream->down.items[(stream->down.first + stream->down.count++) % SIM_QUEUE] = *action;
@@ -295,6 +294,7 @@ static void deliver_up(struct simulator *sim, struct sim_stream *stream)
         event.type = EVENT_HOLD;
         event.hold.stored = model_hash(frame.key);
         event.hold.message = &frame.hold;
+        sim_tokens_asked(sim, frame.request);
         break;
     case MESSAGE_settle:
         event.type = EVENT_SETTLE;
@@ -517,7 +517,8 @@ static enum sim_act draw_act(struct simulator *sim)
     return ACT_TICK;
 }
 
-/* Both cost the same. */
+/* Both cost the same. So do a search and a token of the prompt: a cost does not say how many tokens
+ * there were. */
 static struct prices *new_prices(uint32_t count)
 {
     struct price_row *rows = calloc(count, sizeof(*rows));
@@ -525,6 +526,7 @@ static struct prices *new_prices(uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         rows[i] = (struct price_row){.id = i + 1, .tier_count = 1};
         rows[i].tiers[0].prices[BILLING_prompt].nano_per_million = 1000000;
+        rows[i].tiers[0].prices[BILLING_web_search].nano_per_million = 1000000;
         rows[i].tiers[0].prices[BILLING_completion].nano_per_million = 1000000000000;
     }
     return prices_new(rows, count);
@@ -549,8 +551,7 @@ static void begin(struct simulator *sim)
                                            .lease_idle_ns = 60000000000};
     model_init(&sim->model);
     sim->model.incarnation = 1;
-    sim->model.free =
-        (struct rate_limits){.requests = 1 + sim_below(sim, 12), .day = 1 + sim_below(sim, 20)};
+    begin_rates(sim);
     buffer_init(&sim->records, DISK_MAX);
     buffer_init(&sim->disk, DISK_MAX);
     sim->out = (struct core_actions){.deliver = deliver, .context = sim, .journal = &sim->records};
@@ -565,6 +566,7 @@ static void begin(struct simulator *sim)
     sim_step(sim, &(struct core_event){.type = EVENT_PRICES, .prices = sim->prices_older});
     for (int64_t key = 1; key <= SIM_KEYS; key++)
         begin_key(sim, key);
+    sim_tokens_restart(sim);
     begin_limits(sim);
     model_add_key(&sim->model, 1, SIM_KEYS + 1)->caller.kind = CALLER_MANAGEMENT;
     for (size_t i = 0; i < SIM_STREAMS; i++) {

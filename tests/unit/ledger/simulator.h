@@ -44,10 +44,13 @@ struct sim_down {
 /* What a HOLD asked for; its place is the number of the request, and 0 nobody's. */
 #define SIM_REQUESTS_MAX 4096
 struct sim_request {
-    int64_t key;
+    int64_t org, key; /* org 0: the key is nobody's */
     uint32_t price;
-    int64_t fixed, token_nano; /* list price: without output; of each token of it */
-    bool byok;
+    int64_t fixed, token_nano;       /* list price: without output; of each token of it */
+    uint32_t input, output, choices; /* tokens; output is for all choices together */
+    uint32_t least; /* output for each choice: all that the plan may have wanted since it asked */
+    uint8_t model_class;
+    bool byok, may_shrink;
 };
 
 /* A hold as the edge knows it. */
@@ -55,6 +58,7 @@ struct sim_hold {
     struct generation_place place;
     int64_t key;
     uint32_t price;
+    uint64_t tokens; /* that were counted */
     int64_t amount;
     int64_t list; /* the most it can cost; where the key is the customer's, amount is the fee */
     bool byok;
@@ -102,16 +106,18 @@ struct sim_rated {
     uint32_t incarnation;
     uint64_t hold;
     int64_t org, key, created_ns;
+    uint64_t tokens; /* that it may use; once it has ended, that it used */
     uint8_t model_class;
+    bool key_counts; /* it had a limit, so that what this uses is counted for one that comes */
     bool ended;
 };
 struct sim_rates {
     struct sim_rated items[SIM_RATED_MAX];
     size_t count;
-    size_t seen_len; /* of the records of this step */
-    uint64_t refusals;
+    size_t seen_len;              /* of the records of this step */
     int64_t minute, day_of_start; /* since 1970: that runs; on which this ledger began */
     size_t minute_first;          /* of the items, that may have been made in that minute */
+    uint32_t least[SIM_ORGS + 1]; /* output that the plan wants, as far as the core knows it */
 };
 
 /* What the auditor of own keys has seen. */
@@ -241,6 +247,7 @@ void draw_ending(struct simulator *sim, const struct sim_hold *hold, uint64_t n,
 
 /* simulator_people.c */
 void begin_key(struct simulator *sim, int64_t key);
+void begin_rates(struct simulator *sim);
 void buy_credit(struct simulator *sim);
 void change_key(struct simulator *sim);
 void change_limit(struct simulator *sim);
@@ -257,11 +264,23 @@ void stop_ledger(struct simulator *sim);
 /* A hold as it should not be: of a key nobody has, of an older version, … */
 void make_hold_strange(struct simulator *sim, struct sim_frame *frame);
 
-/* simulator_rates.c: records that were just made; an answer that refuses; a ledger that begins. */
+/* simulator_rates.c: records that were just made; the answer to a hold; a ledger that begins. */
 void sim_rates_see(struct simulator *sim);
-void sim_rates_refused(struct simulator *sim, int64_t key, const struct message_held *held);
+void sim_rates_answered(struct simulator *sim, const struct sim_request *request,
+                        const struct message_held *held);
 void sim_rates_restart(struct simulator *sim);
 void sim_rates_follow_clock(struct simulator *sim); /* before each step */
+
+/* simulator_tokens.c: the same for tokens, of which records say nothing when a hold is made. */
+void sim_tokens_asked(struct simulator *sim, uint64_t request);
+void sim_tokens_held(struct simulator *sim, const struct sim_request *request,
+                     const struct message_held *held);
+void sim_tokens_refused(struct simulator *sim, const struct sim_request *request,
+                        const struct message_held *held);
+void sim_tokens_ended(struct simulator *sim, struct sim_rated *seen,
+                      const struct usage_vector *usage, bool note);
+void sim_tokens_plan_changed(struct simulator *sim, int64_t org, bool told);
+void sim_tokens_restart(struct simulator *sim);
 
 /* simulator_byok.c: the same for own keys, and the answers of PostgreSQL. */
 void sim_byok_see_hold(struct simulator *sim, const struct record_hold *record, bool check);

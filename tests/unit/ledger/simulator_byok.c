@@ -181,6 +181,7 @@ void change_plan(struct simulator *sim)
     plan.terms.output_default = 1 + sim_below(sim, 1000);
     plan.terms.output_min = 1 + sim_below(sim, plan.terms.output_default);
     struct plan_terms now = model_set_plan(&sim->model, org, &plan);
+    sim_tokens_plan_changed(sim, org, told);
     if (!told) return;
     sim_step(sim, &(struct core_event){.type = EVENT_PLAN_CHANGED, .plan = &now});
     if (sim_below(sim, 10) > 0) return;

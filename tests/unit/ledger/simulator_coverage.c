@@ -14,6 +14,7 @@ static const uint16_t held_errors[] = {
     ERROR_STALE,        ERROR_NO_CREDIT,      ERROR_UNKNOWN_PRICE,   ERROR_INFERENCE_KEY_NEEDED,
     ERROR_KEY_LIMIT,    ERROR_ACCOUNT_FROZEN, ERROR_ORG_LIMIT,       ERROR_WORKSPACE_BUDGET,
     ERROR_MEMBER_LIMIT, ERROR_RATE_REQUESTS,  ERROR_RATE_CONCURRENT, ERROR_RATE_DAY,
+    ERROR_RATE_TOKENS,
 };
 static const uint16_t identified_errors[] = {
     ERROR_NONE,    ERROR_LEDGER_FULL,  ERROR_LEDGER_DOWN,
@@ -29,6 +30,16 @@ static const char *const action_names[] = {
     [ACTION_LOAD_PRICES] = "load prices",
     [ACTION_LEASE] = "lease",
 };
+static const char *const token_names[] = {
+    [TOKENS_GRANTED] = "granted",
+    [TOKENS_MADE_TO_FIT] = "made to fit",
+    [TOKENS_REFUSED_BY_KEY] = "refused by a key's limit",
+    [TOKENS_REFUSED_BY_PAID_MODELS] = "refused by the paid models' limit",
+    [TOKENS_REFUSED_BY_FREE_MODELS] = "refused by the free models' limit",
+    [TOKENS_CORRECTED_DOWN] = "corrected down",
+    [TOKENS_CORRECTED_UP] = "corrected up",
+    [TOKENS_ENDED_LATER] = "ended in a later minute",
+};
 
 void coverage_note_action(struct coverage *coverage, const struct core_action *action)
 {
@@ -36,6 +47,12 @@ void coverage_note_action(struct coverage *coverage, const struct core_action *a
     coverage->actions[action->type]++;
     if (action->type == ACTION_HELD) coverage->held[action->held.error]++;
     if (action->type == ACTION_IDENTIFIED) coverage->identified[action->identified.error]++;
+}
+
+void coverage_note_tokens(struct coverage *coverage, enum coverage_tokens what)
+{
+    assert(what < TOKENS_COUNT);
+    coverage->tokens[what]++;
 }
 
 static uint32_t print_count(const char *kind, const char *name, uint64_t count, bool everything)
@@ -77,5 +94,7 @@ uint32_t coverage_print(const struct coverage *coverage, bool everything)
                             sizeof(identified_errors) / sizeof(identified_errors[0]), everything);
     for (size_t i = 0; i <= ACTION_LEASE; i++)
         missing += print_count("action: ", action_names[i], coverage->actions[i], everything);
+    for (size_t i = 0; i < TOKENS_COUNT; i++)
+        missing += print_count("tokens: ", token_names[i], coverage->tokens[i], everything);
     return missing;
 }

@@ -12,6 +12,13 @@ static bool chance(struct simulator *sim, uint32_t per_cent)
     return sim_below(sim, 100) < per_cent;
 }
 
+/* Half of the keys have a limit of tokens. */
+static void limit_tokens(struct simulator *sim, struct model_key *key, uint32_t lifted_per_cent)
+{
+    if (key->caller.key <= SIM_KEYS / 2) return;
+    key->rates.tokens = chance(sim, lifted_per_cent) ? 0 : 1 + sim_below(sim, 2000);
+}
+
 void begin_key(struct simulator *sim, int64_t key)
 {
     struct model_key *model = model_add_key(&sim->model, 1 + (key - 1) % SIM_ORGS, key);
@@ -21,8 +28,18 @@ void begin_key(struct simulator *sim, int64_t key)
     model->caller.member = key % 3 == 0 ? 1 : 0;
     if (key % 4 == 1) model->rates.requests = 1 + sim_below(sim, 8);
     if (key % 4 >= 2) model->rates.concurrent = 1 + sim_below(sim, 4);
+    limit_tokens(sim, model, 0);
     model->include_byok = key % 4 == 0;
     begin_plan(sim, model_org(&sim->model, model->caller.org));
+}
+
+/* Of the classes of models; those that cost something have none in most plans. */
+void begin_rates(struct simulator *sim)
+{
+    sim->model.free =
+        (struct rate_limits){.requests = 1 + sim_below(sim, 12), .day = 1 + sim_below(sim, 20)};
+    if (chance(sim, 50)) sim->model.free.tokens = 1 + sim_below(sim, 2000);
+    if (chance(sim, 30)) sim->model.paid.tokens = 1 + sim_below(sim, 6000);
 }
 
 void buy_credit(struct simulator *sim)
@@ -48,6 +65,7 @@ void change_key(struct simulator *sim)
     key->caller.expires_ns =
         chance(sim, 10) ? sim->now.wall.ns + (int64_t)sim_below(sim, 10) * 1000000000 : 0;
     if (key->has_limit) key->limit += (int64_t)sim_below(sim, 100) * CENT;
+    if (chance(sim, 50)) limit_tokens(sim, key, 30);
     sim_step(sim, &(struct core_event){.type = EVENT_KEY_CHANGED, .stored = key->stored});
 }
 
@@ -130,13 +148,17 @@ void sim_set_clock(struct simulator *sim, int64_t ns)
     if (sim->latest_ns < ns) sim->latest_ns = ns;
 }
 
-/* An hour forth or back, and mostly to the edge of a day or back over it. */
+/* An hour forth or back, and mostly to the edge of a day or back over it; or back by so little that
+ * the minute ends again soon. */
 void jump_clock(struct simulator *sim)
 {
     const int64_t day_ns = (int64_t)86400 * 1000000000, hour_ns = (int64_t)3600 * 1000000000;
     int64_t edge_ns = (sim->clock_ns / day_ns + 1) * day_ns;
     bool near = edge_ns - sim->clock_ns <= hour_ns;
-    if (!near && chance(sim, 50)) {
+    if (chance(sim, 30)) {
+        int64_t more_ns = (int64_t)(1 + sim_below(sim, 60)) * 1000000000;
+        sim_set_clock(sim, sim->clock_ns - CELL_CLOCK_STANDS_NS - more_ns);
+    } else if (!near && chance(sim, 50)) {
         sim_set_clock(sim, edge_ns - 1 - (int64_t)sim_below(sim, 1000000000));
     } else {
         sim_set_clock(sim, sim->clock_ns + (chance(sim, 50) ? hour_ns : -hour_ns));

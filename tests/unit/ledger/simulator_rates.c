@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The auditor of rates: sees the records of holds and of their ends as they are made, and counts by
- * walking over all of them. A hold beyond a limit is a violation, and so is a refusal below one. */
+ * walking over all of them. A hold beyond a limit is a violation, and so is a refusal below one.
+ * Tokens are counted by another file. */
 #include "tests/unit/ledger/simulator.h"
 
 #include <assert.h>
@@ -78,13 +79,14 @@ static void see_hold(struct simulator *sim, const struct record_hold *hold, bool
     if (check) check_hold(sim, made);
 }
 
-static void see_ending(struct simulator *sim, const struct record_ending *ending)
+static void see_ending(struct simulator *sim, const struct record_ending *ending, bool check)
 {
     struct sim_rates *rates = &sim->rates;
     for (size_t i = 0; ending->part == 0 && i < rates->count; i++) {
         struct sim_rated *seen = &rates->items[i];
-        if (seen->incarnation == sim->settings.incarnation && seen->hold == ending->hold)
-            seen->ended = true;
+        if (seen->incarnation != sim->settings.incarnation || seen->hold != ending->hold) continue;
+        seen->ended = true;
+        sim_tokens_ended(sim, seen, &ending->usage, check);
     }
 }
 
@@ -102,7 +104,7 @@ static void see(struct simulator *sim, slice bytes, bool check)
         }
         if (record.type == RECORD_ending &&
             status_ok(record_decode_ending(record.payload, &ending))) {
-            see_ending(sim, &ending);
+            see_ending(sim, &ending, check);
             sim_byok_see_ending(sim, &ending, check);
         }
     }
@@ -115,9 +117,8 @@ void sim_rates_see(struct simulator *sim)
 }
 
 /* What was refused was full to its last place. */
-void sim_rates_refused(struct simulator *sim, int64_t key, const struct message_held *held)
+static void check_refused(struct simulator *sim, int64_t key, const struct message_held *held)
 {
-    sim_rates_see(sim);
     const struct model_key *model = model_key(&sim->model, key);
     struct sim_count sum = count(&sim->rates, model->caller.org, key, sim->now.wall.ns);
     bool of_key = held->rate_owner == RATE_KEY;
@@ -132,7 +133,18 @@ void sim_rates_refused(struct simulator *sim, int64_t key, const struct message_
     bool unread =
         held->error == ERROR_RATE_DAY && sim->now.wall.ns / DAY_NS < sim->rates.day_of_start;
     if (!unread && used != limit) sim->violation = "a request was refused below its limit";
-    sim->rates.refusals++;
+}
+
+void sim_rates_answered(struct simulator *sim, const struct sim_request *request,
+                        const struct message_held *held)
+{
+    sim_rates_see(sim);
+    if (held->error == ERROR_NONE)
+        sim_tokens_held(sim, request, held);
+    else if (held->error == ERROR_RATE_TOKENS)
+        sim_tokens_refused(sim, request, held);
+    else if (held->rate_limit != 0)
+        check_refused(sim, request->key, held);
 }
 
 /* Only what is on the disk was: the rest of this incarnation was made up by nobody. */
@@ -148,6 +160,7 @@ void sim_rates_restart(struct simulator *sim)
     rates->day_of_start = sim->now.wall.ns / DAY_NS;
     rates->seen_len = 0;
     sim_byok_restart(sim);
+    sim_tokens_restart(sim);
     see(sim, buffer_slice(&sim->disk), false);
     rates->minute_first = rates->count; /* a restart may give a second minute */
 }

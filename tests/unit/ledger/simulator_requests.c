@@ -5,9 +5,11 @@
 
 #include <assert.h>
 
-#define CENT          ((int64_t)10000000)
-#define TOKEN_NANO    1000
-#define PRICE_UNKNOWN 77
+#define CENT            ((int64_t)10000000)
+#define TOKEN_NANO      1000
+#define PROMPT_NANO     ((int64_t)1) /* and a search */
+#define COMPLETION_NANO ((int64_t)1000000)
+#define PRICE_UNKNOWN   77
 
 static bool chance(struct simulator *sim, uint32_t per_cent)
 {
@@ -17,13 +19,21 @@ static bool chance(struct simulator *sim, uint32_t per_cent)
 static uint64_t note_request(struct simulator *sim, const struct sim_frame *frame)
 {
     const struct message_hold *hold = &frame->hold;
+    const struct model_key *key = model_key(&sim->model, frame->key);
+    bool costs = hold->fixed.nano != 0 || hold->output_price.nano_per_million != 0 || hold->byok;
     assert(sim->request_last + 1 < SIM_REQUESTS_MAX);
     sim->requests[++sim->request_last] =
-        (struct sim_request){.key = frame->key,
+        (struct sim_request){.org = key == NULL ? 0 : key->caller.org,
+                             .key = frame->key,
                              .price = hold->price_ids.items[0],
                              .fixed = hold->fixed.nano,
                              .token_nano = hold->output_price.nano_per_million / 1000000,
-                             .byok = hold->byok != 0};
+                             .input = hold->input_tokens,
+                             .output = hold->output_want,
+                             .choices = hold->choices,
+                             .model_class = costs ? MODEL_PAID : hold->model_class,
+                             .byok = hold->byok != 0,
+                             .may_shrink = hold->may_shrink != 0};
     return sim->request_last;
 }
 
@@ -39,10 +49,11 @@ void draw_hold(struct simulator *sim, struct sim_frame *frame)
                                     .price_ids = {1, {price_id}},
                                     .client = CLIENT_PREFIX_UNKNOWN}};
     struct message_hold *hold = &frame->hold;
+    hold->input_tokens = sim_below(sim, 300);
     if (chance(sim, 30)) {
         hold->output_want = 1 + sim_below(sim, 1000);
         hold->output_price.nano_per_million = (int64_t)TOKEN_NANO * 1000000;
-        hold->may_shrink = 1;
+        hold->may_shrink = chance(sim, 70);
         hold->output_min = 1;
         hold->choices = sim_below(sim, 4);
     }
@@ -63,6 +74,7 @@ struct sim_hold hold_of_answer(const struct simulator *sim, const struct core_ac
         .place = {.cell = 1, .incarnation = sim->settings.incarnation, .hold = held->hold},
         .key = request->key,
         .price = request->price,
+        .tokens = (uint64_t)request->input + held->output_max,
         .amount = held->amount.nano,
         .list = held->amount.nano,
         .byok = request->byok};
@@ -70,12 +82,44 @@ struct sim_hold hold_of_answer(const struct simulator *sim, const struct core_ac
     return hold;
 }
 
-static struct usage_vector usage_of(int64_t nano)
+static uint32_t part_of(struct simulator *sim, uint32_t tokens, int64_t nano, int64_t token_nano)
+{
+    int64_t payable = nano / token_nano;
+    return sim_below(sim, (payable < tokens ? (uint32_t)payable : tokens) + 1);
+}
+
+/* A usage that costs this. Mostly it has no more tokens than were counted. Those that the cost
+ * leaves no room for were thought, at no price, and searches cost what tokens do not. */
+static struct usage_vector draw_usage(struct simulator *sim, const struct sim_hold *hold,
+                                      int64_t nano)
 {
     struct usage_vector usage = {{0}};
-    usage.units[BILLING_completion] = (uint32_t)(nano / 1000000);
-    usage.units[BILLING_prompt] = (uint32_t)(nano % 1000000);
+    uint32_t counted = (uint32_t)hold->tokens;
+    uint32_t left = sim_below(sim, (chance(sim, 10) ? 2 * counted + 100 : counted) + 1);
+    uint32_t completion = part_of(sim, left, nano, COMPLETION_NANO);
+    nano -= completion * COMPLETION_NANO;
+    left -= completion;
+    uint32_t prompt = part_of(sim, left, nano, PROMPT_NANO);
+    usage.units[BILLING_completion] = completion;
+    usage.units[BILLING_prompt] = prompt;
+    usage.units[BILLING_reasoning] = left - prompt;
+    usage.units[BILLING_web_search] = (uint32_t)(nano - prompt * PROMPT_NANO);
     return usage;
+}
+
+/* By list price. */
+static int64_t draw_cost(struct simulator *sim, const struct sim_hold *hold)
+{
+    int64_t most = sim->log.overshoots && chance(sim, 20) ? 2 * hold->list : hold->list;
+    return sim_below(sim, (uint32_t)most + 1);
+}
+
+static struct message_release draw_release(struct simulator *sim, const struct sim_hold *hold)
+{
+    struct message_release release = {
+        .hold = hold->place.hold, .absorbed = chance(sim, 20), .price_id = hold->price};
+    if (release.absorbed) release.usage = draw_usage(sim, hold, draw_cost(sim, hold));
+    return release;
 }
 
 void draw_ending(struct simulator *sim, const struct sim_hold *hold, uint64_t n,
@@ -85,19 +129,19 @@ void draw_ending(struct simulator *sim, const struct sim_hold *hold, uint64_t n,
     struct sim_frame *frame = &ending->frame;
     if (chance(sim, 20)) {
         frame->type = MESSAGE_release;
-        frame->release = (struct message_release){
-            .n = n, .hold = hold->place.hold, .absorbed = chance(sim, 20), .price_id = hold->price};
+        frame->release = draw_release(sim, hold);
+        frame->release.n = n;
         return;
     }
-    int64_t most = sim->log.overshoots && chance(sim, 20) ? 2 * hold->list : hold->list;
+    int64_t cost = draw_cost(sim, hold);
     /* A price the ledger does not have: nothing can be charged, and both sides know that. */
     bool priced = !chance(sim, 1);
-    ending->charge = priced ? (int64_t)sim_below(sim, (uint32_t)most + 1) : 0;
+    ending->charge = priced ? cost : 0;
     frame->type = MESSAGE_settle;
     frame->settle = (struct message_settle){.n = n,
                                             .hold = hold->place.hold,
                                             .price_id = priced ? hold->price : PRICE_UNKNOWN,
-                                            .usage = usage_of(ending->charge),
+                                            .usage = draw_usage(sim, hold, cost),
                                             .charge = {ending->charge},
                                             .facts.flags = hold->byok ? FACT_BYOK : 0};
 }
