@@ -134,11 +134,15 @@ test('the catalog may die at catalog_key_opened, of a sealed key: who waited for
 });
 
 test('PostgreSQL may be killed while the catalog stands at catalog_key_opened: who waits for the key is served', async (t) => {
-  let killed_ms;
-  const { requests } = await underLoadWithKey(t, () => killPostgresAt(bourse, 'catalog', 'catalog_key_opened', async () => {
-    killed_ms = performance.now();
-    await killPostgres(bourse);
-  }));
+  let killed_ms, killing;
+  const { requests } = await underLoadWithKey(t, async () => {
+    // The catalog goes on at once: who waits for a key does so for two seconds, and PostgreSQL may need longer to come back.
+    await killPostgresAt(bourse, 'catalog', 'catalog_key_opened', () => {
+      killed_ms = performance.now();
+      killing = killPostgres(bourse);
+    });
+    await killing;
+  });
   assert.ok(requests.some(({ begin_ms, complete }) => begin_ms < killed_ms && complete), 'nobody waited for the key and was served');
 });
 
