@@ -57,6 +57,9 @@ void sim_tokens_held(struct simulator *sim, const struct sim_request *request,
     }
     const struct rate_limits *limits = &model_key(&sim->model, made->key)->rates;
     made->key_counts = (limits->requests | limits->concurrent | limits->tokens) != 0;
+    if (held->output_max > request->output ||
+        (held->output_max < request->output && !request->may_shrink))
+        sim->violation = "an answer allows another output than was asked for";
     made->tokens = (uint64_t)request->input + held->output_max;
     bool smaller = held->output_max < request->output;
     check_held(sim, made, RATE_KEY, smaller);
