@@ -32,7 +32,7 @@ grant execute on function org_list(bigint, integer), idempotency_prune(bigint), 
 grant select, insert, update on purchase_refund, payment_card, auto_topup to bourse_ledger_api;
 grant select, insert, update (ended_at) on credit_line_span to bourse_ledger_api;
 grant select, insert on stripe_event, stripe_reconciliation to bourse_ledger_api;
-grant execute on function purchase_of_payment(text, text), purchases_due(integer), orgs_in_debt(integer),
+grant execute on function purchase_of_payment(text, text), purchases_due(integer), orgs_in_debt(bigint, integer),
     topup_cents(bigint), topups_due(integer), refunds_waiting(integer, integer) to bourse_ledger_api;
 
 -- catalog

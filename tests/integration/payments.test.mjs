@@ -44,6 +44,7 @@ const balance = async (buyer, kind) =>
     [buyer.number, kind],
   ));
 const CREDIT_PAID = 1;
+const CREDIT_PROMO = 2;
 const RECEIVABLE = 4;
 
 /** A line that was set behind the ledger's back, as one from before it looked at purchases that are not decided. */
@@ -267,6 +268,34 @@ test('a dispute that is won thaws an account with a line, though it is in use', 
   await delivered(stripe.win(withdrawn));
   assert.equal(await isFrozen(buyer), false);
   assert.equal((await hello(buyer)).status, 200);
+});
+
+test('promotional credit pays what a line has used and nothing of a dispute, so none of it comes back as paid credit', async () => {
+  const { buyer, id, session } = await makeCredited(5);
+  const serve = async () =>
+    assert.equal((await bourse.api.chat(buyer.key, { model: MODEL, messages: user('sim:tokens=1000') })).status, 200);
+  const debt = () => bourse.sqlValue('select debt from purchase where id = $1', [id]);
+  await serve();
+  await bourse.quiet();
+  const cost = 5n * DOLLAR - (await credits(buyer)); // of each request
+  await bourse.bourse('credit', 'grant', '--org', buyer.org, '--amount', '1');
+  await setLine(buyer, '100');
+  const withdrawn = stripe.dispute(session, { fee: 0 });
+  await delivered(withdrawn); // takes the rest of the $5; the first request is a debt
+  assert.equal(await debt(), cost);
+  await bourse.bourse('org', 'thaw', '--org', buyer.org);
+  await serve();
+  // A round has paid the second request, and the first was due before it.
+  await eventually(async () => assert.ok((await balance(buyer, CREDIT_PROMO)) < DOLLAR));
+  await eventually(async () => assert.equal(nanoOf((await organization(buyer)).owed), cost));
+  assert.equal(await balance(buyer, CREDIT_PROMO), DOLLAR - cost);
+  assert.equal(await debt(), cost);
+  assert.equal(asOwner(`select count(*) from orgs_in_debt(${buyer.number} - 1, 1) where org = ${buyer.number}`), '0');
+  await delivered(stripe.win(withdrawn));
+  assert.equal(await balance(buyer, CREDIT_PAID), 5n * DOLLAR - cost);
+  assert.equal(await balance(buyer, CREDIT_PROMO), DOLLAR - cost);
+  assert.equal(await debt(), 0n);
+  assert.equal(nanoOf((await organization(buyer)).owed), 0n);
 });
 
 test('what an operator freezes only he thaws; what he thaws is served whatever is disputed', async () => {

@@ -528,13 +528,18 @@ update purchase_refund set state = $3, stripe_refund = nullif($4, ''),
 where org = $1 and id = $2
 
 -- What cells have leased on a line is not owed: it may come back. Under the receivable's lock it can only become less. Then the
--- paid credit that cells have leased, and the promotional credit that pays what is owed, as it does on a line alone.
+-- paid credit that cells have leased, and the promotional credit that pays what is owed: on a line alone, and of it what was used, not
+-- what disputes and refunds left owing.
 -- name: read_credit_and_debt
 select coalesce(sum(credits - debits) filter (where kind = 1), 0)::bigint,
        greatest(0, coalesce(sum(debits - credits) filter (where kind = 4), 0)
                    - case when bool_or(line is not null) then coalesce(sum(credits - debits) filter (where kind = 3), 0) else 0 end)::bigint,
        case when bool_or(line is not null) then 0 else lots_leased($1, 1::smallint) end,
-       case when bool_or(line is not null) then coalesce(sum(credits - debits) filter (where kind = 2), 0) else 0 end::bigint
+       case when bool_or(line is not null) then greatest(0, least(
+           coalesce(sum(credits - debits) filter (where kind = 2), 0),
+           coalesce(sum(debits - credits) filter (where kind = 4), 0) - coalesce(sum(credits - debits) filter (where kind = 3), 0)
+               - (select coalesce(sum(debt), 0) from purchase where org = $1 and debt > 0)))
+       else 0 end::bigint
 from account where org = $1 and kind in (1, 2, 3, 4)
 
 -- name: freeze_org
@@ -563,7 +568,7 @@ select org, id from purchase_of_payment(nullif($1, ''), nullif($2, ''))
 select org, id from purchases_due($1)
 
 -- name: list_orgs_in_debt
-select org from orgs_in_debt($1)
+select org from orgs_in_debt($1, $2)
 
 -- name: purchase_for_refund
 select p.method, p.state, p.amount_cents - p.refunded_cents, p.disputed_cents > 0, p.paid_at + l.refund_window > now(),

@@ -104,7 +104,8 @@ struct debt {
 };
 
 /* Credit that a cell had on lease has come back, new credit was bought, or an account with credit
- * left owes what it used on a line. */
+ * left owes what it used on a line. Promotional credit pays what was used alone; paid credit pays
+ * what disputes and refunds left owing first, as a payment from outside does. */
 static status pay_debt(struct db *db, void *context)
 {
     struct debt *debt = context;
@@ -120,10 +121,9 @@ static status pay_debt(struct db *db, void *context)
                3, NULL));
     TRY(db_run(db, "read_credit_and_debt", org, 1, &own));
     money owed = db_money(own, 0, 1);
-    money promo = money_min(db_money(own, 0, 3), owed);
+    money promo = db_money(own, 0, 3);
     money paid = money_min(db_money(own, 0, 0), money_minus(owed, promo));
-    money amount = money_plus(promo, paid);
-    debt->paid = money_is_positive(amount);
+    debt->paid = money_is_positive(promo) || money_is_positive(paid);
     if (!debt->paid) return OK;
     const struct booking booking = {
         .org = debt->org,
@@ -134,7 +134,7 @@ static status pay_debt(struct db *db, void *context)
                     {ACCOUNT_CREDIT_PAID, ACCOUNT_RECEIVABLE, paid, "dispute"}},
     };
     TRY(postings_make(db, &booking));
-    TRY(db_run(db, "lower_debts", (const struct db_param[]){org[0], DB_P_MONEY(amount)}, 2, NULL));
+    TRY(db_run(db, "lower_debts", (const struct db_param[]){org[0], DB_P_MONEY(paid)}, 2, NULL));
     return db_run(db, "thaw_org", org, 1, NULL);
 }
 
@@ -182,7 +182,7 @@ static void pay_debts(struct stripe_janitor *janitor)
 {
     SCOPED(db_result_free) struct db_result *debts = NULL;
     status listed = db_run(janitor->db, "list_orgs_in_debt",
-                           (const struct db_param[]){DB_P_I64(ROUND_MAX)}, 1, &debts);
+                           (const struct db_param[]){DB_P_I64(0), DB_P_I64(ROUND_MAX)}, 2, &debts);
     for (size_t i = 0; status_ok(listed) && i < db_row_count(debts); i++) {
         struct debt debt = {janitor, db_i64(debts, i, 0), false};
         status paid = db_transaction(janitor->db, debt.org, pay_debt, &debt);
