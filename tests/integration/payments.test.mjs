@@ -298,6 +298,34 @@ test('promotional credit pays what a line has used and nothing of a dispute, so 
   assert.equal(nanoOf((await organization(buyer)).owed), 0n);
 });
 
+test('twenty whose debts cannot be paid keep nobody waiting', async () => {
+  const made = [];
+  while (made.length < 21) {
+    const buyer = await makeBuyer();
+    await bourse.bourse('credit', 'grant', '--org', buyer.org, '--amount', '1');
+    await setLine(buyer, '1');
+    made.push(buyer);
+  }
+  made.sort((a, b) => Number(BigInt(a.number) - BigInt(b.number)));
+  const stuck = made.slice(0, 20);
+  asOwner(`create function refuse_debt() returns trigger language plpgsql as $$ begin raise exception 'not now'; end $$;
+           create trigger refuse_debt before insert on transfer for each row
+           when (new.reference = 'debt' and new.org in (${stuck.map(({ number }) => number)})) execute function refuse_debt()`);
+  const owed = async (buyer) => nanoOf((await organization(buyer)).owed);
+  const paid = (buyer) => eventually(async () => assert.ok((await balance(buyer, CREDIT_PROMO)) < DOLLAR));
+  try {
+    for (const buyer of made) assert.equal((await hello(buyer)).status, 200);
+    await paid(made[20]);
+    for (const buyer of stuck) assert.ok((await owed(buyer)) > 0n);
+  } finally {
+    asOwner('drop trigger refuse_debt on transfer; drop function refuse_debt()');
+  }
+  for (const buyer of made) {
+    await paid(buyer);
+    assert.equal(await owed(buyer), 0n);
+  }
+});
+
 test('what an operator freezes only he thaws; what he thaws is served whatever is disputed', async () => {
   const { buyer, session } = await makeCredited(100);
   const org = ['--org', buyer.org];

@@ -16,7 +16,7 @@
 #include "shared/metrics.h"
 
 #define PURCHASE_ID_SIZE 64
-#define ROUND_MAX        20 /* purchases of one round; the next follows at once */
+#define ROUND_MAX        20 /* purchases, or debtors, at a time; the next follow at once */
 #define ARENA_SIZE_MAX   ((size_t)1 << 20)
 
 struct stripe_janitor {
@@ -178,16 +178,29 @@ static bool look_around(struct stripe_janitor *janitor)
     return more;
 }
 
-static void pay_debts(struct stripe_janitor *janitor)
+/* Those after one organization, which becomes the last of them. true: there may be more. */
+static bool pay_some_debts(struct stripe_janitor *janitor, int64_t *after)
 {
     SCOPED(db_result_free) struct db_result *debts = NULL;
-    status listed = db_run(janitor->db, "list_orgs_in_debt",
-                           (const struct db_param[]){DB_P_I64(0), DB_P_I64(ROUND_MAX)}, 2, &debts);
-    for (size_t i = 0; status_ok(listed) && i < db_row_count(debts); i++) {
+    status listed =
+        db_run(janitor->db, "list_orgs_in_debt",
+               (const struct db_param[]){DB_P_I64(*after), DB_P_I64(ROUND_MAX)}, 2, &debts);
+    if (!status_ok(listed)) return false;
+    for (size_t i = 0; i < db_row_count(debts) && !is_stopping(janitor); i++) {
         struct debt debt = {janitor, db_i64(debts, i, 0), false};
         status paid = db_transaction(janitor->db, debt.org, pay_debt, &debt);
         if (!status_ok(paid)) log_warning("debt_not_paid", F(error, paid));
         if (status_ok(paid) && debt.paid) api_credit_moved(janitor->api, debt.org);
+        *after = debt.org;
+    }
+    return db_row_count(debts) == ROUND_MAX;
+}
+
+/* Each once: one that fails is due in the next round, and keeps no other waiting. */
+static void pay_debts(struct stripe_janitor *janitor)
+{
+    int64_t after = 0;
+    while (pay_some_debts(janitor, &after) && !is_stopping(janitor)) {
     }
 }
 
