@@ -140,6 +140,20 @@ static void add_late_keys(const struct posting *posting, size_t i, struct column
     }
 }
 
+/* Rows come ordered by kind. All that an account with a line uses is owed; what credit that is left
+ * pays of it is the janitor's to say. */
+static void read_balance(const struct db_result *locked, struct late_balance *balance)
+{
+    for (size_t row = 0; row < db_row_count(locked); row++) {
+        if (db_i64(locked, row, 0) != balance->org) continue;
+        int64_t kind = db_i64(locked, row, 1);
+        if (kind == ACCOUNT_CREDIT_PAID) balance->paid = db_money(locked, row, 4);
+        if (kind == ACCOUNT_CREDIT_PROMO) balance->promo = db_money(locked, row, 4);
+        if (kind == ACCOUNT_RECEIVABLE && !db_is_null(locked, row, 5))
+            balance->paid = balance->promo = MONEY_ZERO;
+    }
+}
+
 /* Late charges are paid from accounts whose balance has to be known first: they are made and locked
  * with the rest. */
 static status lock_accounts(struct db *db, struct posting *posting)
@@ -167,12 +181,7 @@ static status lock_accounts(struct db *db, struct posting *posting)
     if (balances == NULL) return FAIL(TOO_LARGE);
     for (size_t i = 0; i < posting->late_count; i++) {
         balances[i].org = posting->late[i].org;
-        for (size_t row = 0; row < db_row_count(result); row++) {
-            if (db_i64(result, row, 0) != balances[i].org) continue;
-            int64_t kind = db_i64(result, row, 1);
-            if (kind == ACCOUNT_CREDIT_PAID) balances[i].paid = db_money(result, row, 4);
-            if (kind == ACCOUNT_CREDIT_PROMO) balances[i].promo = db_money(result, row, 4);
-        }
+        read_balance(result, &balances[i]);
     }
     return posting_pay_late(posting, balances, posting->late_count);
 }

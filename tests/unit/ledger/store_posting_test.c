@@ -42,8 +42,9 @@ static status post(struct booking *booking)
     return store_post(sql_book_db(scene_sql), &booking->posting);
 }
 
-/* Three requests of 10, 20 and 30 cents, gathered. The arena has been used, as a poster's has. */
-static void begin(struct booking *booking)
+/* Three requests of 10, 20 and 30 cents, gathered, of an organization with $10 of credit and what
+ * the SQL makes of it. The arena has been used, as a poster's has. */
+static void begin_after(struct booking *booking, const char *sql)
 {
     enum { USED = 1 << 20 };
     arena_init(&booking->arena, (size_t)16 << 20);
@@ -52,8 +53,14 @@ static void begin(struct booking *booking)
     memset(used, 0xa5, USED);
     arena_reset(&booking->arena);
     scene_begin(&booking->world, 10 * DOLLAR);
+    if (sql != NULL) sql_book_run(scene_sql, sql);
     scene_settle_three(&booking->world);
     gather(booking);
+}
+
+static void begin(struct booking *booking)
+{
+    begin_after(booking, NULL);
 }
 
 static void end(struct booking *booking)
@@ -75,14 +82,21 @@ TEST(a_batch_that_is_posted_twice_is_booked_once)
     end(&booking);
 }
 
-/* The 20 cents, whose lease is gone: they are paid from what is left of the credit. */
+/* The 20 cents, whose lease is gone. */
+static void uncover_second(struct booking *booking)
+{
+    struct record_ending *ending = &booking->posting.endings[1];
+    ending->leased = MONEY_ZERO;
+    ending->epoch = 0;
+    ending->meters.bytes = SLICE_NONE;
+}
+
+/* They are paid from what is left of the credit. */
 TEST(what_no_lease_covered_is_paid_from_the_accounts_of_its_organization)
 {
     struct booking booking;
     begin(&booking);
-    booking.posting.endings[1].leased = MONEY_ZERO;
-    booking.posting.endings[1].epoch = 0;
-    booking.posting.endings[1].meters.bytes = SLICE_NONE;
+    uncover_second(&booking);
     assert_ok(post(&booking));
     assert_int_equal(sql_book_number(scene_sql, "select sum(amount) from transfer where code = "
                                                 "'settle_late' and debit_kind = 1"),
@@ -90,6 +104,23 @@ TEST(what_no_lease_covered_is_paid_from_the_accounts_of_its_organization)
     assert_int_equal(sql_book_number(scene_sql, "select count(*) from account where org <> 0 and "
                                                 "(detail <> 0 or kind = 4 and debits > 0)"),
                      0);
+    end(&booking);
+}
+
+/* They are owed like all that is used on a line, and the credit stays. */
+TEST(what_no_lease_covered_is_owed_where_the_organization_has_a_line)
+{
+    struct booking booking;
+    begin_after(&booking, "insert into account (org, kind, line) values (1, 4, 10000000000) "
+                          "on conflict (org, kind, cell, detail) do update set line = 10000000000");
+    uncover_second(&booking);
+    assert_ok(post(&booking));
+    assert_int_equal(sql_book_number(scene_sql, "select sum(amount) from transfer where code = "
+                                                "'settle_late' and debit_kind = 4"),
+                     20 * CENT);
+    assert_int_equal(sql_book_number(scene_sql, "select credits - debits from account where "
+                                                "org = 1 and kind = 1"),
+                     10 * DOLLAR);
     end(&booking);
 }
 
@@ -214,6 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_batch_that_is_posted_twice_is_booked_once),
         cmocka_unit_test(what_no_lease_covered_is_paid_from_the_accounts_of_its_organization),
+        cmocka_unit_test(what_no_lease_covered_is_owed_where_the_organization_has_a_line),
         cmocka_unit_test(
             a_batch_whose_period_somebody_else_begins_meanwhile_is_not_booked_but_can_be_again),
         cmocka_unit_test(the_last_use_of_a_key_is_a_row_which_an_older_one_does_not_change),
