@@ -56,9 +56,10 @@ status credit_line_set(struct db *db, struct control_response *response, int64_t
                                   "A session that nobody pays ends after a day."));
     if (begins && account.is_leased)
         return control_fail(response, FAIL(CONFLICT),
-                            SLICE("The organization has requests running on its credit. Repeat "
-                                  "this when they have ended; where there are always some, freeze "
-                                  "the organization meanwhile."));
+                            SLICE("The organization has requests running on its credit, or a cell "
+                                  "has not given back what it had leased; it comes back within a "
+                                  "minute of the last request. Repeat this then; where there are "
+                                  "always requests, freeze the organization meanwhile."));
     if (account.has_line && line->is_null && !money_is_zero(account.owed))
         return control_fail(response, FAIL(CONFLICT),
                             SLICE("The organization owes something or has requests running. It "
@@ -76,8 +77,8 @@ status credit_line_refuse(struct db *db, struct control_response *response, int6
     TRY(db_run(db, "read_line", (const struct db_param[]){DB_P_I64(org)}, 1, &rows));
     if (db_row_count(rows) == 0 || db_is_null(rows, 0, 0)) return OK;
     return control_fail(response, FAIL(CONFLICT),
-                        SLICE("The organization has a credit line and pays by invoice; credit "
-                              "would be no use to it."));
+                        SLICE("The organization has a credit line and pays by invoice; it "
+                              "buys no credit and is given none."));
 }
 
 /* ---- payments ---- */
@@ -88,7 +89,7 @@ struct payment {
     slice reference;
 };
 
-/* More than is owed would be credit, which an account with a line has not. */
+/* More than is owed would be credit, which no payment from outside gives. */
 static status book_payment(struct control_request *request, struct control_response *response,
                            const struct payment *payment)
 {

@@ -10,6 +10,6 @@
 status credit_line_set(struct db *db, struct control_response *response, int64_t org,
                        const struct field_value *line);
 
-/* CONFLICT with a sentence for an organization that has a line: credit would be no use to it.
- * Inside a transaction, until the end of which no line is set. */
+/* CONFLICT with a sentence for an organization that has a line: it buys no credit and is
+ * given none. Inside a transaction, until the end of which no line is set. */
 status credit_line_refuse(struct db *db, struct control_response *response, int64_t org);
