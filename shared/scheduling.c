@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdatomic.h>
 
 #include "shared/log.h"
 
@@ -13,6 +14,8 @@ void scheduling_give_way(bool gives_way)
     int from = gives_way ? SCHED_OTHER : SCHED_BATCH;
     int to = gives_way ? SCHED_BATCH : SCHED_OTHER;
     if (sched_getscheduler(0) != from) return;
-    if (sched_setscheduler(0, to, &none) != 0)
+    if (sched_setscheduler(0, to, &none) == 0) return;
+    static atomic_flag told = ATOMIC_FLAG_INIT; /* once: it may be tried many times a second */
+    if (!atomic_flag_test_and_set(&told))
         log_warning("scheduling_policy_unchanged", F(errno, errno));
 }

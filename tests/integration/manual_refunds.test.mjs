@@ -3,6 +3,7 @@
 // money. On an instance that sells by Stripe, too, which must hear nothing of it. The books are audited after each.
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 
 import { MODEL, assertError, nanoOf, user } from './api.mjs';
 import { eventually } from './harness.mjs';
@@ -89,6 +90,7 @@ test('a customer’s refund takes the credit at once and waits until the operato
     reference: null,
     reason: null,
     purchase_reference: 'statement 7',
+    owed: 0,
   });
 
   const said = await confirm(buyer, back, '--reference', 'transfer 12');
@@ -308,12 +310,26 @@ test('what is owed is paid before a manual purchase is given back, and from what
   await delivered(stripe.refundInDashboard(session, 500)); // of which `spent` is owed
   assert.equal(await credits(buyer), -spent);
   assert.equal(await isFrozen(buyer), true);
+  const [{ owed }] = (await waiting()).filter(({ id: waits }) => waits === back);
+  assert.equal(Math.round(owed * 1e9), Number(spent));
   await voided(buyer, back, 'A debt came first.');
   await eventually(async () => assert.equal(await isFrozen(buyer), false));
   assert.equal(await credits(buyer), 25n * DOLLAR - spent);
   assertError(await refund(buyer, id, { amount: 25 }), 409);
   const left = 25n * DOLLAR - spent;
   assert.equal(nanoOf((await refund(buyer, id)).exact.data.amount), left - (left % 10_000_000n));
+});
+
+test('credit whose time comes while its refund waits ends when it is not paid', async () => {
+  const { buyer, id, back } = await makeWaiting();
+  const other = await makePaid(10, buyer);
+  const end = "update lot set expires_at = now() + interval '1 second' where org = $1 and reference = $2";
+  await asOwner(end.replace('$1', buyer.org.replace('org-', '')).replace('$2', `'${id}'`));
+  await pause(1500);
+  assert.equal(await credits(buyer), 10n * DOLLAR);
+  await voided(buyer, back, 'no');
+  await eventually(async () => assert.equal(await credits(buyer), 10n * DOLLAR), { deadline_ms: 20_000 });
+  assert.equal(nanoOf((await read(buyer, other.id)).refundable), 10n * DOLLAR);
 });
 
 test('a month tells of a refund once it is paid, and nothing of one that was not', async () => {

@@ -12,7 +12,7 @@
 #define REFUND_PAGE_MAX 100
 
 /* Of list_refunds_waiting: behind those that refunds_write() takes. */
-enum { COLUMN_ORG = 9, COLUMN_PURCHASE_REFERENCE };
+enum { COLUMN_ORG = 9, COLUMN_PURCHASE_REFERENCE, COLUMN_OWED };
 
 /* Columns of lock_refund. */
 enum { COLUMN_PURCHASE, COLUMN_METHOD, COLUMN_STATE, COLUMN_CREDIT };
@@ -51,6 +51,7 @@ status refunds_list(struct control_request *request, struct control_response *re
         refunds_write(rows, i, 0, w);
         json_key_string_or_null(w, SLICE("purchase_reference"),
                                 db_text(rows, i, COLUMN_PURCHASE_REFERENCE));
+        json_key_money(w, SLICE("owed"), db_money(rows, i, COLUMN_OWED));
         json_object_end(w);
     }
     json_array_end(w);
@@ -59,6 +60,14 @@ status refunds_list(struct control_request *request, struct control_response *re
 }
 
 /* ---- the operator's word */
+
+/* Credit whose time came while it lay in refund_pending ends now, as it would have. */
+static status put_back(const struct decision *d)
+{
+    return db_run(d->request->db, "fold_lots",
+                  (const struct db_param[]){DB_P_I64(d->org), DB_P_I64(ACCOUNT_CREDIT_PAID)}, 2,
+                  NULL);
+}
 
 static status book(struct decision *d, slice purchase, int64_t credit_cents)
 {
@@ -76,7 +85,7 @@ static status book(struct decision *d, slice purchase, int64_t credit_cents)
                                          DB_P_TEXT(d->paid ? SLICE("succeeded") : SLICE("failed")),
                                          d->paid ? note : DB_P_NULL, d->paid ? DB_P_NULL : note},
                5, NULL));
-    if (!d->paid) return OK;
+    if (!d->paid) return put_back(d);
     return db_run(
         db, "add_purchase_refunded",
         (const struct db_param[]){DB_P_I64(d->org), DB_P_TEXT(purchase), DB_P_I64(credit_cents)}, 3,

@@ -12,9 +12,7 @@
 #include "services/ledger/api/postings.h"
 #include "services/ledger/api/purchases.h"
 #include "services/ledger/api/topups.h"
-#include "services/ledger/apply.h"
 #include "shared/array.h"
-#include "shared/clock.h"
 
 struct refund {
     int64_t org;
@@ -193,6 +191,7 @@ static status refund_effect(struct control_request *request, struct control_resp
     SCOPED(db_result_free) struct db_result *row = NULL;
     const struct db_param params[] = {DB_P_I64(refund->org), DB_P_TEXT(refund->purchase)};
     int64_t credit_cents;
+    TRY(db_run(request->db, "hold_org", params, 1, NULL)); /* before its accounts, as everywhere */
     TRY(db_run(request->db, "lock_purchase", params, 2, NULL));
     TRY(db_run(request->db, "purchase_for_refund", params, 2, &row));
     if (db_row_count(row) == 0)

@@ -503,7 +503,7 @@ from purchase_refund where org = $1 and id = $2
 
 -- name: list_refunds_waiting
 select id, purchase, 'pending', amount_cents, origin, (extract(epoch from created_at) * 1000000000)::bigint, null::bigint, null, null,
-       org, purchase_reference
+       org, purchase_reference, owed_nano
 from refunds_waiting($1, $2)
 
 -- name: count_refunds_waiting
