@@ -23,13 +23,14 @@
 #define CONNECT_PAUSE_MS \
     100 /* between two attempts, so that a thread does not spin on a dead server */
 #define BOUNDED_WAITS      "-c lock_timeout=5s -c statement_timeout=30s"
-#define KEPT_ORDER         "-c enable_hashjoin=off -c enable_mergejoin=off"
 #define SQLSTATE_SIZE      6
 /* Each may be prepared first; BEGIN, the organization, COMMIT. */
 #define PENDING_MAX        (2 * DB_SENT_MAX + 3)
 #define LOCK_NOT_AVAILABLE "55P03"
 #define QUERY_CANCELED     "57014"
 #define BACKOFF_MS_MAX     64
+
+static const char kept_order[] = "-c enable_hashjoin=off -c enable_mergejoin=off";
 
 /* Something sent whose answer was not read yet. */
 struct pending {
@@ -47,7 +48,6 @@ struct db {
     PGconn *pg;     /* NULL: not connected */
     uint64_t connect_after_ms;
     const char *options; /* of a session: db_bound_waits, db_serve_batches; NULL */
-    bool serves_batches;
     bool in_transaction;
     bool repeat; /* a serialization failure or a deadlock: doing it again may succeed */
     bool notifications_missed;
@@ -132,8 +132,7 @@ void db_bound_waits(struct db *db)
 
 void db_serve_batches(struct db *db, size_t parameters_size)
 {
-    db->options = KEPT_ORDER;
-    db->serves_batches = true;
+    db->options = kept_order;
     arena_reserve(&db->arena, parameters_size);
 }
 
@@ -410,7 +409,8 @@ static status transaction_commit(struct db *db)
         assert(db->pending[i].result == NULL);
     TRY(send_plain(db, "COMMIT", NULL, &result));
     TRY(send_all(db));
-    if (db->serves_batches) fault_point("commit_sent"); /* not of every program: the poster's */
+    /* Of the poster alone, as a name stands in one program. */
+    if (db->options == kept_order) fault_point("commit_sent");
     TRY(collect_all(db));
     if (strcmp(PQcmdStatus(result->pg), "COMMIT") == 0) return OK;
     db->repeat = repeat;

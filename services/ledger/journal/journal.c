@@ -69,7 +69,6 @@ struct journal {
     bool may_sync_here;
     bool sync_here_due;  /* journal_sync_here() is about to do it; the journal's thread keeps out */
     bool loaded;         /* the next sync waits until an interval after the start of the last */
-    bool gives_way;      /* the journal's thread, to whoever runs */
     uint32_t alone;      /* syncs in a row that covered one request, at most ALONE_SYNCS */
     uint64_t started_ms; /* the last sync */
     uint64_t average_us; /* of a sync */
@@ -375,15 +374,6 @@ bool journal_sync_here(struct journal *journal)
     return due;
 }
 
-/* Where every processor is busy with requests, who would be displaced is about to write what the
- * next sync covers; else an answer would wait for whatever else the machine has to do. */
-static void give_way_in_crowds(struct journal *journal, uint64_t covered)
-{
-    bool crowded = covered > CROWDED_RECORDS;
-    if (crowded != journal->gives_way) scheduling_give_way(crowded);
-    journal->gives_way = crowded;
-}
-
 /* At once when idle or lightly loaded; under load, and in fast mode, the next sync waits until an
  * interval after the start of the last one, so that it covers more. */
 static void *run_sync(void *context)
@@ -407,7 +397,9 @@ static void *run_sync(void *context)
         journal->syncing = true;
         uint64_t covered = sync_once(journal);
         (void)pthread_mutex_unlock(&journal->lock);
-        give_way_in_crowds(journal, covered);
+        /* In a crowd who would be displaced is about to write what the next sync covers; else an
+         * answer would wait for whatever else the machine has to do. */
+        scheduling_give_way(covered > CROWDED_RECORDS);
         journal->settings.synced(journal->settings.context);
         (void)pthread_mutex_lock(&journal->lock);
         journal->syncing = false;
