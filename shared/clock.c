@@ -57,6 +57,11 @@ uint64_t clock_monotonic_us(void)
     return read_clock_ns(CLOCK_MONOTONIC) / NS_PER_US;
 }
 
+uint64_t clock_coarse_ms(void)
+{
+    return read_clock_ns(CLOCK_MONOTONIC_COARSE) / NS_PER_MS;
+}
+
 uint64_t clock_boot_ns(void)
 {
     return read_clock_ns(CLOCK_BOOTTIME);

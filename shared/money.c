@@ -273,23 +273,26 @@ status price_parse_dollars_per_unit(slice text, price *value)
 
 /* ---- integers to decimal text ---------------------------------------------------------------- */
 
+/* From the last digit to the first; zeros at the end of the fraction are left out. */
 static void append_decimal(struct buffer *out, int64_t value, int decimals)
 {
+    char text[1 + 20 + 1]; /* a sign, the digits of UINT64_MAX, a point */
+    size_t at = sizeof(text);
     uint64_t magnitude = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-    uint64_t one = 1;
+    bool has_fraction = false;
     for (int i = 0; i < decimals; i++) {
-        one *= 10;
+        const char digit = (char)('0' + magnitude % 10);
+        magnitude /= 10;
+        has_fraction = has_fraction || digit != '0';
+        if (has_fraction) text[--at] = digit;
     }
-    if (value < 0) buffer_append_char(out, '-');
-    buffer_append_u64(out, magnitude / one);
-    uint64_t fraction = magnitude % one;
-    if (fraction > 0) buffer_append_char(out, '.');
-    while (fraction > 0) {
-        fraction *= 10; /* at most 1e15 · 10, which fits */
-        /* cppcheck-suppress zerodivcond ; `one` is a power of ten from the loop above */
-        buffer_append_char(out, (char)('0' + fraction / one));
-        fraction %= one;
-    }
+    if (has_fraction) text[--at] = '.';
+    do {
+        text[--at] = (char)('0' + magnitude % 10);
+        magnitude /= 10;
+    } while (magnitude > 0);
+    if (value < 0) text[--at] = '-';
+    buffer_append_bytes(out, text + at, sizeof(text) - at);
 }
 
 void money_append_dollars(struct buffer *out, money amount)

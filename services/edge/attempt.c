@@ -10,7 +10,7 @@
 #include "services/edge/outcome.h"
 #include "services/edge/relay.h"
 #include "services/edge/settle.h"
-#include "shared/clock.h"
+#include "services/edge/thread.h"
 #include "shared/log.h"
 #include "shared/metrics.h"
 
@@ -117,7 +117,7 @@ static status start(struct request *request, slice key)
     };
     TRY(attempt->dialect->encode(&encode, &attempt->encoded));
     TRY(relay_prepare(request));
-    attempt->started_us = clock_monotonic_us();
+    attempt->started_us = thread_now_us(request->thread);
     return start_call(request, key);
 }
 
@@ -216,7 +216,7 @@ void attempt_close(struct request *request, enum attempt_result result)
 {
     struct attempt *attempt = &request->attempt;
     if (attempt->endpoint == NULL) return;
-    uint64_t elapsed_ms = (clock_monotonic_us() - attempt->started_us) / 1000;
+    uint64_t elapsed_ms = (thread_now_us(request->thread) - attempt->started_us) / 1000;
     if (request->fact_count < ATTEMPTS_MAX) {
         request->facts[request->fact_count++] = (struct attempt_fact){
             .endpoint = attempt->endpoint->id,
@@ -351,7 +351,8 @@ static bool on_body(void *context, slice bytes)
     /* What comes after the end is nobody's; reading it leaves the connection usable. */
     if (request->over || attempt->complete) return true;
     if (attempt->first_byte_ms == 0)
-        attempt->first_byte_ms = (uint32_t)((clock_monotonic_us() - attempt->started_us) / 1000);
+        attempt->first_byte_ms =
+            (uint32_t)((thread_now_us(request->thread) - attempt->started_us) / 1000);
     if (attempt->collecting) {
         size_t room = ERROR_BODY_MAX - request->flight.len;
         buffer_append(&request->flight, slice_first(bytes, room));

@@ -69,8 +69,8 @@ struct thread {
     h2o_timeout_t hold_limit;        /* the ledger's time to answer a HOLD */
     h2o_timeout_t care;              /* of the thread itself */
     h2o_timeout_entry_t care_entry;
-    uint64_t turn_ms, now_ms; /* of thread_now_ms(): the loop's time, and ours at it */
-    uint64_t random_state;    /* request ids and draws; nothing secret comes from it */
+    uint64_t now_us;       /* of this turn; 0 until somebody asks */
+    uint64_t random_state; /* request ids and draws; nothing secret comes from it */
     bool stopping;
     uint64_t stop_at_ms; /* when stopping: requests still in flight are cut then */
 };

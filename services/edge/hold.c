@@ -8,7 +8,6 @@
 #include "services/edge/rates.h"
 #include "services/edge/settle.h"
 #include "services/edge/thread.h"
-#include "shared/clock.h"
 #include "shared/daemon.h"
 #include "shared/metrics.h"
 
@@ -105,7 +104,7 @@ static status ask(struct request *request)
     request->held.call = ledger_call(request->thread->ledger, call, &out);
     if (request->held.call == 0) return FAIL(LEDGER_DOWN);
     message_encode_hold(out, request->held.call, &message);
-    request->asked_us = clock_monotonic_us();
+    request->asked_us = thread_now_us(request->thread);
     return OK;
 }
 
@@ -269,7 +268,7 @@ static void answered(void *context, status result, const struct frame *frame)
         held.error = ERROR_LEDGER_DOWN;
     if (!lost) {
         if (held.error != ERROR_STALE) h2o_timeout_unlink(&request->hold_limit);
-        metric_time(hold_wait, clock_monotonic_us() - request->asked_us);
+        metric_time(hold_wait, thread_now_us(request->thread) - request->asked_us);
     }
     if (lost)
         await_ledger(request);

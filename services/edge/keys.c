@@ -8,6 +8,7 @@
 #include "services/edge/attempt.h"
 #include "services/edge/catalog_link.h"
 #include "services/edge/edge.h"
+#include "services/edge/thread.h"
 #include "shared/clock.h"
 
 #define KEY_ENTRIES_MAX     256
@@ -80,9 +81,9 @@ status keys_get(struct provider_keys *keys, const struct market_provider *provid
     if (provider->key_version == 0) return FAIL(PROVIDER_AUTH); /* it could only answer 401 */
     struct key_entry *entry = entry_of(keys, provider->id);
     if (entry == NULL) return FAIL(OVERLOADED);
-    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t now_ms = thread_now_ms(request->thread);
     bool usable = entry->key.bytes != NULL && entry->version == provider->key_version &&
-                  now_ms - entry->opened_ms <= KEY_USE_MS;
+                  now_ms <= entry->opened_ms + KEY_USE_MS;
     if (usable) {
         *key = secret_slice(&entry->key);
         return OK;

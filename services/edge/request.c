@@ -13,7 +13,7 @@
 #include "services/edge/listen.h"
 #include "services/edge/relay.h"
 #include "services/edge/settle.h"
-#include "shared/clock.h"
+#include "services/edge/thread.h"
 #include "shared/daemon.h"
 #include "shared/log.h"
 #include "shared/metrics.h"
@@ -64,7 +64,7 @@ void request_start(struct thread *thread, h2o_req_t *http, slice request_id)
     request->generator = (h2o_generator_t){client_proceeds, client_stops};
     memcpy(request->id, request_id.data,
            request_id.len < REQUEST_ID_SIZE ? request_id.len : REQUEST_ID_SIZE);
-    request->started_us = clock_monotonic_us();
+    request->started_us = thread_now_us(thread);
     request->body_bytes = http->entity.len;
     atomic_fetch_add_explicit(&thread->edge->body_bytes, (int64_t)request->body_bytes,
                               memory_order_relaxed);
@@ -187,7 +187,7 @@ void requests_write_ahead(struct requests *requests)
 
 uint32_t request_elapsed_ms(const struct request *request)
 {
-    uint64_t elapsed = (clock_monotonic_us() - request->started_us) / 1000;
+    uint64_t elapsed = (thread_now_us(request->thread) - request->started_us) / 1000;
     return elapsed > UINT32_MAX ? UINT32_MAX : (uint32_t)elapsed;
 }
 
@@ -274,7 +274,7 @@ static void request_tick(h2o_timeout_entry_t *entry)
     if (!request->final_sent && client_left(request)) {
         client_gone(request);
     } else {
-        uint64_t now_ms = clock_monotonic_ms();
+        uint64_t now_ms = thread_now_ms(request->thread);
         settle_tick(request, now_ms);
         relay_tick(request, now_ms);
         if (!request->abandoned && !h2o_timeout_is_linked(entry))

@@ -10,7 +10,6 @@
 #include "services/edge/identify.h"
 #include "services/edge/relay.h"
 #include "services/edge/thread.h"
-#include "shared/clock.h"
 #include "shared/daemon.h"
 #include "shared/log.h"
 #include "shared/metrics.h"
@@ -196,7 +195,7 @@ static void write_ahead(struct request *request)
 enum step_result step_settle(struct request *request)
 {
     request->settle_since_ms = thread_now_ms(request->thread);
-    request->asked_us = clock_monotonic_us();
+    request->asked_us = thread_now_us(request->thread);
     settle(request, chat_skin_delivered_bytes(request->skin), ATTEMPT_OK);
     if (!request->wish.stream) write_ahead(request);
     return STEP_WAIT;
@@ -208,7 +207,7 @@ static void acknowledged(void *context, money charge)
     if (charge.nano != request->charge.nano)
         log_warning("charge_differs", F(request, request->held.record.generation),
                     FN(amount, edge, request->charge), FN(amount, ledger, charge));
-    metric_time(settle_wait, clock_monotonic_us() - request->asked_us);
+    metric_time(settle_wait, thread_now_us(request->thread) - request->asked_us);
     request->charge = charge;
     request->settle_since_ms = 0;
     fault_point("edge_after_ack");

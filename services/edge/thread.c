@@ -68,6 +68,7 @@ void *thread_run(void *argument)
     for (;;) {
         peer_set_flush(thread->peers);
         requests_write_ahead(&thread->requests);
+        thread->now_us = 0;
         int32_t wait_ms = thread->stopping ? LOOP_WAIT_STOPPING_MS : LOOP_WAIT_MAX_MS;
         /* A signal makes it return early, which is no reason to end. */
         (void)h2o_evloop_run(thread->loop, wait_ms);
@@ -86,15 +87,15 @@ uint64_t thread_random(struct thread *thread)
     return z ^ (z >> 31);
 }
 
+uint64_t thread_now_us(struct thread *thread)
+{
+    if (thread->now_us == 0) thread->now_us = clock_monotonic_us();
+    return thread->now_us;
+}
+
 uint64_t thread_now_ms(struct thread *thread)
 {
-    /* The loop's own time follows the wall clock, so it only tells that there is a new one. */
-    const uint64_t turn_ms = h2o_now(thread->loop);
-    if (turn_ms != thread->turn_ms) {
-        thread->turn_ms = turn_ms;
-        thread->now_ms = clock_monotonic_ms();
-    }
-    return thread->now_ms;
+    return thread_now_us(thread) / 1000;
 }
 
 /* ---- messages -------------------------------------------------------------------------------- */

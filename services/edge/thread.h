@@ -16,5 +16,7 @@ void thread_tell_stop(struct thread *thread);
 struct listener_group thread_listeners(struct edge *edge);
 
 uint64_t thread_random(struct thread *thread);
-/* Monotonic, and as old as the loop's turn: for what lasts many milliseconds. */
+/* Monotonic, and the same for all of a loop's turn: the clock is read once for all requests that it
+ * serves. */
+uint64_t thread_now_us(struct thread *thread);
 uint64_t thread_now_ms(struct thread *thread);

@@ -189,7 +189,7 @@ uint64_t peer_call_begin(struct peer *peer, struct peer_call call)
 {
     if (!peer_is_open(peer)) return 0;
     tick_start(peer->set);
-    return calls_begin(&peer->calls, call, clock_monotonic_ms());
+    return calls_begin(&peer->calls, call, clock_coarse_ms());
 }
 
 void peer_call_cancel(struct peer *peer, uint64_t request)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The JSON writer: commas, quotes and escapes, straight into a buffer. Whether the calls make
  * one whole value is the caller's duty. The complication: short strings that need no escape, which
- * most keys and values are, are put down in one step. Others are copied in runs as long as
+ * most values are, are put down in one step. Others are copied in runs as long as
  * possible, 16 bytes looked at at a time, and a string that is not ASCII has its UTF-8 checked
  * once as a whole; only an invalid one is looked at character by character. */
 
@@ -17,7 +17,7 @@
 #define REPLACEMENT_CHARACTER SLICE("\xEF\xBF\xBD") /* U+FFFD */
 #define SHORT_TEXT_LEN        64                    /* longer ones are quicker in runs */
 
-static void write_string(struct json_writer *w, slice text, bool is_key);
+static void write_string(struct json_writer *w, slice text);
 
 /* ---- structure ------------------------------------------------------------------------------- */
 
@@ -85,15 +85,22 @@ void json_array_end(struct json_writer *w)
 void json_key(struct json_writer *w, slice name)
 {
     assert(w->depth > 0 && !w->after_key);
-    write_string(w, name, true);
+    const size_t len = name.len + 3;
+    char *room = write_begin(w, len);
     w->after_key = true;
+    if (room == NULL) return;
+    room[0] = '"';
+    memcpy(room + 1, name.data, name.len);
+    room[len - 2] = '"';
+    room[len - 1] = ':';
+    w->out->len += len;
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
 void json_string(struct json_writer *w, slice text)
 {
-    write_string(w, text, false);
+    write_string(w, text);
 }
 
 void json_i64(struct json_writer *w, int64_t value)
@@ -331,20 +338,19 @@ static void write_text(struct buffer *out, slice text)
     }
 }
 
-/* In quotes, with a comma before it where one is due and a colon behind a key. */
-static void write_string(struct json_writer *w, slice text, bool is_key)
+/* In quotes, with a comma before it where one is due. */
+static void write_string(struct json_writer *w, slice text)
 {
     const bool is_short = text.len <= SHORT_TEXT_LEN;
-    const size_t len = text.len + 2 + is_key;
+    const size_t len = text.len + 2;
     char *room = write_begin(w, is_short ? len : 0);
     if (is_short && room != NULL && write_copy_simple(room + 1, text)) {
         room[0] = '"';
-        room[text.len + 1] = '"';
-        if (is_key) room[text.len + 2] = ':';
+        room[len - 1] = '"';
         w->out->len += len;
         return;
     }
     buffer_append_char(w->out, '"');
     write_text(w->out, text);
-    buffer_append(w->out, is_key ? SLICE("\":") : SLICE("\""));
+    buffer_append_char(w->out, '"');
 }

@@ -21,6 +21,7 @@ void json_object_begin(struct json_writer *w);
 void json_object_end(struct json_writer *w);
 void json_array_begin(struct json_writer *w);
 void json_array_end(struct json_writer *w);
+/* Names are ours, never somebody's text: they stand there as they are, not looked at. */
 void json_key(struct json_writer *w, slice name);
 void json_string(struct json_writer *w, slice text);
 void json_i64(struct json_writer *w, int64_t value);

@@ -27,7 +27,7 @@ void call_send(struct upstream_call *call)
     call->sent = call->answered = false;
     call->head_seen = 0;
     call->informational = 0;
-    call->waiting_since_ms = clock_monotonic_ms();
+    call->waiting_since_ms = clock_coarse_ms();
     h2o_socket_write(socket, call->pieces, call->piece_count, request_sent);
     h2o_socket_read_start(socket, bytes_arrived);
 }

@@ -208,7 +208,7 @@ static status prepare(struct upstream_call *call, const struct upstream_request 
     TRY(write_head(call, request, &url));
 
     const struct config *config = call->config;
-    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t now_ms = clock_coarse_ms();
     call->connect_deadline_ms = now_ms + (uint64_t)config->upstream_connect_timeout;
     call->total_deadline_ms =
         now_ms + or_default(request->total_timeout_ms, config->upstream_total_timeout);

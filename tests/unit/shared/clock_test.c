@@ -217,6 +217,7 @@ TEST(the_clocks_of_the_system_go_forward)
     assert_true(clock_boot_ns() >= boot);
     assert_true(clock_monotonic_us() >= us);
     assert_true(clock_monotonic_ms() >= ms && ms >= us / 1000);
+    assert_true(clock_coarse_ms() <= clock_monotonic_ms() && clock_coarse_ms() + 50 >= ms);
     assert_true(clock_wall().ns > parse("2024-01-01T00:00:00Z").ns);
 }
 
