@@ -348,6 +348,7 @@ static bool on_body(void *context, slice bytes)
 {
     struct request *request = context;
     struct attempt *attempt = &request->attempt;
+    request->thread->crowd.went_on++;
     /* What comes after the end is nobody's; reading it leaves the connection usable. */
     if (request->over || attempt->complete) return true;
     if (attempt->first_byte_ms == 0)

@@ -13,6 +13,7 @@
 #include "shared/config.h"
 #include "shared/h2o.h"
 #include "shared/ipc/peer.h"
+#include "shared/scheduling.h"
 
 #define EDGE_THREADS_MAX   256
 
@@ -69,6 +70,7 @@ struct thread {
     h2o_timeout_t hold_limit;        /* the ledger's time to answer a HOLD */
     h2o_timeout_t care;              /* of the thread itself */
     h2o_timeout_entry_t care_entry;
+    struct crowd crowd;
     uint64_t now_us;       /* of this turn; 0 until somebody asks */
     uint64_t random_state; /* request ids and draws; nothing secret comes from it */
     bool stopping;

@@ -103,6 +103,7 @@ static status admit(struct thread *thread, size_t body_bytes)
 
 static void run_steps(struct request *request)
 {
+    request->thread->crowd.went_on++;
     request_pin(request);
     while (!request->over && request->step < STEP_COUNT) {
         if (steps[request->step](request) != STEP_NEXT) break;

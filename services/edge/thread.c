@@ -68,6 +68,7 @@ void *thread_run(void *argument)
     for (;;) {
         peer_set_flush(thread->peers);
         requests_write_ahead(&thread->requests);
+        crowd_turn(&thread->crowd);
         thread->now_us = 0;
         int32_t wait_ms = thread->stopping ? LOOP_WAIT_STOPPING_MS : LOOP_WAIT_MAX_MS;
         /* A signal makes it return early, which is no reason to end. */

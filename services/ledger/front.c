@@ -15,6 +15,7 @@
 #include "shared/daemon.h"
 #include "shared/ipc/peer.h"
 #include "shared/log.h"
+#include "shared/scheduling.h"
 
 #define IPC_SOCKET   "run/ledger-ipc.sock"
 #define IPC_MODE     0660
@@ -42,6 +43,7 @@ struct front {
     struct link links[LINKS_MAX];
     struct core_action answers[ANSWERS_MAX]; /* of this turn, not sent yet */
     size_t answer_count;
+    struct crowd crowd;
     bool has_held, has_settled; /* among the answers of this turn, for the fault points */
     bool has_closing;
     struct front_tokens *tokens;
@@ -192,6 +194,7 @@ static void end_turn(struct front *front)
     peer_set_flush(front->peers);
     sync_here(front);
     hang_up(front);
+    crowd_turn(&front->crowd);
     if (front->has_held) fault_point("after_hold");
     if (front->has_settled) fault_point("after_ack");
     front->has_held = front->has_settled = false;
@@ -334,6 +337,7 @@ static status peer_received(struct peer *peer, const struct frame *frame, void *
     if (!link->greeted && frame->type != MESSAGE_hello) return FAIL(MALFORMED);
     link->greeted = true;
     struct core_event event = {.link = link_number(front, link), .request = frame->request};
+    front->crowd.went_on++;
     begin_turn(front);
     for (size_t i = 0; i < sizeof(takers) / sizeof(takers[0]); i++) {
         if (takers[i].type != frame->type) continue;
@@ -408,6 +412,7 @@ static void send_answer(struct front *front, struct core_action *action)
 static void send_answers(struct front *front)
 {
     size_t count = front->answer_count;
+    front->crowd.went_on += (uint32_t)count;
     front->answer_count = 0;
     for (size_t i = 0; i < count; i++) {
         front->has_held |= front->answers[i].type == ACTION_HELD;

@@ -41,10 +41,55 @@ TEST(a_thread_gives_way_alone_and_leaves_another_policy_as_it_is)
     assert_int_equal(sched_getscheduler(0), SCHED_OTHER); /* of the thread that started it */
 }
 
+#define TURNS 100
+
+static int policy_after(struct crowd *crowd, uint32_t requests)
+{
+    for (int turn = 0; turn < TURNS; turn++) {
+        crowd->went_on += requests;
+        crowd_turn(crowd);
+    }
+    return sched_getscheduler(0);
+}
+
+struct crowds {
+    int alone, few, crowded, thinned, over, one_large;
+};
+
+static void *meet(void *context)
+{
+    struct crowds *seen = context;
+    struct crowd crowd = {0};
+    seen->alone = policy_after(&crowd, 1);
+    seen->few = policy_after(&crowd, 5);
+    seen->crowded = policy_after(&crowd, 7);
+    seen->thinned = policy_after(&crowd, 4); /* fewer than begin a crowd, more than end it */
+    seen->over = policy_after(&crowd, 2);
+    crowd.went_on = 50;
+    crowd_turn(&crowd);
+    seen->one_large = sched_getscheduler(0);
+    return NULL;
+}
+
+TEST(in_a_crowd_a_thread_gives_way_until_it_is_over)
+{
+    pthread_t thread;
+    struct crowds seen = {-1, -1, -1, -1, -1, -1};
+    assert_int_equal(pthread_create(&thread, NULL, meet, &seen), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(seen.alone, SCHED_OTHER);
+    assert_int_equal(seen.few, SCHED_OTHER);
+    assert_int_equal(seen.crowded, SCHED_BATCH);
+    assert_int_equal(seen.thinned, SCHED_BATCH);
+    assert_int_equal(seen.over, SCHED_OTHER);
+    assert_int_equal(seen.one_large, SCHED_OTHER);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_thread_gives_way_alone_and_leaves_another_policy_as_it_is),
+        cmocka_unit_test(in_a_crowd_a_thread_gives_way_until_it_is_over),
     };
     return cmocka_run_group_tests_name("scheduling", tests, NULL, NULL);
 }
