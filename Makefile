@@ -273,7 +273,7 @@ clean: ## remove what was built (a running instance's data stays)
 	rm -rf $(BUILD_ROOT)
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / { gsub(/ /, "|", $$1); printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: all console clang-tidy deps run up down audit test check lint format fuzz simulate coverage bench docs dist clean help \
         always test-programs fuzz-programs bench-programs

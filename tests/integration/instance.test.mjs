@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { chmodSync, readFileSync, readdirSync, readlinkSync, mkdirSync, mkdtempSync, rmSync, existsSync, statSync, writeFileSync } from 'node:fs';
+import { get } from 'node:https';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -134,6 +135,20 @@ test('the audit of a fresh instance finds nothing', async () => {
     assert.match(await makeOk('audit'), /^audit: 0 violations$/m);
 });
 
+test('an audit where there is no instance, or a stopped one, is no good audit', async () => {
+    const place = join(parent, 'not there');
+    for (const [target, sentence] of [['audit', 'there is no instance in'], ['down', 'nothing runs here']]) {
+        const { code, output } = await make(target, { BOURSE_VAR: place });
+        assert.equal(code === 0, target === 'down', output); // what is not there needs no stopping
+        assert.ok(output.includes(sentence), output);
+    }
+    mkdirSync(place);
+    const { code, output } = await make('audit', { BOURSE_VAR: place });
+    assert.notEqual(code, 0);
+    assert.match(output, /is not running/);
+    assert.ok(!output.includes('violations'), output);
+});
+
 test('each program that is killed is back within a second, and the instance serves again', async () => {
     for (const name of PROGRAMS) {
         const pid = pidOf(name);
@@ -191,6 +206,44 @@ test('another port at a later start wins, and a running instance refuses it', as
     assert.equal(moved.apiKey, before.apiKey);
     port = next;
     assert.equal(await readyStatus(), 200);
+});
+
+// The edge's own user reads the key: a start as root gives it none of ours.
+function makeCertificate() {
+    const [key, certificate] = ['key', 'certificate'].map((name) => join(directory, 'secrets', 'edge', `${name}.pem`));
+    return new Promise((resolve, reject) => {
+        execFile('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1', '-subj', '/CN=localhost',
+            '-addext', 'subjectAltName=DNS:localhost', '-keyout', key, '-out', certificate], (error) => {
+            if (error) return reject(error);
+            chmodSync(key, 0o644);
+            resolve({ key, certificate });
+        });
+    });
+}
+
+test('a start with a certificate asks over TLS whether it serves, and demo.env says https', async () => {
+    await makeOk('down');
+    const file = join(directory, 'bourse.conf');
+    const plain = readFileSync(file, 'utf8');
+    const { key, certificate } = await makeCertificate();
+    writeFileSync(file, `${plain}edge_tls_certificate = ${certificate}\nedge_tls_key = ${key}\n`);
+    assert.match(await makeOk('up'), new RegExp(`base URL +https://127\\.0\\.0\\.1:${port}/api/v1`));
+    const { baseUrl } = await demo();
+    assert.equal(baseUrl, `https://127.0.0.1:${port}/api/v1`);
+    const status = await new Promise((resolve, reject) => {
+        const options = { ca: readFileSync(certificate), servername: 'localhost' };
+        get(`${baseUrl}/models/count`, options, (answer) => resolve(answer.resume().statusCode)).on('error', reject);
+    });
+    assert.equal(status, 200);
+    await makeOk('down');
+    writeFileSync(file, plain);
+});
+
+test('an edge with one address of its own is asked there whether it serves', async () => {
+    await makeOk('up', { BOURSE_ADDRESS: '127.0.0.2' });
+    assert.equal((await demo()).baseUrl, `http://127.0.0.2:${port}/api/v1`);
+    assert.equal(await readyStatus(), 0); // not on 127.0.0.1
+    await makeOk('down');
 });
 
 test('what is no port is refused with a sentence, and nothing is made', async () => {

@@ -67,7 +67,7 @@ create_demo() {
 # Written anew at each start: ports and paths may have changed, the keys have not.
 print_demo_file() {
     say "# Demo access to this instance; shell syntax."
-    say "BOURSE_BASE_URL=$(shell_quoted "http://127.0.0.1:$PORT/api/v1")"
+    say "BOURSE_BASE_URL=$(shell_quoted "$EDGE_URL/api/v1")"
     say "BOURSE_API_KEY=$(shell_quoted "$1")"
     say "BOURSE_MANAGEMENT_KEY=$(shell_quoted "$2")"
     say "BOURSE_SIM_URL=$(shell_quoted "http://127.0.0.1:$SIM_PORT")"
@@ -85,12 +85,12 @@ print_banner() {
 
   Bourse is running.
 
-    base URL   http://127.0.0.1:$PORT/api/v1
+    base URL   $EDGE_URL/api/v1
     key        $key
 
   Try it:
 
-    curl http://127.0.0.1:$PORT/api/v1/chat/completions \\
+    curl $EDGE_URL/api/v1/chat/completions \\
       -H 'Authorization: Bearer $key' \\
       -H 'Content-Type: application/json' \\
       -d '{"model":"openai/gpt-4o-mini","messages":[{"role":"user","content":"Hello"}]}'

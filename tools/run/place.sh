@@ -26,7 +26,8 @@ find_place() {
         mkdir -p "$wanted"
         ! is_root || can_enter "$wanted" || move_place "$wanted"
         ;;
-    *) [ -d "$wanted" ] || { say "bourse: nothing runs here, $wanted does not exist" && exit 0; } ;;
+    down) [ -d "$wanted" ] || { say "bourse: nothing runs here, $wanted does not exist" && exit 0; } ;;
+    *) [ -d "$wanted" ] || die "there is no instance in $wanted. Start one with make up, or set BOURSE_VAR to its directory." ;;
     esac
     VAR=$(cd "$wanted" && pwd -P)
     export BOURSE_VAR=$VAR
@@ -170,6 +171,16 @@ read_ports() {
     SIM_PORT=${SIM_PORT:-$((PORT + 1))}
     check_port "sim_port in $VAR/bourse.conf" "$SIM_PORT" "$PORT_MAX"
     [ "$PORT" != "$SIM_PORT" ] || die "edge_port and sim_port in $VAR/bourse.conf are both $PORT; make one of them another"
+    find_edge_url
+}
+
+# EDGE_URL: where this machine reaches the edge. One that listens on every address does so on the loopback, too.
+find_edge_url() {
+    local scheme=http host
+    [ -z "$(option_of edge_tls_certificate)" ] || scheme=https
+    host=$(option_of edge_address)
+    case $host in '' | 0.0.0.0 | ::) host=127.0.0.1 ;; *:*) host="[$host]" ;; esac
+    EDGE_URL=$scheme://$host:$PORT
 }
 
 # Written once; afterwards only the lines that a start decides are kept true. An empty file is one that was never written.
