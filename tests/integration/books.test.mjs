@@ -227,6 +227,21 @@ for (const [rule, table, change] of rules) {
   });
 }
 
+test('with --json the audit is JSON alone, whatever it finds', async () => {
+  const clean = await command('audit', '--json');
+  assert.equal(clean.stdout, '{"violations":0,"data":[]}\n');
+  assert.equal(clean.code, 0);
+  await whileChanged('cell', 'update cell set epoch = 0', async () => {
+    const { code, stdout } = await command('audit', '--json');
+    assert.equal(code, 1, stdout);
+    const { violations, data } = JSON.parse(stdout);
+    assert.equal(violations, data.length);
+    const found = data.filter(({ rule }) => rule === 'lease_epoch_is_known');
+    assert.ok(found.length > 0, stdout);
+    for (const row of found) assert.deepEqual(Object.keys(row), ['rule', 'detail']);
+  });
+});
+
 for (const table of GUARDED) {
   test(`the audit says when the guard of ${table} is off`, async () => {
     await owner.query(`alter table ${table} disable trigger ${table}_is_final`);

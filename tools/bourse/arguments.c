@@ -28,6 +28,7 @@ static bool read_option(const struct command *command, int argc, char **argv, in
     size_t len = equals == NULL ? strlen(name) : (size_t)(equals - name);
     size_t index = find_option(command, name, len);
     if (index == OPTIONS_MAX) return refuse(command, "does not know ", argv[*at]);
+    if (arguments->values[index] != NULL) return refuse(command, "takes only once ", argv[*at]);
     if (command->options[index].kind == OPTION_SWITCH) {
         arguments->values[index] = "";
     } else if (equals != NULL) {

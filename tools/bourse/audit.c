@@ -8,12 +8,14 @@
 #include <unistd.h>
 
 #include "shared/config.h"
+#include "shared/json/write.h"
 #include "tools/bourse/command.h"
 #include "tools/bourse/http.h"
 
 #define SQL_MAX    (1u << 20)
 #define CHECKS     "/schema/audit.sql"
 #define LEVELS_MAX 3 /* directories up from the program */
+#define REPORT_MAX (64u << 20)
 
 /* schema/ lies beside the directory of this program, build/; that of a variant, build/san/, is one
  * level deeper. */
@@ -58,6 +60,25 @@ static PGconn *connect_reader(void)
     return NULL;
 }
 
+/* What the checks found: printed as it comes, or collected for --json. */
+struct findings {
+    long violations;
+    bool json;
+    struct buffer text;
+    struct json_writer rows;
+};
+
+/* Every check selects (rule, detail), without names for them. */
+static void collect_rows(const PGresult *rows, struct json_writer *w)
+{
+    for (int row = 0; row < PQntuples(rows); row++) {
+        json_object_begin(w);
+        json_key_string(w, SLICE("rule"), slice_of(PQgetvalue(rows, row, 0)));
+        json_key_string(w, SLICE("detail"), slice_of(PQgetvalue(rows, row, 1)));
+        json_object_end(w);
+    }
+}
+
 static void print_rows(const PGresult *rows)
 {
     for (int row = 0; row < PQntuples(rows); row++) {
@@ -68,14 +89,18 @@ static void print_rows(const PGresult *rows)
     }
 }
 
-static int run_checks(PGconn *pg, const char *sql, long *violations)
+static int run_checks(PGconn *pg, const char *sql, struct findings *found)
 {
     int code = PQsendQuery(pg, sql) ? 0 : 1;
     for (PGresult *rows; (rows = PQgetResult(pg)) != NULL; PQclear(rows)) {
         ExecStatusType result = PQresultStatus(rows);
         if (result == PGRES_TUPLES_OK) {
-            *violations += PQntuples(rows);
-            print_rows(rows);
+            found->violations += PQntuples(rows);
+            if (found->json) {
+                collect_rows(rows, &found->rows);
+            } else {
+                print_rows(rows);
+            }
         } else if (result != PGRES_COMMAND_OK) {
             fprintf(stderr, "bourse: a check did not run: %s", PQresultErrorMessage(rows));
             code = 1;
@@ -84,24 +109,57 @@ static int run_checks(PGconn *pg, const char *sql, long *violations)
     return code;
 }
 
+static void print_findings(const struct findings *found)
+{
+    if (!found->json) {
+        printf("audit: %ld violations\n", found->violations);
+        return;
+    }
+    struct buffer text;
+    struct json_writer w;
+    buffer_init(&text, REPORT_MAX);
+    json_write_init(&w, &text);
+    json_object_begin(&w);
+    json_key_i64(&w, SLICE("violations"), found->violations);
+    json_key_raw(&w, SLICE("data"), buffer_slice(&found->text));
+    json_object_end(&w);
+    fwrite(text.data, 1, text.len, stdout);
+    fputc('\n', stdout);
+    buffer_free(&text);
+}
+
+/* 0: every check ran. */
+static int check_books(const char *sql, struct findings *found)
+{
+    PGconn *pg = connect_reader();
+    if (pg == NULL) return 1;
+    json_array_begin(&found->rows);
+    int code = run_checks(pg, sql, found);
+    json_array_end(&found->rows);
+    PQfinish(pg);
+    if (code == 0 && !status_ok(buffer_finish(&found->text))) {
+        fprintf(stderr, "bourse: %ld violations are too many for --json.\n", found->violations);
+        code = 1;
+    }
+    if (code == 0) print_findings(found);
+    return code;
+}
+
 int audit_run(const struct command *command, int argc, char **argv)
 {
     struct buffer sql;
-    long violations = 0;
-    bool json = argc == 1 && strcmp(argv[0], "--json") == 0;
-    if (argc > (json ? 1 : 0)) {
+    struct findings found = {.json = argc == 1 && strcmp(argv[0], "--json") == 0};
+    if (argc > (found.json ? 1 : 0)) {
         command_help(command);
         return 2;
     }
     buffer_init(&sql, SQL_MAX + 1);
-    PGconn *pg = NULL;
+    buffer_init(&found.text, REPORT_MAX);
+    json_write_init(&found.rows, &found.text);
     int code = 1;
-    if (status_ok(read_checks(&sql)) && status_ok(http_enter_instance())) pg = connect_reader();
-    if (pg != NULL) code = run_checks(pg, sql.data, &violations);
-    if (pg != NULL && code == 0) {
-        printf(json ? "{\"violations\":%ld}\n" : "audit: %ld violations\n", violations);
-    }
-    PQfinish(pg);
+    if (status_ok(read_checks(&sql)) && status_ok(http_enter_instance()))
+        code = check_books(sql.data, &found);
+    buffer_free(&found.text);
     buffer_free(&sql);
-    return code != 0 || violations > 0 ? 1 : 0;
+    return code != 0 || found.violations > 0 ? 1 : 0;
 }

@@ -88,6 +88,24 @@ static void print_list(const struct command *command, struct json_value list, st
     if (json_count(list) == 0) printf("(none)\n");
 }
 
+/* Rows inside an answer, a line each: a report of hundreds is to be read. */
+static bool print_inner_rows(slice name, struct json_value list, struct arena *arena)
+{
+    struct json_iterator first = json_iterate(list);
+    if (json_kind_of(list) != JSON_ARRAY || !json_next(&first)) return false;
+    if (json_kind_of(first.value) != JSON_OBJECT) return false;
+    put(name);
+    for (struct json_iterator row = json_iterate(list); json_next(&row);) {
+        fputc('\n', stdout);
+        for (struct json_iterator cell = json_iterate(row.value); json_next(&cell);) {
+            put(SLICE("  "));
+            put(shown(cell.value, arena));
+        }
+    }
+    fputc('\n', stdout);
+    return true;
+}
+
 static void print_object(struct json_value object, struct arena *arena)
 {
     for (struct json_iterator i = json_iterate(object); json_next(&i);) {
@@ -96,6 +114,7 @@ static void print_object(struct json_value object, struct arena *arena)
             print_object(i.value, arena);
             continue;
         }
+        if (print_inner_rows(name, i.value, arena)) continue;
         print_cell(name, 22);
         put(shown(i.value, arena));
         fputc('\n', stdout);

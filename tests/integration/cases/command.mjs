@@ -3,6 +3,7 @@
 // moves money.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 
@@ -106,6 +107,20 @@ test('what is refused is named as it was typed', () => {
   assert.match(grant('99999999999'), /at most 9223372036\.854775807/);
   assert.match(grant('0.0000000001'), /at most 9 decimals/);
   assert.match(grant('many'), /must be a number of dollars/);
+  const twice = said('credit', 'grant', '--org', 'org-1', '--amount', '5', '--amount=500');
+  assert.match(twice, /bourse credit grant: takes only once --amount=500\. /);
+  assert.match(said('key', 'create', '--management', '--management'), /takes only once --management\. /);
+});
+
+test('a report inside an answer is shown a line for each of its rows', () => {
+  const map = path.join(bourse.directory, 'map.json');
+  const model = { litellm_provider: 'openai', mode: 'chat', max_input_tokens: 1000, max_output_tokens: 100 };
+  const priced = { ...model, input_cost_per_token: 1.5000000000000002e-7, output_cost_per_token: 6e-7 };
+  const free = { ...model, input_cost_per_token: 0, output_cost_per_token: 0 };
+  writeFileSync(map, JSON.stringify({ 'gpt-rounded': priced, 'gpt-zero': free }));
+  const { stdout } = typed('catalog', 'import', map, '--source-date', '2026-07-24', '--dry-run');
+  assert.match(stdout, /^dropped_total +2$/m);
+  assert.match(stdout, /^dropped\n( {2}gpt-(rounded|zero) {2}\S.*\n){2}$/m);
 });
 
 const aboutKeys = {
