@@ -354,3 +354,17 @@ test('after a mix of success, refusal, errors, timeouts and clients that leave, 
   assert.equal(counted, charged);
   assert.equal(nanoOf(data.balance), 5_000_000_000n - charged);
 });
+
+// ---- the simulator's own word
+
+test('a fault of one provider that is used up leaves him to the fault of all', async () => {
+  const { key } = await bourse.makeCustomer();
+  await bourse.simulator.fault('*', { kind: 'status', status: 500, count: 1 });
+  await bourse.simulator.fault('openai', { kind: 'status', status: 429, count: 1 });
+  const statuses = [];
+  for (let i = 0; i < 3; i++) {
+    statuses.push((await bourse.api.chat(key, { model: MODEL, messages: user('Hi') })).status);
+  }
+  await bourse.simulator.clearFaults();
+  assert.deepEqual(statuses, [429, 502, 200]);
+});

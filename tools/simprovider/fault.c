@@ -93,17 +93,18 @@ void fault_disarm(struct fault_table *table, slice provider)
 struct fault fault_take(struct fault_table *table, slice provider)
 {
     size_t at = find(table, provider);
-    if (at == table->count) at = find(table, SLICE("*"));
+    if (at == table->count || table->faults[at].left == 0) at = find(table, SLICE("*"));
     if (at == table->count || table->faults[at].left == 0) return (struct fault){0};
     if (table->faults[at].left > 0) table->faults[at].left--;
     return table->faults[at];
 }
 
+/* One that is used up still counts: whom it stalls waits until it is disarmed. */
 bool fault_is_armed(const struct fault_table *table, slice provider, enum fault_kind kind)
 {
-    size_t at = find(table, provider);
-    if (at == table->count) at = find(table, SLICE("*"));
-    return at < table->count && table->faults[at].kind == kind;
+    size_t own = find(table, provider), any = find(table, SLICE("*"));
+    return (own < table->count && table->faults[own].kind == kind) ||
+           (any < table->count && table->faults[any].kind == kind);
 }
 
 static slice kind_name(enum fault_kind kind)
