@@ -87,9 +87,9 @@ static const char usage[] =
     "The next line starts when READY-SOCKET accepts connections, after 30 s at the latest.\n"
     "A program that dies is started again at once; one that keeps dying within 2 s of its start, "
     "after 0.5 s, and\n"
-    "from the fifth such death in a row on, after 5 s. Exit: 0 stopped by a signal, 1 a `once` "
-    "line failed,\n"
-    "2 wrong use, 3 already running here.\n";
+    "from the fifth such death in a row on, unless by SIGKILL, after 5 s. Exit: 0 stopped by a "
+    "signal,\n"
+    "1 a `once` line failed, 2 wrong use, 3 already running here.\n";
 
 static void fail(int code, const char *what, const char *subject)
 {
