@@ -33,6 +33,14 @@ void buffer_clear(struct buffer *b)
     b->overflowed = false;
 }
 
+void buffer_trim(struct buffer *b, size_t size_kept)
+{
+    if (b->size > size_kept)
+        buffer_free(b);
+    else
+        buffer_clear(b);
+}
+
 char *buffer_reserve_more(struct buffer *b, size_t len)
 {
     if (b->overflowed || len > b->size_max - b->len) {

@@ -18,7 +18,8 @@ struct buffer {
 void buffer_init(struct buffer *b, size_t size_max);
 void buffer_init_fixed(struct buffer *b, void *memory, size_t size); /* memory is the caller's */
 void buffer_free(struct buffer *b);
-void buffer_clear(struct buffer *b); /* keeps the memory, clears `overflowed` */
+void buffer_clear(struct buffer *b);                  /* keeps the memory, clears `overflowed` */
+void buffer_trim(struct buffer *b, size_t size_kept); /* the same, but keeps no more than that */
 
 /* Makes room where buffer_reserve() finds none. */
 char *buffer_reserve_more(struct buffer *b, size_t len);

@@ -193,9 +193,12 @@ bool attempt_may_have_served(const struct request *request)
     return attempt->call != NULL && !attempt->collecting;
 }
 
-static void free_decoder(struct attempt *attempt)
+static void free_decoder(struct request *request)
 {
-    if (attempt->decoder != NULL) attempt->dialect->decoder_free(&attempt->decoder);
+    struct attempt *attempt = &request->attempt;
+    if (attempt->decoder == NULL) return;
+    attempt->dialect->decoder_free(&attempt->decoder);
+    decode_memory_trim(&request->decode_memory);
 }
 
 void attempt_drop(struct request *request)
@@ -206,7 +209,7 @@ void attempt_drop(struct request *request)
     else
         upstream_cancel(&attempt->call);
     attempt->in_callback = false;
-    free_decoder(attempt);
+    free_decoder(request);
     if (attempt->authorization.len > 0)
         explicit_bzero((char *)(uintptr_t)attempt->authorization.data, attempt->authorization.len);
     attempt->authorization = SLICE_NONE;
@@ -293,8 +296,8 @@ static void answer_complete(struct request *request)
         answer_broke(request, ATTEMPT_SERVER, SLICE_NONE);
         return;
     }
-    /* Nothing is decoded any more; the next answer takes its memory. */
-    free_decoder(&request->attempt);
+    /* Nothing is decoded any more, and the rest may take long. */
+    free_decoder(request);
     request_continue(request);
 }
 
@@ -323,8 +326,14 @@ static bool on_head(void *context, const struct upstream_head *head)
         buffer_clear(&request->flight);
         return true;
     }
-    status made = attempt->dialect->decoder_new(&request->arena, request->wish.stream, relay_event,
-                                                request, &attempt->decoder);
+    const struct decode_request decode = {
+        .arena = &request->arena,
+        .memory = &request->decode_memory,
+        .stream = request->wish.stream,
+        .sink = relay_event,
+        .context = request,
+    };
+    status made = attempt->dialect->decoder_new(&decode, &attempt->decoder);
     if (!status_ok(made)) attempt->collecting = true;
     return true;
 }

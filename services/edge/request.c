@@ -310,6 +310,7 @@ static struct request *request_take(struct thread *thread)
         if (request == NULL) abort();
         arena_init(&request->arena, 2 * answer_max + ARENA_SLACK);
         json_document_init(&request->document, JSON_VALUES_MAX);
+        decode_memory_init(&request->decode_memory);
         buffer_init(&request->out, 2 * answer_max + ARENA_SLACK);
         buffer_init(&request->flight, 2 * answer_max + ARENA_SLACK);
     }
@@ -335,14 +336,6 @@ void request_unpin(struct request *request)
     request_give_back(request);
 }
 
-static void trim(struct buffer *buffer)
-{
-    if (buffer->size > KEPT_BYTES)
-        buffer_free(buffer);
-    else
-        buffer_clear(buffer);
-}
-
 static void unlink_active(struct request *request)
 {
     struct requests *requests = &request->thread->requests;
@@ -359,6 +352,7 @@ static void request_free(struct request *request)
 {
     arena_free(&request->arena);
     json_document_free(&request->document);
+    decode_memory_free(&request->decode_memory);
     buffer_free(&request->out);
     buffer_free(&request->flight);
     free(request);
@@ -380,8 +374,8 @@ static void request_give_back(struct request *request)
     if (request->market != NULL) market_release(&request->market);
     if (request->skin != NULL) chat_skin_free(&request->skin);
     arena_reset(&request->arena);
-    trim(&request->out);
-    trim(&request->flight);
+    buffer_trim(&request->out, KEPT_BYTES);
+    buffer_trim(&request->flight, KEPT_BYTES);
     if (request->document.nodes_size > KEPT_NODES) json_document_free(&request->document);
     if (requests->free_count >= FREE_MAX) {
         request_free(request);

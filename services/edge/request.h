@@ -78,6 +78,7 @@ struct request {
     /* Kept from one request to the next, for their memory. */
     struct arena arena;
     struct json_document document;
+    struct decode_memory decode_memory;
     struct buffer out;    /* what the skin made and is not on its way */
     struct buffer flight; /* given to h2o, until it asks for more */
 

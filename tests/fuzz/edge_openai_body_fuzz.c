@@ -76,8 +76,12 @@ static void decode(slice bytes, struct arena *arena)
     struct buffer out;
     buffer_init(&out, MEMORY_MAX);
     struct collector collector = {.skin = chat_skin_new(arena, &head, &out)};
+    struct decode_memory memory;
+    decode_memory_init(&memory);
     struct decoder *decoder;
-    status result = dialect_openai.decoder_new(arena, false, collect, &collector, &decoder);
+    const struct decode_request request = {
+        .arena = arena, .memory = &memory, .sink = collect, .context = &collector};
+    status result = dialect_openai.decoder_new(&request, &decoder);
     if (status_ok(result)) result = dialect_openai.decoder_feed(decoder, bytes);
     if (status_ok(result)) result = dialect_openai.decoder_finish(decoder);
     if (status_ok(result)) {
@@ -86,6 +90,7 @@ static void decode(slice bytes, struct arena *arena)
         check_body(buffer_slice(&out));
     }
     dialect_openai.decoder_free(&decoder);
+    decode_memory_free(&memory);
     chat_skin_free(&collector.skin);
     buffer_free(&out);
 }

@@ -60,8 +60,12 @@ static status decode(slice bytes, uint64_t cuts, struct relay *relay)
     *relay = (struct relay){0};
     buffer_init(&relay->out, MEMORY_MAX);
     relay->skin = chat_skin_new(&arena, &head, &relay->out);
+    struct decode_memory memory;
+    decode_memory_init(&memory);
     struct decoder *decoder;
-    status result = dialect_openai.decoder_new(&arena, true, pass_on, relay, &decoder);
+    const struct decode_request request = {
+        .arena = &arena, .memory = &memory, .stream = true, .sink = pass_on, .context = relay};
+    status result = dialect_openai.decoder_new(&request, &decoder);
     while (bytes.len > 0 && status_ok(result)) {
         size_t len = cuts == 0 ? bytes.len : (size_t)(cuts & 63) + 1;
         cuts = cuts == 0 ? 0 : cuts >> 6 | cuts << 58;
@@ -74,6 +78,7 @@ static status decode(slice bytes, uint64_t cuts, struct relay *relay)
     }
     if (status_ok(result)) result = dialect_openai.decoder_finish(decoder);
     dialect_openai.decoder_free(&decoder);
+    decode_memory_free(&memory);
     chat_skin_free(&relay->skin);
     arena_free(&arena);
     return result;

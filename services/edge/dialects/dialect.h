@@ -7,6 +7,7 @@
 #include "services/edge/event.h"
 #include "services/edge/market.h"
 #include "shared/arena.h"
+#include "shared/buffer.h"
 #include "shared/h2o.h"
 #include "shared/json/read.h"
 
@@ -24,13 +25,29 @@ struct encoded_request {
     size_t piece_count;
 };
 
+/* What decoding needs of memory, kept from one answer to the next. One decoder has it at a time. */
+struct decode_memory {
+    struct json_document document; /* its values_max is each decoder's own */
+    struct arena scratch;          /* unescaped texts of one chunk or body */
+    struct buffer body;            /* of an answer that is decoded at its end */
+};
+void decode_memory_init(struct decode_memory *memory);
+/* After an answer: gives back what an ordinary one does not need. */
+void decode_memory_trim(struct decode_memory *memory);
+void decode_memory_free(struct decode_memory *memory);
+
+struct decode_request {
+    struct arena *arena; /* of the answer */
+    struct decode_memory *memory;
+    bool stream; /* server-sent events; else one JSON body fed in pieces and decoded at the end */
+    event_sink sink;
+    void *context; /* of the sink */
+};
 struct decoder; /* of one answer */
 struct dialect_row {
     const char *name;
     status (*encode)(const struct encode_request *request, struct encoded_request *out);
-    /* stream: server-sent events; else one JSON body fed in pieces and decoded at the end. */
-    status (*decoder_new)(struct arena *arena, bool stream, event_sink sink, void *context,
-                          struct decoder **decoder);
+    status (*decoder_new)(const struct decode_request *request, struct decoder **decoder);
     /* Feed bytes as they come. MALFORMED: the provider answered nonsense. A failure of the sink
      * is passed on. */
     status (*decoder_feed)(struct decoder *decoder, slice bytes);

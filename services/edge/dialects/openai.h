@@ -13,8 +13,7 @@ status openai_encode(const struct encode_request *request, struct encoded_reques
 /* openai_decode.c. A stream is complete when "[DONE]" came, or when it ended in an orderly way
  * after every choice that was seen had got its finish reason: some servers never send "[DONE]",
  * and HTTP alone cannot tell a cut stream from a whole one. */
-status openai_decoder_new(struct arena *arena, bool stream, event_sink sink, void *context,
-                          struct decoder **decoder);
+status openai_decoder_new(const struct decode_request *request, struct decoder **decoder);
 status openai_decoder_feed(struct decoder *decoder, slice bytes);
 status openai_decoder_finish(struct decoder *decoder);
 void openai_decoder_free(struct decoder **decoder);

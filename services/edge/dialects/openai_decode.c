@@ -11,8 +11,6 @@
 #define TOOL_CALLS_MAX   256 /* of one answer */
 #define CHUNK_VALUES_MAX 200000
 #define BODY_VALUES_MAX  8000000
-#define BODY_SIZE_MAX    ((size_t)1 << 30) /* what is read from the network is bounded closer */
-#define SCRATCH_SIZE_MAX ((size_t)1 << 30) /* unescaped texts of one chunk or body */
 
 /* What the answer is, known from its first byte. */
 enum answer_form { FORM_UNKNOWN, FORM_EVENTS, FORM_BODY };
@@ -33,11 +31,9 @@ struct choice_set {
 struct decoder {
     event_sink sink;
     void *context;
-    struct arena *arena;  /* of the answer */
-    struct arena scratch; /* of one chunk */
-    struct json_document document;
+    struct arena *arena; /* of the answer */
+    struct decode_memory *memory;
     struct sse_parser events;
-    struct buffer body;
     enum answer_form form;
     bool started; /* EVENT_START went out */
     bool ended;   /* EVENT_DONE or EVENT_ERROR went out: the rest is not read */
@@ -111,19 +107,18 @@ static bool every_choice_finished(const struct decoder *decoder);
 
 /* ---- the four functions of the row ----------------------------------------------------------- */
 
-status openai_decoder_new(struct arena *arena, bool stream, event_sink sink, void *context,
-                          struct decoder **decoder)
+status openai_decoder_new(const struct decode_request *request, struct decoder **decoder)
 {
-    struct decoder *d = ARENA_NEW(arena, struct decoder);
+    struct decoder *d = ARENA_NEW(request->arena, struct decoder);
     if (d == NULL) return FAIL(TOO_LARGE);
-    d->sink = sink;
-    d->context = context;
-    d->arena = arena;
-    d->form = stream ? FORM_UNKNOWN : FORM_BODY;
-    arena_init(&d->scratch, SCRATCH_SIZE_MAX);
-    json_document_init(&d->document, stream ? CHUNK_VALUES_MAX : BODY_VALUES_MAX);
+    d->sink = request->sink;
+    d->context = request->context;
+    d->arena = request->arena;
+    d->memory = request->memory;
+    d->form = request->stream ? FORM_UNKNOWN : FORM_BODY;
+    d->memory->document.values_max = request->stream ? CHUNK_VALUES_MAX : BODY_VALUES_MAX;
+    buffer_clear(&d->memory->body); /* the last answer may have been dropped in its middle */
     sse_init(&d->events, take_event, d);
-    buffer_init(&d->body, BODY_SIZE_MAX);
     *decoder = d;
     return OK;
 }
@@ -133,9 +128,6 @@ void openai_decoder_free(struct decoder **decoder)
     struct decoder *d = TAKE(*decoder);
     if (d == NULL) return;
     sse_free(&d->events);
-    buffer_free(&d->body);
-    json_document_free(&d->document);
-    arena_free(&d->scratch);
 }
 
 static slice skip_blank(slice bytes)
@@ -158,8 +150,8 @@ status openai_decoder_feed(struct decoder *decoder, slice bytes)
     }
     if (decoder->ended) return OK;
     if (decoder->form == FORM_EVENTS) return sse_feed(&decoder->events, bytes);
-    buffer_append(&decoder->body, bytes);
-    return status_ok(buffer_finish(&decoder->body)) ? OK : FAIL(MALFORMED);
+    buffer_append(&decoder->memory->body, bytes);
+    return status_ok(buffer_finish(&decoder->memory->body)) ? OK : FAIL(MALFORMED);
 }
 
 status openai_decoder_finish(struct decoder *decoder)
@@ -176,9 +168,9 @@ status openai_decoder_finish(struct decoder *decoder)
 
 static status parse(struct decoder *decoder, slice text, struct json_value *root)
 {
-    arena_reset(&decoder->scratch);
-    if (!status_ok(json_parse(&decoder->document, text))) return FAIL(MALFORMED);
-    *root = json_root(&decoder->document);
+    arena_reset(&decoder->memory->scratch);
+    if (!status_ok(json_parse(&decoder->memory->document, text))) return FAIL(MALFORMED);
+    *root = json_root(&decoder->memory->document);
     return json_kind_of(*root) == JSON_OBJECT ? OK : FAIL(MALFORMED);
 }
 
@@ -200,7 +192,7 @@ static status take_event(void *context, const struct sse_event *event)
 static status take_body(struct decoder *decoder)
 {
     struct json_value root;
-    TRY(parse(decoder, buffer_slice(&decoder->body), &root));
+    TRY(parse(decoder, buffer_slice(&decoder->memory->body), &root));
     TRY(take_answer(decoder, root));
     if (decoder->ended) return OK;
     /* A body without a choice is no answer, whatever else it says. */
@@ -231,7 +223,7 @@ static status read_text(struct decoder *decoder, struct json_value value, slice 
 {
     *text = SLICE_NONE;
     if (json_kind_of(value) != JSON_STRING) return OK;
-    return json_read_string(value, &decoder->scratch, text);
+    return json_read_string(value, &decoder->memory->scratch, text);
 }
 
 static status send_start(struct decoder *decoder, const struct answer_members *members)
@@ -503,7 +495,7 @@ static status send_usage(struct decoder *decoder, struct json_value usage)
 static status send_error(struct decoder *decoder, struct json_value root)
 {
     struct event event = {.kind = EVENT_ERROR};
-    event.result = openai_read_error(root, 0, &decoder->scratch, &event.text);
+    event.result = openai_read_error(root, 0, &decoder->memory->scratch, &event.text);
     decoder->ended = true;
     return decoder->sink(decoder->context, &event);
 }

@@ -13,12 +13,14 @@ void event_log_init(struct event_log *log)
     *log = (struct event_log){0};
     buffer_init(&log->text, 1 << 24);
     arena_init(&log->arena, 1 << 24);
+    decode_memory_init(&log->memory);
 }
 
 void event_log_free(struct event_log *log)
 {
     buffer_free(&log->text);
     arena_free(&log->arena);
+    decode_memory_free(&log->memory);
 }
 
 const char *event_log_text(struct event_log *log)
@@ -107,7 +109,12 @@ status event_log_decode(struct event_log *log, bool stream, slice bytes, size_t 
     struct decoder *decoder;
     buffer_clear(&log->text);
     log->count = 0;
-    TRY(dialect_openai.decoder_new(&log->arena, stream, event_log_add, log, &decoder));
+    const struct decode_request request = {.arena = &log->arena,
+                                           .memory = &log->memory,
+                                           .stream = stream,
+                                           .sink = event_log_add,
+                                           .context = log};
+    TRY(dialect_openai.decoder_new(&request, &decoder));
     status result = OK;
     for (size_t at = 0; at < bytes.len && status_ok(result); at += piece) {
         result = dialect_openai.decoder_feed(decoder, slice_first(slice_from(bytes, at), piece));

@@ -10,6 +10,7 @@
 struct event_log {
     struct buffer text;
     struct arena arena;
+    struct decode_memory memory;
     uint32_t fail_at; /* the n-th event is refused with TOO_LARGE; 0: none */
     uint32_t count;
 };

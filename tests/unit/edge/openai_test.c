@@ -9,6 +9,7 @@
 #define DELTA(delta)   CHUNK("{\"index\":0,\"delta\":" delta ",\"finish_reason\":null}")
 #define STOP           CHUNK("{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}")
 #define DONE           "data: [DONE]\n\n"
+#define ERROR_BODY     "{\"error\":{\"message\":\"full\",\"code\":503}}"
 
 static void expect_events(bool stream, const char *bytes, const char *events)
 {
@@ -395,7 +396,7 @@ TEST(a_whole_body_is_complete_even_without_a_finish_reason)
 
 TEST(a_body_with_an_error_is_an_error)
 {
-    expect_body("{\"error\":{\"message\":\"full\",\"code\":503}}", "error overloaded full\n");
+    expect_body(ERROR_BODY, "error overloaded full\n");
     expect_body("{\"code\":\"resource exhausted\",\"error\":\"full\"}", "error server full\n");
 }
 
@@ -419,6 +420,46 @@ TEST(a_failing_sink_is_passed_on)
     assert_fails(event_log_decode(&log, true, SLICE(DELTA("{\"content\":\"a\"}") DONE), 1000),
                  TOO_LARGE);
     assert_string_equal(event_log_text(&log), "start c1 m1\n");
+    event_log_free(&log);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+TEST(an_answer_that_was_cut_leaves_nothing_to_the_next)
+{
+    struct event_log log;
+    event_log_init(&log);
+    assert_fails(event_log_decode(&log, false, SLICE("{\"choices\":[{"), 1000), MALFORMED);
+    assert_ok(event_log_decode(&log, false, SLICE(ERROR_BODY), 1000));
+    assert_string_equal(event_log_text(&log), "error overloaded full\n");
+    event_log_free(&log);
+}
+
+/* 20,000 items are more nodes than are kept, 100,000 bytes more of a body. */
+TEST(what_only_a_large_answer_needs_is_given_back)
+{
+    struct event_log log;
+    event_log_init(&log);
+    assert_ok(event_log_decode(&log, false, SLICE(ERROR_BODY), 1000));
+    decode_memory_trim(&log.memory);
+    const struct json_node *nodes = log.memory.document.nodes;
+    const char *body = log.memory.body.data;
+    assert_non_null(nodes);
+    assert_non_null(body);
+
+    struct buffer large;
+    buffer_init(&large, 1 << 20);
+    buffer_append(&large, SLICE("{\"choices\":[["));
+    for (int i = 0; i < 20000; i++)
+        buffer_append(&large, SLICE("\"\\n\","));
+    buffer_append(&large, SLICE("0]]}"));
+    assert_fails(event_log_decode(&log, false, buffer_slice(&large), 1000), MALFORMED);
+    assert_true(log.memory.document.nodes_size > 20000);
+    assert_true(log.memory.body.size >= 100000);
+    decode_memory_trim(&log.memory);
+    assert_null(log.memory.document.nodes);
+    assert_null(log.memory.body.data);
+    buffer_free(&large);
     event_log_free(&log);
 }
 
@@ -462,6 +503,8 @@ int main(void)
         cmocka_unit_test(a_body_with_an_error_is_an_error),
         cmocka_unit_test(what_is_no_body_is_malformed),
         cmocka_unit_test(a_failing_sink_is_passed_on),
+        cmocka_unit_test(an_answer_that_was_cut_leaves_nothing_to_the_next),
+        cmocka_unit_test(what_only_a_large_answer_needs_is_given_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -241,13 +241,18 @@ TEST(a_stream_until_the_end_of_the_connection_ends_well_for_http_but_is_not_comp
 
     struct arena arena;
     arena_init(&arena, 1 << 20);
+    struct decode_memory memory;
+    decode_memory_init(&memory);
     struct decoder *decoder;
     int dones = 0;
-    assert_ok(dialect_openai.decoder_new(&arena, true, note_done, &dones, &decoder));
+    const struct decode_request request = {
+        .arena = &arena, .memory = &memory, .stream = true, .sink = note_done, .context = &dones};
+    assert_ok(dialect_openai.decoder_new(&request, &decoder));
     assert_ok(dialect_openai.decoder_feed(decoder, (slice){report.body, report.body_len}));
     assert_ok(dialect_openai.decoder_finish(decoder));
     assert_int_equal(dones, 0); /* but the decoder */
     dialect_openai.decoder_free(&decoder);
+    decode_memory_free(&memory);
     arena_free(&arena);
     server_stop(&server);
 }

@@ -73,6 +73,24 @@ TEST(after_an_overflow_nothing_more_is_taken_in)
     assert_ok(buffer_finish(&b));
 }
 
+TEST(trimming_keeps_memory_up_to_its_bound_only)
+{
+    SCOPED(buffer_free) struct buffer b;
+    buffer_init(&b, 100000);
+    for (int i = 0; i < 300; i++)
+        buffer_append_char(&b, 'x');
+    const size_t size = b.size;
+    buffer_trim(&b, size);
+    assert_int_equal(b.len, 0);
+    assert_int_equal(b.size, size);
+    buffer_append_char(&b, 'y');
+    buffer_trim(&b, size - 1);
+    assert_null(b.data);
+    buffer_append(&b, SLICE("abc"));
+    assert_slice(buffer_slice(&b), "abc");
+    assert_ok(buffer_finish(&b));
+}
+
 TEST(a_fixed_buffer_fills_its_memory_and_no_more)
 {
     char memory[4] = {'?', '?', '?', '?'};
@@ -120,6 +138,7 @@ int main(void)
         cmocka_unit_test(hexadecimal_is_in_lower_case),
         cmocka_unit_test(it_grows_to_its_cap_and_keeps_what_it_holds),
         cmocka_unit_test(after_an_overflow_nothing_more_is_taken_in),
+        cmocka_unit_test(trimming_keeps_memory_up_to_its_bound_only),
         cmocka_unit_test(a_fixed_buffer_fills_its_memory_and_no_more),
         cmocka_unit_test(room_is_reserved_within_the_cap_only),
         cmocka_unit_test(consuming_drops_from_the_front),
