@@ -104,6 +104,20 @@ struct json_value json_get(struct json_value object, slice name)
     return (struct json_value){0};
 }
 
+void json_find_members(struct json_value object, const struct json_member_row *rows, size_t count,
+                       void *members)
+{
+    if (json_kind_of(object) != JSON_OBJECT) return;
+    for (struct json_iterator member = json_iterate(object); json_next(&member);) {
+        const slice name = json_raw(member.key);
+        for (size_t i = 0; i < count; i++) {
+            if (!slice_equal(name, rows[i].name)) continue;
+            memcpy((char *)members + rows[i].offset, &member.value, sizeof(member.value));
+            break;
+        }
+    }
+}
+
 struct json_iterator json_iterate(struct json_value container)
 {
     return (struct json_iterator){

@@ -66,6 +66,20 @@ slice json_raw(struct json_value v);
 struct json_value json_get(struct json_value object, slice name);
 uint32_t json_count(struct json_value v);
 
+/* Members of an object by a table of their names, in one walk, into a struct of json_values that
+ * are all missing at first. Of duplicates the last, as JSON.parse takes it; a name that is written
+ * with escapes is none of the table's. */
+struct json_member_row {
+    slice name;    /* with its quotes */
+    size_t offset; /* of its json_value in the struct */
+};
+#define JSON_MEMBER(type, name)                                  \
+    {                                                            \
+        SLICE_INIT("\"" #name "\""), offsetof(struct type, name) \
+    }
+void json_find_members(struct json_value object, const struct json_member_row *rows, size_t count,
+                       void *members);
+
 /* for (struct json_iterator i = json_iterate(v); json_next(&i);) … i.value, and i.key in objects: a
  * string value, missing in arrays. */
 struct json_iterator {

@@ -43,40 +43,33 @@ struct decoder {
     uint32_t tool_call_count;
 };
 
-/* The members of an object that a table names, found in one walk. */
-struct member_row {
-    slice name; /* with its quotes */
-    size_t offset;
-};
-#define MEMBER(type, name)                                                \
-    {                                                                     \
-        {"\"" #name "\"", sizeof(#name) + 1}, offsetof(struct type, name) \
-    }
-
+/* Members that are read, by the object they are of. */
 struct answer_members {
     struct json_value id, object, model, choices, usage, x_groq, error;
 };
-static const struct member_row answer_rows[] = {
-    MEMBER(answer_members, choices), MEMBER(answer_members, id),    MEMBER(answer_members, model),
-    MEMBER(answer_members, object),  MEMBER(answer_members, usage), MEMBER(answer_members, error),
-    MEMBER(answer_members, x_groq),
+static const struct json_member_row answer_rows[] = {
+    JSON_MEMBER(answer_members, choices), JSON_MEMBER(answer_members, id),
+    JSON_MEMBER(answer_members, model),   JSON_MEMBER(answer_members, object),
+    JSON_MEMBER(answer_members, usage),   JSON_MEMBER(answer_members, error),
+    JSON_MEMBER(answer_members, x_groq),
 };
 
 struct choice_members {
     struct json_value index, delta, message, finish_reason, logprobs, usage, error;
 };
-static const struct member_row choice_rows[] = {
-    MEMBER(choice_members, index),    MEMBER(choice_members, delta),
-    MEMBER(choice_members, message),  MEMBER(choice_members, finish_reason),
-    MEMBER(choice_members, logprobs), MEMBER(choice_members, usage),
-    MEMBER(choice_members, error),
+static const struct json_member_row choice_rows[] = {
+    JSON_MEMBER(choice_members, index),    JSON_MEMBER(choice_members, delta),
+    JSON_MEMBER(choice_members, message),  JSON_MEMBER(choice_members, finish_reason),
+    JSON_MEMBER(choice_members, logprobs), JSON_MEMBER(choice_members, usage),
+    JSON_MEMBER(choice_members, error),
 };
 
 struct tool_members {
     struct json_value index, id, function;
 };
-static const struct member_row tool_rows[] = {MEMBER(tool_members, index), MEMBER(tool_members, id),
-                                              MEMBER(tool_members, function)};
+static const struct json_member_row tool_rows[] = {JSON_MEMBER(tool_members, index),
+                                                   JSON_MEMBER(tool_members, id),
+                                                   JSON_MEMBER(tool_members, function)};
 
 static const struct finish_row {
     slice native;
@@ -199,20 +192,6 @@ static status take_body(struct decoder *decoder)
     return decoder->started ? send_done(decoder) : FAIL(MALFORMED);
 }
 
-static void find_members(struct json_value object, const struct member_row *rows, size_t count,
-                         void *members)
-{
-    if (json_kind_of(object) != JSON_OBJECT) return;
-    for (struct json_iterator member = json_iterate(object); json_next(&member);) {
-        slice name = json_raw(member.key);
-        for (size_t i = 0; i < count; i++) {
-            if (!slice_equal(name, rows[i].name)) continue;
-            memcpy((char *)members + rows[i].offset, &member.value, sizeof(member.value));
-            break;
-        }
-    }
-}
-
 static bool is_set(struct json_value value)
 {
     return json_exists(value) && json_kind_of(value) != JSON_NULL;
@@ -241,7 +220,7 @@ static status send_start(struct decoder *decoder, const struct answer_members *m
 static status take_answer(struct decoder *decoder, struct json_value root)
 {
     struct answer_members members = {0};
-    find_members(root, answer_rows, COUNT_OF(answer_rows), &members);
+    json_find_members(root, answer_rows, COUNT_OF(answer_rows), &members);
     if (is_set(members.error) || json_string_equal(members.object, SLICE("error")))
         return send_error(decoder, root);
     if (is_set(members.choices) && json_kind_of(members.choices) != JSON_ARRAY)
@@ -301,7 +280,7 @@ static status take_choice(struct decoder *decoder, struct json_value choice, uin
 {
     if (json_kind_of(choice) != JSON_OBJECT) return FAIL(MALFORMED);
     struct choice_members members = {0};
-    find_members(choice, choice_rows, COUNT_OF(choice_rows), &members);
+    json_find_members(choice, choice_rows, COUNT_OF(choice_rows), &members);
     if (is_set(members.error)) return send_error(decoder, choice);
 
     uint32_t index = position;
@@ -376,17 +355,17 @@ static status send_extra(struct decoder *decoder, uint32_t choice, slice name,
 struct message_members {
     struct json_value reasoning_content, reasoning, content, refusal, tool_calls;
 };
-static const struct member_row message_rows[] = {
-    MEMBER(message_members, content),   MEMBER(message_members, reasoning_content),
-    MEMBER(message_members, reasoning), MEMBER(message_members, tool_calls),
-    MEMBER(message_members, refusal),
+static const struct json_member_row message_rows[] = {
+    JSON_MEMBER(message_members, content),   JSON_MEMBER(message_members, reasoning_content),
+    JSON_MEMBER(message_members, reasoning), JSON_MEMBER(message_members, tool_calls),
+    JSON_MEMBER(message_members, refusal),
 };
 
 static status take_message(struct decoder *decoder, uint32_t choice, struct json_value message)
 {
     if (json_kind_of(message) != JSON_OBJECT) return OK;
     struct message_members members = {0};
-    find_members(message, message_rows, COUNT_OF(message_rows), &members);
+    json_find_members(message, message_rows, COUNT_OF(message_rows), &members);
 
     /* Servers that send both spellings send the same text twice. */
     bool newer = json_kind_of(members.reasoning) == JSON_STRING;
@@ -443,7 +422,7 @@ static status take_tool_call(struct decoder *decoder, uint32_t choice, uint32_t 
                              struct json_value value)
 {
     struct tool_members members = {0};
-    find_members(value, tool_rows, COUNT_OF(tool_rows), &members);
+    json_find_members(value, tool_rows, COUNT_OF(tool_rows), &members);
     uint32_t upstream_index = position;
     if (is_set(members.index) && !status_ok(json_read_u32(members.index, &upstream_index)))
         return FAIL(MALFORMED);

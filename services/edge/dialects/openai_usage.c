@@ -13,32 +13,38 @@ struct counts {
     bool bad;
 };
 
-/* Where a figure may stand, in the order of preference; an empty group is the usage object
- * itself. */
-struct place {
-    slice group;
-    slice name;
+struct usage_members {
+    struct json_value prompt_tokens, completion_tokens, total_tokens;
+    struct json_value prompt_tokens_details, completion_tokens_details;
+    struct json_value prompt_token_details;    /* Mistral's older spelling */
+    struct json_value prompt_cache_hit_tokens; /* DeepSeek */
+    struct json_value num_cached_tokens;       /* Mistral */
+    struct json_value cached_tokens;           /* Moonshot */
+    struct json_value reasoning_tokens;
 };
-static const struct place cached_places[] = {
-    {{"prompt_tokens_details", 21}, {"cached_tokens", 13}},
-    {{"prompt_token_details", 20}, {"cached_tokens", 13}}, /* Mistral's older spelling */
-    {{"", 0}, {"prompt_cache_hit_tokens", 23}},            /* DeepSeek */
-    {{"", 0}, {"num_cached_tokens", 17}},                  /* Mistral */
-    {{"", 0}, {"cached_tokens", 13}},                      /* Moonshot */
+static const struct json_member_row usage_rows[] = {
+    JSON_MEMBER(usage_members, prompt_tokens),
+    JSON_MEMBER(usage_members, completion_tokens),
+    JSON_MEMBER(usage_members, total_tokens),
+    JSON_MEMBER(usage_members, prompt_tokens_details),
+    JSON_MEMBER(usage_members, completion_tokens_details),
+    JSON_MEMBER(usage_members, prompt_token_details),
+    JSON_MEMBER(usage_members, prompt_cache_hit_tokens),
+    JSON_MEMBER(usage_members, num_cached_tokens),
+    JSON_MEMBER(usage_members, cached_tokens),
+    JSON_MEMBER(usage_members, reasoning_tokens),
 };
-static const struct place cache_written_places[] = {
-    {{"prompt_tokens_details", 21}, {"cache_write_tokens", 18}},
-    {{"prompt_tokens_details", 21}, {"cache_creation_tokens", 21}},
+
+struct detail_members {
+    struct json_value cached_tokens, cache_write_tokens, cache_creation_tokens, audio_tokens;
+    struct json_value reasoning_tokens;
 };
-static const struct place audio_in_places[] = {
-    {{"prompt_tokens_details", 21}, {"audio_tokens", 12}},
-};
-static const struct place reasoning_places[] = {
-    {{"completion_tokens_details", 25}, {"reasoning_tokens", 16}},
-    {{"", 0}, {"reasoning_tokens", 16}},
-};
-static const struct place audio_out_places[] = {
-    {{"completion_tokens_details", 25}, {"audio_tokens", 12}},
+static const struct json_member_row detail_rows[] = {
+    JSON_MEMBER(detail_members, cached_tokens),
+    JSON_MEMBER(detail_members, cache_write_tokens),
+    JSON_MEMBER(detail_members, cache_creation_tokens),
+    JSON_MEMBER(detail_members, audio_tokens),
+    JSON_MEMBER(detail_members, reasoning_tokens),
 };
 
 static struct counts read_counts(struct json_value usage);
@@ -66,30 +72,46 @@ static int64_t read_count(struct json_value value, bool *bad)
     return count;
 }
 
-static int64_t read_first(struct json_value usage, const struct place *places, size_t count,
-                          bool *bad)
+/* Of the places where a figure may stand, in the order of preference. 0 when it is nowhere. */
+static int64_t read_first(const struct json_value *places, size_t count, bool *bad)
 {
     for (size_t i = 0; i < count; i++) {
-        struct json_value group =
-            places[i].group.len == 0 ? usage : json_get(usage, places[i].group);
-        int64_t found = read_count(json_get(group, places[i].name), bad);
+        int64_t found = read_count(places[i], bad);
         if (found >= 0) return found;
     }
     return 0;
 }
 
+static struct detail_members find_details(struct json_value group)
+{
+    struct detail_members members = {0};
+    json_find_members(group, detail_rows, COUNT_OF(detail_rows), &members);
+    return members;
+}
+
 static struct counts read_counts(struct json_value usage)
 {
+    struct usage_members in = {0};
+    json_find_members(usage, usage_rows, COUNT_OF(usage_rows), &in);
+    const struct detail_members prompt = find_details(in.prompt_tokens_details);
+    const struct detail_members older = find_details(in.prompt_token_details);
+    const struct detail_members completion = find_details(in.completion_tokens_details);
+    const struct json_value cached[] = {prompt.cached_tokens, older.cached_tokens,
+                                        in.prompt_cache_hit_tokens, in.num_cached_tokens,
+                                        in.cached_tokens};
+    const struct json_value cache_written[] = {prompt.cache_write_tokens,
+                                               prompt.cache_creation_tokens};
+    const struct json_value reasoning[] = {completion.reasoning_tokens, in.reasoning_tokens};
+
     struct counts c = {0};
-    c.prompt = read_count(json_get(usage, SLICE("prompt_tokens")), &c.bad);
-    c.completion = read_count(json_get(usage, SLICE("completion_tokens")), &c.bad);
-    c.total = read_count(json_get(usage, SLICE("total_tokens")), &c.bad);
-    c.cached = read_first(usage, cached_places, COUNT_OF(cached_places), &c.bad);
-    c.cache_written =
-        read_first(usage, cache_written_places, COUNT_OF(cache_written_places), &c.bad);
-    c.audio_in = read_first(usage, audio_in_places, COUNT_OF(audio_in_places), &c.bad);
-    c.reasoning = read_first(usage, reasoning_places, COUNT_OF(reasoning_places), &c.bad);
-    c.audio_out = read_first(usage, audio_out_places, COUNT_OF(audio_out_places), &c.bad);
+    c.prompt = read_count(in.prompt_tokens, &c.bad);
+    c.completion = read_count(in.completion_tokens, &c.bad);
+    c.total = read_count(in.total_tokens, &c.bad);
+    c.cached = read_first(cached, COUNT_OF(cached), &c.bad);
+    c.cache_written = read_first(cache_written, COUNT_OF(cache_written), &c.bad);
+    c.audio_in = read_first(&prompt.audio_tokens, 1, &c.bad);
+    c.reasoning = read_first(reasoning, COUNT_OF(reasoning), &c.bad);
+    c.audio_out = read_first(&completion.audio_tokens, 1, &c.bad);
     if (c.prompt < 0 || c.completion < 0) c.bad = true;
     return c;
 }

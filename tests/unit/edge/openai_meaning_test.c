@@ -101,6 +101,12 @@ TEST(details_may_be_null_or_absent)
                  " prompt=7 completion=3");
 }
 
+TEST(of_a_figure_that_stands_twice_the_last_counts)
+{
+    expect_usage("{\"prompt_tokens\":7,\"completion_tokens\":3,\"prompt_tokens\":9}",
+                 " prompt=9 completion=3");
+}
+
 TEST(figures_that_cannot_be_are_invalid)
 {
     static const char *const usages[] = {
@@ -254,6 +260,7 @@ int main(void)
         cmocka_unit_test(an_explicit_zero_is_a_figure),
         cmocka_unit_test(whole_numbers_may_be_written_as_floats),
         cmocka_unit_test(details_may_be_null_or_absent),
+        cmocka_unit_test(of_a_figure_that_stands_twice_the_last_counts),
         cmocka_unit_test(figures_that_cannot_be_are_invalid),
         cmocka_unit_test(without_a_readable_body_the_status_decides),
         cmocka_unit_test(a_refused_request_keeps_the_providers_message),

@@ -87,6 +87,36 @@ static void of_duplicates_the_first_is_found(void **state)
     assert_int_equal(json_count(root), 3);
 }
 
+struct found {
+    struct json_value a, bc, d;
+};
+static const struct json_member_row found_rows[] = {
+    JSON_MEMBER(found, a),
+    JSON_MEMBER(found, bc),
+    JSON_MEMBER(found, d),
+};
+
+static void members_of_a_table_are_found_in_one_walk(void **state)
+{
+    (void)state;
+    struct found found = {0};
+    struct json_value root =
+        parse(SLICE("{\"b\":0,\"bc\":[{\"a\":1}],\"a\":2,\"\\u0064\":3,\"a\":4,\"bcd\":5}"));
+    json_find_members(root, found_rows, 3, &found);
+    assert_slice(json_raw(found.a), SLICE("4")); /* the last of two */
+    assert_slice(json_raw(found.bc), SLICE("[{\"a\":1}]"));
+    assert_false(json_exists(found.d)); /* "\u0064" stands for it, but is written otherwise */
+}
+
+static void what_is_no_object_has_no_members(void **state)
+{
+    (void)state;
+    struct found found = {0};
+    json_find_members(parse(SLICE("[\"a\",1]")), found_rows, 3, &found);
+    json_find_members((struct json_value){0}, found_rows, 3, &found);
+    assert_false(json_exists(found.a));
+}
+
 static void an_iterator_stops_at_each_member_in_order(void **state)
 {
     (void)state;
@@ -493,6 +523,8 @@ int main(void)
         cmocka_unit_test(a_name_that_is_no_member_is_missing),
         cmocka_unit_test(names_are_compared_unescaped),
         cmocka_unit_test(of_duplicates_the_first_is_found),
+        cmocka_unit_test(members_of_a_table_are_found_in_one_walk),
+        cmocka_unit_test(what_is_no_object_has_no_members),
         cmocka_unit_test(an_iterator_stops_at_each_member_in_order),
         cmocka_unit_test(items_of_an_array_have_no_key),
         cmocka_unit_test(what_holds_nothing_iterates_over_nothing),
