@@ -71,7 +71,7 @@ static slice via_line(struct request *request)
     return line(&request->arena, SLICE("via: 1.1 "), slice_of(request->thread->edge->via));
 }
 
-static status start_call(struct request *request, slice key)
+static status start_call(struct request *request, const struct encoded_request *encoded, slice key)
 {
     struct attempt *attempt = &request->attempt;
     const struct market_provider *provider = attempt->endpoint->provider;
@@ -91,11 +91,11 @@ static status start_call(struct request *request, slice key)
     }
     const struct upstream_request call = {
         .method = SLICE("POST"),
-        .url = line(&request->arena, provider->base_url, attempt->encoded.path),
+        .url = line(&request->arena, provider->base_url, encoded->path),
         .headers = headers,
         .header_count = HEADERS_MAX,
-        .body = attempt->encoded.pieces,
-        .body_count = attempt->encoded.piece_count,
+        .body = encoded->pieces,
+        .body_count = encoded->piece_count,
     };
     if (call.url.data == NULL) return FAIL(TOO_LARGE);
     metric_add(upstream_attempts_total, 1);
@@ -115,10 +115,11 @@ static status start(struct request *request, slice key)
                                    request->held.output_max),
         .arena = &request->arena,
     };
-    TRY(attempt->dialect->encode(&encode, &attempt->encoded));
+    struct encoded_request encoded;
+    TRY(attempt->dialect->encode(&encode, &encoded));
     TRY(relay_prepare(request));
     attempt->started_us = thread_now_us(request->thread);
-    return start_call(request, key);
+    return start_call(request, &encoded, key);
 }
 
 static status begin_attempt(struct request *request)

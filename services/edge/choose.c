@@ -62,12 +62,12 @@ status choose_endpoints(const struct choose_wish *wish, const struct health_boar
     if (options.count == 0) return refusal(wish, result);
 
     take_named(wish, &options, result);
-    bool named_only = wish->no_fallbacks && wish->order_count > 0;
+    bool named_only = wish->no_fallbacks && wish->order.count > 0;
     if (!named_only && wish->sort == CHOOSE_BY_PRICE)
         take_by_price(&options, result);
     else if (!named_only)
         take_by_draw(&options, random, result);
-    if (wish->no_fallbacks && wish->order_count == 0 && result->count > 1) result->count = 1;
+    if (wish->no_fallbacks && wish->order.count == 0 && result->count > 1) result->count = 1;
     exclude_surplus(model, result);
     return result->count > 0 ? OK : FAIL(NO_ENDPOINT);
 }
@@ -83,10 +83,10 @@ static bool names_provider(slice wanted, slice slug)
     return slug.len == wanted.len || slug.data[wanted.len] == '/';
 }
 
-static bool is_named(const slice *names, uint8_t count, const struct market_endpoint *endpoint)
+static bool is_named(struct choose_names names, const struct market_endpoint *endpoint)
 {
-    for (uint8_t i = 0; i < count; i++) {
-        if (names_provider(names[i], endpoint->provider->slug)) return true;
+    for (uint8_t i = 0; i < names.count; i++) {
+        if (names_provider(names.items[i], endpoint->provider->slug)) return true;
     }
     return false;
 }
@@ -119,9 +119,8 @@ static enum exclusion exclusion_of(const struct choose_wish *wish,
     if (endpoint->provider->simulated && wish->model->live) return EXCLUDED_SIMULATED;
     if (endpoint->price == NULL) return EXCLUDED_UNPRICED;
     if (dialect_of(market_endpoint_dialect(endpoint)) == NULL) return EXCLUDED_DIALECT;
-    if (wish->only_count > 0 && !is_named(wish->only, wish->only_count, endpoint))
-        return EXCLUDED_ONLY;
-    if (is_named(wish->ignore, wish->ignore_count, endpoint)) return EXCLUDED_IGNORED;
+    if (wish->only.count > 0 && !is_named(wish->only, endpoint)) return EXCLUDED_ONLY;
+    if (is_named(wish->ignore, endpoint)) return EXCLUDED_IGNORED;
     uint32_t output_max = output_max_of(wish, endpoint);
     if (output_max != 0 && wish->output_want > output_max) return EXCLUDED_OUTPUT;
     return context_fits(wish, endpoint) ? EXCLUDED_NOT : EXCLUDED_CONTEXT;
@@ -212,8 +211,8 @@ static void take_named(const struct choose_wish *wish, struct option_list *optio
                        struct choose_result *result)
 {
     size_t best = 0;
-    for (uint8_t i = 0; i < wish->order_count; i++) {
-        while (result->count < CANDIDATES_MAX && find_best(options, &wish->order[i], &best)) {
+    for (uint8_t i = 0; i < wish->order.count; i++) {
+        while (result->count < CANDIDATES_MAX && find_best(options, &wish->order.items[i], &best)) {
             take(options, best, result);
         }
     }

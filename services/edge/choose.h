@@ -8,15 +8,19 @@
 
 #define CHOOSE_NAMES_MAX 16
 
+/* Slugs of providers, in the order in which a request names them. */
+struct choose_names {
+    const slice *items;
+    uint8_t count; /* at most CHOOSE_NAMES_MAX */
+};
+
 struct choose_wish {
     const struct market_model *model;
-    uint64_t input_tokens_max;      /* upper bound of the prompt */
-    uint64_t input_tokens_estimate; /* a quarter of the text's bytes */
-    uint32_t output_want;           /* 0: not named */
-    /* the request's `provider` object, by provider slug; counts 0 when absent */
-    slice order[CHOOSE_NAMES_MAX], only[CHOOSE_NAMES_MAX], ignore[CHOOSE_NAMES_MAX];
-    uint8_t order_count, only_count, ignore_count;
-    bool no_fallbacks; /* allow_fallbacks: false */
+    uint64_t input_tokens_max;               /* upper bound of the prompt */
+    uint64_t input_tokens_estimate;          /* a quarter of the text's bytes */
+    uint32_t output_want;                    /* 0: not named */
+    struct choose_names order, only, ignore; /* of the request's `provider` object */
+    bool no_fallbacks;                       /* allow_fallbacks: false */
     enum { CHOOSE_BALANCED, CHOOSE_BY_PRICE } sort;
 };
 

@@ -37,20 +37,17 @@ static status choose(struct request *request)
     const struct wish *wish = &request->wish;
     request->model = market_find(request->market, wish->model);
     if (request->model == NULL) return FAIL(UNKNOWN_MODEL);
-    struct choose_wish choose = {
+    const struct choose_wish choose = {
         .model = request->model,
         .input_tokens_max = bound_input_tokens(wish, request->model),
         .input_tokens_estimate = (wish->text_bytes + 3) / 4,
         .output_want = wish->output_want,
-        .order_count = wish->order_count,
-        .only_count = wish->only_count,
-        .ignore_count = wish->ignore_count,
+        .order = wish->order,
+        .only = wish->only,
+        .ignore = wish->ignore,
         .no_fallbacks = wish->no_fallbacks,
         .sort = wish->by_price ? CHOOSE_BY_PRICE : CHOOSE_BALANCED,
     };
-    memcpy(choose.order, wish->order, sizeof(choose.order));
-    memcpy(choose.only, wish->only, sizeof(choose.only));
-    memcpy(choose.ignore, wish->ignore, sizeof(choose.ignore));
     TRY(choose_endpoints(&choose, request->thread->edge->health, thread_now_ms(request->thread),
                          thread_random(request->thread), &request->choice));
     if (request->choice.count == 0) return FAIL(NO_ENDPOINT);

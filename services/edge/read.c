@@ -433,23 +433,26 @@ static status read_messages(struct reading *reading, slice name, struct json_val
 /* ---- provider -------------------------------------------------------------------------------- */
 
 static status read_names(struct reading *reading, slice field, struct json_value value,
-                         slice names[CHOOSE_NAMES_MAX], uint8_t *count)
+                         struct choose_names *names)
 {
-    *count = 0;
+    *names = (struct choose_names){0};
     if (is_null(value)) return OK;
     if (json_kind_of(value) != JSON_ARRAY)
         return fail_must(reading, FAIL(WRONG_TYPE), field, SLICE("an array of provider slugs"));
     if (json_count(value) > CHOOSE_NAMES_MAX)
         return fail_must(reading, FAIL(OUT_OF_RANGE), field, SLICE("at most 16 provider slugs"));
-    for (struct json_iterator i = json_iterate(value); json_next(&i);) {
-        status result = json_read_string(i.value, reading->arena, &names[*count]);
+    slice *items = arena_alloc_array(reading->arena, json_count(value), sizeof(*items));
+    if (items == NULL) return FAIL(TOO_LARGE);
+    uint8_t count = 0;
+    for (struct json_iterator i = json_iterate(value); json_next(&i); count++) {
+        status result = json_read_string(i.value, reading->arena, &items[count]);
         if (!status_ok(result))
             return fail_must(reading, result, field, SLICE("an array of provider slugs"));
-        if (names[*count].len > SLUG_MAX)
+        if (items[count].len > SLUG_MAX)
             return fail_must(reading, FAIL(OUT_OF_RANGE), field,
                              SLICE("slugs of at most 64 bytes"));
-        ++*count;
     }
+    *names = (struct choose_names){items, count};
     return OK;
 }
 
@@ -485,14 +488,11 @@ static status read_provider(struct reading *reading, slice name, struct json_val
     for (struct json_iterator i = json_iterate(value); json_next(&i);) {
         status result = OK;
         if (json_string_equal(i.key, SLICE("order")))
-            result = read_names(reading, SLICE("provider.order"), i.value, wish->order,
-                                &wish->order_count);
+            result = read_names(reading, SLICE("provider.order"), i.value, &wish->order);
         else if (json_string_equal(i.key, SLICE("only")))
-            result =
-                read_names(reading, SLICE("provider.only"), i.value, wish->only, &wish->only_count);
+            result = read_names(reading, SLICE("provider.only"), i.value, &wish->only);
         else if (json_string_equal(i.key, SLICE("ignore")))
-            result = read_names(reading, SLICE("provider.ignore"), i.value, wish->ignore,
-                                &wish->ignore_count);
+            result = read_names(reading, SLICE("provider.ignore"), i.value, &wish->ignore);
         else if (json_string_equal(i.key, SLICE("allow_fallbacks")))
             result = read_fallbacks(reading, i.value);
         else if (json_string_equal(i.key, SLICE("sort")))

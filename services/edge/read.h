@@ -22,8 +22,7 @@ struct wish {
     uint32_t messages;
     uint32_t images;
     uint64_t text_bytes; /* of all messages, tool definitions and response formats */
-    slice order[CHOOSE_NAMES_MAX], only[CHOOSE_NAMES_MAX], ignore[CHOOSE_NAMES_MAX];
-    uint8_t order_count, only_count, ignore_count;
+    struct choose_names order, only, ignore;
     bool no_fallbacks;
     bool by_price;
     slice session; /* session_id, else user; empty when absent */

@@ -57,7 +57,6 @@ struct attempt {
     const struct dialect_row *dialect;
     struct upstream_call *call;
     struct decoder *decoder;
-    struct encoded_request encoded;
     slice authorization; /* header line in the arena, wiped when the attempt ends */
     uint64_t started_us;
     int http_status;

@@ -28,6 +28,13 @@ static void touch(slice text)
     (void)last;
 }
 
+static void check_names(struct choose_names names)
+{
+    require(names.count <= CHOOSE_NAMES_MAX, "names are bounded");
+    for (uint8_t i = 0; i < names.count; i++)
+        touch(names.items[i]);
+}
+
 static void check_wish(const struct wish *wish, size_t size)
 {
     require(wish->model.len >= 1 && wish->model.len <= MODEL_SLUG_MAX, "a model is named");
@@ -35,17 +42,11 @@ static void check_wish(const struct wish *wish, size_t size)
     require(wish->choices >= 1 && wish->choices <= CHOICES_MAX, "choices are bounded");
     require(wish->output_want <= 0x7fffffff, "output is bounded");
     require(wish->text_bytes <= size, "text is never longer than the body");
-    require(wish->order_count <= CHOOSE_NAMES_MAX && wish->only_count <= CHOOSE_NAMES_MAX &&
-                wish->ignore_count <= CHOOSE_NAMES_MAX,
-            "names are bounded");
     touch(wish->model);
     touch(wish->session);
-    for (uint8_t i = 0; i < wish->order_count; i++)
-        touch(wish->order[i]);
-    for (uint8_t i = 0; i < wish->only_count; i++)
-        touch(wish->only[i]);
-    for (uint8_t i = 0; i < wish->ignore_count; i++)
-        touch(wish->ignore[i]);
+    check_names(wish->order);
+    check_names(wish->only);
+    check_names(wish->ignore);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

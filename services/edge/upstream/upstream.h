@@ -62,7 +62,7 @@ struct upstream_request {
     /* Whole lines "name: value" without CRLF; host, content-length and connection are ours. */
     const slice *headers;
     size_t header_count;
-    const h2o_iovec_t *body; /* pieces, valid until done or cancel */
+    const h2o_iovec_t *body; /* pieces; their bytes stay until done or cancel */
     size_t body_count;
     uint32_t first_byte_timeout_ms, idle_timeout_ms, total_timeout_ms; /* 0: the configuration's */
     /* NULL: every address that the name has may be connected to; else only those it says yes to. */
@@ -70,9 +70,9 @@ struct upstream_request {
 };
 
 /* Starts; the callbacks run later, never inside this call. BAD_REQUEST: a URL or a header line
- * that cannot be sent; HEADERS_TOO_LARGE. The texts of the request are copied, the body's pieces
- * are not. When `done` runs, or head or body answered false, the call is over and its pointer is
- * dead. NULL-proof cancel: */
+ * that cannot be sent; HEADERS_TOO_LARGE. All of the request is copied but the bytes of its body.
+ * When `done` runs, or head or body answered false, the call is over and its pointer is dead.
+ * NULL-proof cancel: */
 status upstream_start(struct upstream_client *client, const struct upstream_request *request,
                       const struct upstream_callbacks *callbacks, void *context,
                       struct upstream_call **call);

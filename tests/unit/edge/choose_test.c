@@ -6,6 +6,9 @@
 #include "tests/unit/test.h"
 
 #define ENDPOINTS 8
+#define NAMES(...)                                       \
+    ((struct choose_names){(const slice[]){__VA_ARGS__}, \
+                           sizeof((const slice[]){__VA_ARGS__}) / sizeof(slice)})
 
 /* A model with endpoints 1, 2, … of providers "p1", "p2", … at a prompt price of 1 dollar a
  * million tokens each. */
@@ -75,14 +78,9 @@ TEST(each_reason_excludes_and_is_told)
     shop.endpoints[3].output_max = 49;
     shop.providers[4].dialect = DIALECT_GEMINI;
     shop.wish.output_want = 50;
-    shop.wish.ignore[0] = SLICE("p6");
-    shop.wish.ignore_count = 1;
-    shop.wish.only[0] = SLICE("p8");
-    static const char *const others[] = {"p1", "p2", "p3", "p4", "p5", "p6"};
-    for (int i = 0; i < 6; i++) {
-        shop.wish.only[i + 1] = slice_of(others[i]);
-    }
-    shop.wish.only_count = 7;
+    shop.wish.ignore = NAMES(SLICE("p6"));
+    shop.wish.only = NAMES(SLICE("p8"), SLICE("p1"), SLICE("p2"), SLICE("p3"), SLICE("p4"),
+                           SLICE("p5"), SLICE("p6"));
     assert_ok(shop_choose(&shop, 1));
     expect_order(&shop, "8");
     static const uint8_t reasons[] = {EXCLUDED_DISABLED, EXCLUDED_UNPRICED, EXCLUDED_CONTEXT,
@@ -293,11 +291,8 @@ TEST(named_providers_come_first_in_the_order_of_their_names)
 {
     struct shop shop;
     shop_open(&shop, 4);
-    shop.wish.order[0] = SLICE("P3"); /* letters of any case */
-    shop.wish.order[1] = SLICE("unknown");
-    shop.wish.order[2] = SLICE("p1");
-    shop.wish.order_count = 3;
-    health_board_set(shop.board, 3, HEALTH_DOWN); /* the client insists */
+    shop.wish.order = NAMES(SLICE("P3"), SLICE("unknown"), SLICE("p1")); /* letters of any case */
+    health_board_set(shop.board, 3, HEALTH_DOWN);                        /* the client insists */
     set_price(&shop, 1, 1000);
     shop.wish.sort = CHOOSE_BY_PRICE;
     assert_ok(shop_choose(&shop, 7));
@@ -313,14 +308,11 @@ TEST(without_fallbacks_only_the_named_or_the_first_remain)
     assert_ok(shop_choose(&shop, 7));
     assert_int_equal(shop.result.count, 1);
     assert_int_equal(shop.result.excluded[shop.result.candidates[0]->id - 1], EXCLUDED_NOT);
-    shop.wish.order[0] = SLICE("p4");
-    shop.wish.order[1] = SLICE("p2");
-    shop.wish.order_count = 2;
+    shop.wish.order = NAMES(SLICE("p4"), SLICE("p2"));
     assert_ok(shop_choose(&shop, 7));
     expect_order(&shop, "42");
     assert_int_equal(shop.result.excluded[0], EXCLUDED_SURPLUS);
-    shop.wish.order[0] = SLICE("unknown");
-    shop.wish.order_count = 1;
+    shop.wish.order = NAMES(SLICE("unknown"));
     assert_fails(shop_choose(&shop, 7), NO_ENDPOINT);
     shop_close(&shop);
 }
@@ -333,11 +325,10 @@ TEST(a_base_name_means_every_variant_and_a_variant_itself)
     shop.providers[1].slug = SLICE("vertex");
     shop.providers[2].slug = SLICE("vertexed");
     shop.wish.sort = CHOOSE_BY_PRICE;
-    shop.wish.only[0] = SLICE("vertex");
-    shop.wish.only_count = 1;
+    shop.wish.only = NAMES(SLICE("vertex"));
     assert_ok(shop_choose(&shop, 1));
     expect_order(&shop, "12");
-    shop.wish.only[0] = SLICE("vertex/us-east5");
+    shop.wish.only = NAMES(SLICE("vertex/us-east5"));
     assert_ok(shop_choose(&shop, 1));
     expect_order(&shop, "1");
     shop_close(&shop);

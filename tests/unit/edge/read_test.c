@@ -77,10 +77,10 @@ READ_TEST(every_member_that_is_read_arrives)
     assert_int_equal(wish->output_want, 30);
     assert_int_equal(wish->choices, 2);
     assert_slice(wish->session, "s");
-    assert_int_equal(wish->order_count, 2);
-    assert_slice(wish->order[1], "y");
-    assert_int_equal(wish->only_count, 1);
-    assert_int_equal(wish->ignore_count, 0);
+    assert_int_equal(wish->order.count, 2);
+    assert_slice(wish->order.items[1], "y");
+    assert_int_equal(wish->only.count, 1);
+    assert_int_equal(wish->ignore.count, 0);
     assert_true(wish->no_fallbacks);
     assert_true(wish->by_price);
 }
