@@ -91,13 +91,13 @@ static status start_call(struct request *request, const struct encoded_request *
     }
     const struct upstream_request call = {
         .method = SLICE("POST"),
-        .url = line(&request->arena, provider->base_url, encoded->path),
+        .url = &provider->base,
+        .path = encoded->path,
         .headers = headers,
         .header_count = HEADERS_MAX,
         .body = encoded->pieces,
         .body_count = encoded->piece_count,
     };
-    if (call.url.data == NULL) return FAIL(TOO_LARGE);
     metric_add(upstream_attempts_total, 1);
     return upstream_start(request->thread->upstream, &call, &callbacks, request, &attempt->call);
 }

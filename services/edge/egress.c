@@ -180,7 +180,8 @@ static slice line_of(h2o_req_t *http, slice name, slice colon, slice value)
     return (slice){room, len};
 }
 
-static status start(struct egress *egress, h2o_req_t *http, slice target, bool simulated)
+static status start(struct egress *egress, h2o_req_t *http, const struct url *target,
+                    bool simulated)
 {
     static const struct upstream_callbacks callbacks = {target_head, target_body, target_done};
     static const slice passed[] = {SLICE_INIT("authorization"), SLICE_INIT("content-type"),
@@ -235,7 +236,7 @@ static int request_received(h2o_handler_t *handler, h2o_req_t *http)
         answer_outcome(http, 503, SLICE("refused"), "too many calls at once, or stopping");
         return 0;
     }
-    admitted = start(egress, http, target, simulated);
+    admitted = start(egress, http, &url, simulated);
     if (!status_ok(admitted))
         answer_outcome(http, 400, SLICE("refused"), "this request cannot be sent");
     return 0;

@@ -279,9 +279,10 @@ static void pass_on(struct forward *forward, slice token)
     add_line(forward, lines, &count, SLICE("stripe-signature"),
              identify_header(http, SLICE("stripe-signature")));
     forward->body = http->entity;
+    struct url url;
     const struct upstream_request request = {
         .method = method_of(http),
-        .url = url_of(forward),
+        .url = &url,
         .headers = lines,
         .header_count = count,
         .body = &forward->body,
@@ -290,8 +291,10 @@ static void pass_on(struct forward *forward, slice token)
         .idle_timeout_ms = FIRST_BYTE_TIMEOUT_MS,
         .total_timeout_ms = 2 * FIRST_BYTE_TIMEOUT_MS,
     };
-    status started =
-        upstream_start(forward->thread->upstream, &request, &callbacks, forward, &forward->call);
+    status started = url_parse(url_of(forward), &url);
+    if (status_ok(started))
+        started = upstream_start(forward->thread->upstream, &request, &callbacks, forward,
+                                 &forward->call);
     /* What cannot be sent is the client's affair, and the service is well. */
     bool unfit = started.code == ERROR_BAD_REQUEST || started.code == ERROR_HEADERS_TOO_LARGE;
     if (!status_ok(started))

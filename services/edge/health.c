@@ -94,9 +94,11 @@ static status ask(struct ready_round *round, size_t which)
 {
     static const struct upstream_callbacks callbacks = {service_head, service_body, service_done};
     const uint32_t timeout_ms = services[which].timeout_ms;
+    struct url url;
+    TRY(url_parse(services[which].url, &url));
     const struct upstream_request request = {
         .method = SLICE("GET"),
-        .url = services[which].url,
+        .url = &url,
         .first_byte_timeout_ms = timeout_ms,
         .idle_timeout_ms = timeout_ms,
         .total_timeout_ms = timeout_ms,

@@ -228,7 +228,9 @@ static status add_provider(struct market_builder *builder, slice body)
     };
     TRY(keep(builder, message.slug, &draft.row.slug));
     TRY(keep(builder, message.name, &draft.row.name));
-    TRY(keep(builder, message.base_url, &draft.row.base_url));
+    slice base;
+    TRY(keep(builder, message.base_url, &base));
+    if (!status_ok(url_parse(base, &draft.row.base))) draft.row.base = (struct url){0};
     return table_add(&builder->providers, &draft, message.id);
 }
 

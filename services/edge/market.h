@@ -5,11 +5,13 @@
 #pragma once
 
 #include "shared/arena.h"
+#include "shared/http/url.h"
 #include "shared/ipc/message.h"
 
 struct market_provider {
     uint32_t id;
-    slice slug, name, base_url;
+    slice slug, name;
+    struct url base; /* of its API; without a host when its address is none */
     enum dialect dialect;
     bool simulated;
     uint32_t key_version; /* 0: no platform key */

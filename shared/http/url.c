@@ -64,8 +64,7 @@ status url_parse(slice text, struct url *url)
         url->target = slice_from(rest, end);
     }
     if (url->host.len > URL_HOST_LEN_MAX) return FAIL(BAD_REQUEST);
-    if (url->target.len == 0) url->target = SLICE("/");
-    return url->target.data[0] == '/' ? OK : FAIL(BAD_REQUEST);
+    return url->target.len == 0 || url->target.data[0] == '/' ? OK : FAIL(BAD_REQUEST);
 }
 
 bool url_is_clean(slice text)

@@ -12,7 +12,7 @@ struct url {
     bool local;      /* unix:PATH:/target */
     slice host;      /* without brackets; the socket's path when local */
     slice authority; /* what the Host header says */
-    slice target;    /* path and query; "/" when absent */
+    slice target;    /* path and query; empty when absent */
     uint16_t port;
 };
 

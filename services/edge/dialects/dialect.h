@@ -20,7 +20,7 @@ struct encode_request {
 };
 #define ENCODE_PIECES_MAX 64
 struct encoded_request {
-    slice path; /* appended to the provider's base_url: "/chat/completions" */
+    slice path; /* goes behind the provider's base URL: "/chat/completions" */
     h2o_iovec_t pieces[ENCODE_PIECES_MAX]; /* views of the client's body and of the arena */
     size_t piece_count;
 };

@@ -10,8 +10,9 @@ static bool is_line(slice line);
 
 size_t upstream_head_len_max(const struct upstream_request *request)
 {
-    /* Target and host are both parts of the URL. */
-    size_t len = HEAD_LEN_FIXED + request->method.len + 2 * request->url.len;
+    const struct url *url = request->url;
+    size_t len = HEAD_LEN_FIXED + request->method.len + url->authority.len + url->target.len +
+                 request->path.len;
     for (size_t i = 0; i < request->header_count; i++) {
         len += request->headers[i].len + 2;
     }
@@ -26,16 +27,17 @@ static bool takes_body(slice method)
 
 static char *put(char *at, slice text)
 {
-    memcpy(at, text.data, text.len);
+    if (text.len > 0) memcpy(at, text.data, text.len);
     return at + text.len;
 }
 
 /* The bound is reserved once and counts every text that is put here; a dozen checked appends would
  * cost more than all else that happens to a request's head. */
-status upstream_head_write(const struct upstream_request *request, const struct url *url,
-                           struct buffer *head)
+status upstream_head_write(const struct upstream_request *request, struct buffer *head)
 {
+    const struct url *url = request->url;
     if (request->method.len == 0 || !url_is_clean(request->method)) return FAIL(BAD_REQUEST);
+    if (!url_is_clean(request->path)) return FAIL(BAD_REQUEST);
     for (size_t i = 0; i < request->header_count; i++) {
         if (!is_line(request->headers[i])) return FAIL(BAD_REQUEST);
     }
@@ -43,7 +45,9 @@ status upstream_head_write(const struct upstream_request *request, const struct 
     if (at == NULL) return FAIL(OVERFLOW);
     at = put(at, request->method);
     at = put(at, SLICE(" "));
+    if (url->target.len + request->path.len == 0) at = put(at, SLICE("/"));
     at = put(at, url->target);
+    at = put(at, request->path);
     at = put(at, SLICE(" HTTP/1.1\r\nhost: "));
     at = put(at, url->authority);
     at = put(at, SLICE("\r\n"));

@@ -5,10 +5,8 @@
 
 #include "services/edge/upstream/upstream.h"
 #include "shared/buffer.h"
-#include "shared/http/url.h"
 
 /* The head up to and with the empty line. BAD_REQUEST: a line with CR, LF or NUL, or without a
- * colon. */
-status upstream_head_write(const struct upstream_request *request, const struct url *url,
-                           struct buffer *head);
+ * colon; a method or path that does not belong into a request line. */
+status upstream_head_write(const struct upstream_request *request, struct buffer *head);
 size_t upstream_head_len_max(const struct upstream_request *request);

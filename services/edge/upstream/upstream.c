@@ -167,8 +167,7 @@ static void free_call(struct upstream_call *call)
     client->kept_count++;
 }
 
-static status write_head(struct upstream_call *call, const struct upstream_request *request,
-                         const struct url *url)
+static status write_head(struct upstream_call *call, const struct upstream_request *request)
 {
     size_t len_max = upstream_head_len_max(request);
     if (len_max > HEAD_SIZE_MAX) return FAIL(HEADERS_TOO_LARGE);
@@ -176,7 +175,7 @@ static status write_head(struct upstream_call *call, const struct upstream_reque
         buffer_init_fixed(&call->head, call->head_memory, UPSTREAM_HEAD_INLINE_SIZE);
     else
         buffer_init(&call->head, len_max);
-    TRY(upstream_head_write(request, url, &call->head));
+    TRY(upstream_head_write(request, &call->head));
 
     call->pieces[0] = h2o_iovec_init(call->head.data, call->head.len);
     call->piece_count = 1;
@@ -195,17 +194,17 @@ static uint32_t or_default(uint32_t asked_ms, int64_t configured_ms)
 
 static status prepare(struct upstream_call *call, const struct upstream_request *request)
 {
-    struct url url;
-    TRY(url_parse(request->url, &url));
-    if (!status_ok(slice_to_c_string(url.host, call->host, sizeof(call->host))))
+    const struct url *url = request->url;
+    if (url->host.len == 0 ||
+        !status_ok(slice_to_c_string(url->host, call->host, sizeof(call->host))))
         return FAIL(BAD_REQUEST);
-    call->host_len = (uint8_t)url.host.len;
-    call->tls = url.tls;
-    call->local = url.local;
-    call->port = url.port;
+    call->host_len = (uint8_t)url->host.len;
+    call->tls = url->tls;
+    call->local = url->local;
+    call->port = url->port;
     call->method_is_head = slice_equal(request->method, SLICE("HEAD"));
     call->admits = request->admits;
-    TRY(write_head(call, request, &url));
+    TRY(write_head(call, request));
 
     const struct config *config = call->config;
     uint64_t now_ms = clock_coarse_ms();

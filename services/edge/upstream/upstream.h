@@ -10,6 +10,7 @@
 #include "services/edge/resolve.h"
 #include "shared/config.h"
 #include "shared/h2o.h"
+#include "shared/http/url.h"
 #include "shared/slice.h"
 
 struct upstream_client;
@@ -58,7 +59,8 @@ struct upstream_callbacks {
 
 struct upstream_request {
     slice method;
-    slice url; /* http:// or https:// … or unix:run/ledger.sock:/api/v1/key */
+    const struct url *url; /* as url_parse() made it, so it cannot end a line early */
+    slice path;            /* goes behind the URL's target, if it is not empty */
     /* Whole lines "name: value" without CRLF; host, content-length and connection are ours. */
     const slice *headers;
     size_t header_count;

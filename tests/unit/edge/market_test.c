@@ -112,7 +112,8 @@ TEST(a_snapshot_joins_models_endpoints_providers_and_prices)
     assert_int_equal(large->endpoints[1].id, 45);
     assert_slice(large->endpoints[0].provider->slug, "alpha");
     assert_slice(large->endpoints[1].provider->slug, "beta");
-    assert_slice(large->endpoints[1].provider->base_url, "https://api.example.com/v1");
+    assert_slice(large->endpoints[1].provider->base.host, "api.example.com");
+    assert_slice(large->endpoints[1].provider->base.target, "/v1");
     assert_int_equal(large->endpoints[1].provider->key_version, 3);
     assert_slice(large->endpoints[0].upstream_model, "up-1");
     assert_int_equal(large->endpoints[0].upstream_context, 64000);
@@ -128,6 +129,22 @@ TEST(a_snapshot_joins_models_endpoints_providers_and_prices)
     assert_null(market_find(market, SLICE_NONE));
     market_release(&market);
     assert_null(market);
+}
+
+/* It serves all but the one who cannot be called, and that one's calls fail. */
+TEST(a_provider_whose_address_is_none_has_no_host)
+{
+    struct feed feed;
+    struct market *market;
+    feed_open(&feed);
+    SEND(&feed, provider, .id = 11, .slug = SLICE("alpha"), .name = SLICE("Name"),
+         .base_url = SLICE("https://api.example.com@elsewhere/v1"));
+    send_model(&feed, 31, SLICE("acme/large"));
+    send_endpoint(&feed, 44, 31, 11, 0);
+    assert_ok(feed_close(&feed, 3, 7, &market));
+    const struct market_model *model = market_find(market, SLICE("acme/large"));
+    assert_int_equal(model->endpoints[0].provider->base.host.len, 0);
+    market_release(&market);
 }
 
 TEST(an_empty_snapshot_is_a_market_without_models)
@@ -361,6 +378,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_snapshot_joins_models_endpoints_providers_and_prices),
+        cmocka_unit_test(a_provider_whose_address_is_none_has_no_host),
         cmocka_unit_test(an_empty_snapshot_is_a_market_without_models),
         cmocka_unit_test(every_one_of_many_models_is_found),
         cmocka_unit_test(a_market_lives_until_its_last_reader_lets_go),

@@ -86,7 +86,9 @@ int run_upstream_tests(const char *name, const struct CMUnitTest *tests, size_t 
 
 status start_url(struct report *report, const char *url, struct upstream_request request)
 {
-    request.url = slice_of(url);
+    struct url parsed;
+    TRY(url_parse(slice_of(url), &parsed));
+    request.url = &parsed;
     if (request.method.len == 0) request.method = SLICE("POST");
     return upstream_start(client, &request, &callbacks, report, &report->call);
 }

@@ -24,7 +24,7 @@ TEST(a_url_is_taken_apart)
     assert_false(url.tls);
     assert_slice(url.host, "localhost");
     assert_slice(url.authority, "localhost:65535");
-    assert_slice(url.target, "/");
+    assert_slice(url.target, "");
     assert_int_equal(url.port, 65535);
     assert_int_equal(parsed("http://a").port, 80);
 }
@@ -48,7 +48,7 @@ TEST(a_socket_is_named_by_its_path)
     assert_slice(url.host, "run/ledger.sock");
     assert_slice(url.authority, "localhost");
     assert_slice(url.target, "/api/v1/key?a=b");
-    assert_slice(parsed("unix:run/ledger.sock").target, "/");
+    assert_slice(parsed("unix:run/ledger.sock").target, "");
 }
 
 TEST(what_is_no_url_is_refused)
