@@ -16,7 +16,6 @@
 #define SESSION_MAX       128
 #define ATTEMPT_SIZE      15 /* as written by write_attempts() */
 
-static uint64_t get_integer(struct codec_reader *in, size_t size);
 static void get_bytes(struct codec_reader *in, uint8_t *bytes, size_t size);
 static size_t size_of_text(slice text, size_t max);
 static size_t size_of_attempts(const struct generation_facts *facts);
@@ -33,19 +32,6 @@ static void finish(struct buffer *out, const uint8_t *end)
 {
     out->len = (size_t)(end - (const uint8_t *)out->data);
 }
-
-/* The plain integers differ in nothing but their type. */
-#define CODEC_INTEGER(kind)                                            \
-    void codec_get_##kind(struct codec_reader *in, kind_##kind *value) \
-    {                                                                  \
-        *value = (kind_##kind)get_integer(in, sizeof(*value));         \
-    }
-CODEC_INTEGER(u8)
-CODEC_INTEGER(u16)
-CODEC_INTEGER(u32)
-CODEC_INTEGER(u64)
-CODEC_INTEGER(i64)
-#undef CODEC_INTEGER
 
 void codec_get_money(struct codec_reader *in, kind_money *value)
 {
@@ -126,7 +112,7 @@ bool meter_share_next(slice *bytes, struct meter_share *share)
     struct codec_reader in = {.at = (const uint8_t *)bytes->data,
                               .end = (const uint8_t *)bytes->data + METER_SHARE_SIZE};
     codec_get_i64(&in, &share->meter);
-    share->period = (int32_t)get_integer(&in, sizeof(share->period));
+    share->period = (int32_t)codec_get_integer(&in, sizeof(share->period));
     codec_get_money(&in, &share->leased);
     *bytes = slice_from(*bytes, METER_SHARE_SIZE);
     return true;
@@ -390,25 +376,11 @@ static void get_attempt(struct codec_reader *in, struct attempt_fact *attempt)
     codec_get_u32(in, &attempt->latency_ms);
 }
 
-static uint64_t get_integer(struct codec_reader *in, size_t size)
-{
-    uint8_t bytes[8];
-    get_bytes(in, bytes, size);
-    uint64_t value = 0;
-    for (size_t i = 0; i < size; i++)
-        value |= (uint64_t)bytes[i] << (8 * i);
-    return value;
-}
-
 static void get_bytes(struct codec_reader *in, uint8_t *bytes, size_t size)
 {
-    size_t left = (size_t)(in->end - in->at);
-    if (left < size) {
-        if (left > 0) in->bad = true;
-        in->at = in->end;
+    const uint8_t *at = codec_take(in, size);
+    if (at == NULL)
         memset(bytes, 0, size);
-        return;
-    }
-    memcpy(bytes, in->at, size);
-    in->at += size;
+    else
+        memcpy(bytes, at, size);
 }

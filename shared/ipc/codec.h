@@ -164,7 +164,8 @@ struct codec_reader {
 /* An encoder is codec_write_<kind>(at, value), which knows of no bounds and answers the end of what
  * it wrote, and codec_put_<kind>(out, value), which makes room for it in a buffer first. Inline,
  * because a journal record is some eighty of these: with a call or a look at the buffer for each
- * they were the greater part of the ledger's work. Little-endian. */
+ * they were the greater part of the ledger's work. Little-endian. A decoder of plain integers is
+ * inline, too: a frame is two dozen of them. */
 static inline uint8_t *codec_write_integer(uint8_t *at, uint64_t value, size_t size)
 {
     uint64_t little = htole64(value);
@@ -181,6 +182,28 @@ static inline void codec_put_integer(struct buffer *out, uint64_t value, size_t 
     out->len += size;
 }
 
+/* The next bytes; NULL, which reads as zero, when there are not as many left. */
+static inline const uint8_t *codec_take(struct codec_reader *in, size_t size)
+{
+    const uint8_t *at = in->at;
+    size_t left = (size_t)(in->end - at);
+    if (left < size) {
+        if (left > 0) in->bad = true;
+        in->at = in->end;
+        return NULL;
+    }
+    in->at += size;
+    return at;
+}
+
+static inline uint64_t codec_get_integer(struct codec_reader *in, size_t size)
+{
+    const uint8_t *at = codec_take(in, size);
+    uint64_t little = 0;
+    if (at != NULL) memcpy(&little, at, size);
+    return le64toh(little);
+}
+
 #define CODEC_INTEGER(kind)                                                           \
     static inline uint8_t *codec_write_##kind(uint8_t *at, const kind_##kind *value)  \
     {                                                                                 \
@@ -190,7 +213,10 @@ static inline void codec_put_integer(struct buffer *out, uint64_t value, size_t 
     {                                                                                 \
         codec_put_integer(out, (uint64_t)*value, sizeof(*value));                     \
     }                                                                                 \
-    void codec_get_##kind(struct codec_reader *in, kind_##kind *value);
+    static inline void codec_get_##kind(struct codec_reader *in, kind_##kind *value)  \
+    {                                                                                 \
+        *value = (kind_##kind)codec_get_integer(in, sizeof(*value));                  \
+    }
 CODEC_INTEGER(u8)
 CODEC_INTEGER(u16)
 CODEC_INTEGER(u32)
