@@ -7,7 +7,8 @@
 
 #include "shared/json/write.h"
 
-#define TEXT_MAX 4096
+#define TEXT_MAX        4096
+#define NAMES_WIDTH_MIN 22
 
 static void put(slice text)
 {
@@ -106,8 +107,20 @@ static bool print_inner_rows(slice name, struct json_value list, struct arena *a
     return true;
 }
 
+/* The longest name inside, so that all values begin in one column. */
+static size_t names_width(struct json_value object, struct arena *arena)
+{
+    size_t width = NAMES_WIDTH_MIN;
+    for (struct json_iterator i = json_iterate(object); json_next(&i);) {
+        size_t len = shown(i.key, arena).len;
+        if (len > width) width = len;
+    }
+    return width;
+}
+
 static void print_object(struct json_value object, struct arena *arena)
 {
+    size_t width = names_width(object, arena);
     for (struct json_iterator i = json_iterate(object); json_next(&i);) {
         slice name = shown(i.key, arena);
         if (json_kind_of(i.value) == JSON_OBJECT && slice_equal(name, SLICE("data"))) {
@@ -115,7 +128,7 @@ static void print_object(struct json_value object, struct arena *arena)
             continue;
         }
         if (print_inner_rows(name, i.value, arena)) continue;
-        print_cell(name, 22);
+        print_cell(name, width);
         put(shown(i.value, arena));
         fputc('\n', stdout);
     }

@@ -112,6 +112,11 @@ test('what is refused is named as it was typed', () => {
   assert.match(said('key', 'create', '--management', '--management'), /takes only once --management\. /);
 });
 
+test('every value stands apart from its name, however long the name is', () => {
+  const { stdout } = typed('plan', 'rates', 'pay-as-you-go');
+  assert.match(stdout, /^free_requests_per_minute +20$/m); // 24 letters, and the default of docs/API.md
+});
+
 test('a report inside an answer is shown a line for each of its rows', () => {
   const map = path.join(bourse.directory, 'map.json');
   const model = { litellm_provider: 'openai', mode: 'chat', max_input_tokens: 1000, max_output_tokens: 100 };
