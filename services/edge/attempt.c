@@ -59,16 +59,11 @@ enum step_result step_attempt(struct request *request)
 static slice line(struct arena *arena, slice name, slice value)
 {
     size_t size = name.len + value.len;
-    char *room = arena_alloc(arena, size);
+    char *room = arena_alloc_unset(arena, size, 1);
     if (room == NULL) return (slice){NULL, 0};
     memcpy(room, name.data, name.len);
     memcpy(room + name.len, value.data, value.len);
     return (slice){room, size};
-}
-
-static slice via_line(struct request *request)
-{
-    return line(&request->arena, SLICE("via: 1.1 "), slice_of(request->thread->edge->via));
 }
 
 static status start_call(struct request *request, const struct encoded_request *encoded, slice key)
@@ -83,7 +78,7 @@ static status start_call(struct request *request, const struct encoded_request *
                              : SLICE("accept: application/json"),
         SLICE("user-agent: bourse"),
         line(&request->arena, SLICE("x-request-id: "), generation),
-        via_line(request),
+        request->thread->edge->via_line,
         attempt->authorization,
     };
     for (size_t i = 0; i < HEADERS_MAX; i++) {

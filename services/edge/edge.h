@@ -39,8 +39,10 @@ struct edge {
     pthread_mutex_t preparing;
     pthread_barrier_t prepared; /* all threads and the main one */
     bool serves;
-    char via[CONFIG_TEXT_SIZE + 16]; /* "bourse-<instance>", the name in Via headers */
-    _Atomic int64_t body_bytes;      /* of inference requests in flight, over all threads */
+    char via_text[CONFIG_TEXT_SIZE + 32];
+    slice via_line; /* "via: 1.1 bourse-<instance>", which every request to others carries */
+    slice via;      /* "bourse-<instance>" in it */
+    _Atomic int64_t body_bytes; /* of inference requests in flight, over all threads */
     /* Threads that are connected, and that have a market: readiness is that of all, because nobody
      * chooses which one serves him. */
     _Atomic uint32_t ledger_links, catalog_links, markets;

@@ -170,8 +170,9 @@ static void target_done(void *context, enum upstream_failure failure, const char
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
-static slice line_of(h2o_req_t *http, slice name, slice colon, slice value)
+static slice line_of(h2o_req_t *http, slice name, slice value)
 {
+    const slice colon = SLICE(": ");
     size_t len = name.len + colon.len + value.len;
     char *room = h2o_mem_alloc_pool(&http->pool, len);
     memcpy(room, name.data, name.len);
@@ -192,10 +193,9 @@ static status start(struct egress *egress, h2o_req_t *http, const struct url *ta
     size_t count = 0;
     for (size_t i = 0; i < PASSED; i++) {
         slice value = identify_header(http, passed[i]);
-        if (value.len > 0) lines[count++] = line_of(http, passed[i], SLICE(": "), value);
+        if (value.len > 0) lines[count++] = line_of(http, passed[i], value);
     }
-    lines[count++] =
-        line_of(http, SLICE("via"), SLICE(": 1.1 "), slice_of(egress->thread->edge->via));
+    lines[count++] = egress->thread->edge->via_line;
     struct egress_call *call = h2o_mem_alloc_shared(&http->pool, sizeof(*call), call_disposed);
     *call = (struct egress_call){.egress = egress, .http = http, .body = http->entity};
     buffer_init(&call->answer, ANSWER_MAX);

@@ -90,13 +90,22 @@ static void configure_http(struct edge *edge)
     answer_install_filter(&host->fallback_path);
 }
 
+static void name_instance(struct edge *edge)
+{
+    static const char head[] = "via: 1.1 ";
+    (void)snprintf(edge->via_text, sizeof(edge->via_text), "%sbourse-%s", head,
+                   edge->config.instance);
+    edge->via_line = slice_of(edge->via_text);
+    edge->via = slice_from(edge->via_line, sizeof(head) - 1);
+}
+
 static status edge_configure(struct edge *edge)
 {
     random_bytes(&edge->incarnation, sizeof(edge->incarnation));
     edge->incarnation |= 1; /* never 0 */
     edge->health = health_board_new();
     edge->thread_count = thread_count_of(&edge->config);
-    (void)snprintf(edge->via, sizeof(edge->via), "bourse-%s", edge->config.instance);
+    name_instance(edge);
     TRY(listen_tls(&edge->config, &edge->tls));
     configure_http(edge);
     page_load(edge->config.console_dir);

@@ -100,8 +100,7 @@ int serve(h2o_handler_t *handler, h2o_req_t *http)
     /* Where the head is ambiguous nobody knows where the next request begins. */
     if (!status_ok(admitted)) http->http1_is_persistent = 0;
     if (status_ok(admitted)) admitted = check_fields(http, &message);
-    if (status_ok(admitted) && came_from_us(http, slice_of(thread->edge->via)))
-        admitted = FAIL(LOOP);
+    if (status_ok(admitted) && came_from_us(http, thread->edge->via)) admitted = FAIL(LOOP);
     if (status_ok(admitted)) admitted = routes_find(method, path, &match);
     const bool other_method = match.allow.len > 0 && match.route == NULL;
     if (other_method) answer_header_copied(http, SLICE("allow"), match.allow);
