@@ -59,13 +59,14 @@ void buffer_append_i64(struct buffer *b, int64_t value)
 
 void buffer_append_u64(struct buffer *b, uint64_t value)
 {
-    char digits[20]; /* of UINT64_MAX */
-    size_t at = sizeof(digits);
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    buffer_append_bytes(b, digits + at, sizeof(digits) - at);
+    size_t len = 1;
+    for (uint64_t above = value / 10; above > 0; above /= 10)
+        len++;
+    char *room = buffer_reserve(b, len);
+    if (room == NULL) return;
+    b->len += len;
+    for (; len > 0; value /= 10)
+        room[--len] = (char)('0' + value % 10);
 }
 
 void buffer_append_hex(struct buffer *b, const uint8_t *bytes, size_t len)

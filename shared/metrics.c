@@ -60,11 +60,11 @@ uint64_t histogram_bound_us(size_t bucket)
 static size_t bucket_of(uint64_t took_us)
 {
     size_t bucket = 0;
-    while (bucket < HISTOGRAM_BOUNDS && histogram_bound_us(bucket) < took_us) {
-        bool far = bucket + STEPS_PER_OCTAVE < HISTOGRAM_BOUNDS &&
-                   histogram_bound_us(bucket + STEPS_PER_OCTAVE) < took_us;
-        bucket += far ? STEPS_PER_OCTAVE : 1;
-    }
+    while (bucket + STEPS_PER_OCTAVE < HISTOGRAM_BOUNDS &&
+           histogram_bound_us(bucket + STEPS_PER_OCTAVE) < took_us)
+        bucket += STEPS_PER_OCTAVE;
+    while (bucket < HISTOGRAM_BOUNDS && histogram_bound_us(bucket) < took_us)
+        bucket++;
     return bucket;
 }
 

@@ -108,13 +108,16 @@ void json_find_members(struct json_value object, const struct json_member_row *r
                        void *members)
 {
     if (json_kind_of(object) != JSON_OBJECT) return;
-    for (struct json_iterator member = json_iterate(object); json_next(&member);) {
-        const slice name = json_raw(member.key);
+    struct json_value key = {object.document, object.node + 1};
+    for (uint32_t left = json_count(object); left > 0; left--) {
+        const slice name = json_raw(key);
+        const struct json_value value = {key.document, key.node + 1};
         for (size_t i = 0; i < count; i++) {
             if (!slice_equal(name, rows[i].name)) continue;
-            memcpy((char *)members + rows[i].offset, &member.value, sizeof(member.value));
+            memcpy((char *)members + rows[i].offset, &value, sizeof(value));
             break;
         }
+        key.node = node_of(value)->next;
     }
 }
 
