@@ -17,7 +17,6 @@ static const enum billing_class output_token_classes[] = {
     BILLING_audio_out,
 };
 /* For display: what the answer consists of. Everything else belongs to the request. */
-enum part { PART_INPUT = 1, PART_OUTPUT = 2, PART_BOTH = 3 };
 static const bool is_output_class[BILLING_CLASS_COUNT] = {
     [BILLING_completion] = true,
     [BILLING_reasoning] = true,
@@ -106,14 +105,14 @@ bool billing_same_prices(const struct price_row *a, const struct price_row *b)
 
 /* ---- charge ---------------------------------------------------------------------------------- */
 
+/* Both sums may be the same one. */
 static status add_classes(const struct price_row *row, const struct usage_vector *usage,
-                          enum part wanted, struct money_sum *sum)
+                          struct money_sum *input, struct money_sum *output)
 {
     const struct price_tier *tier = billing_tier(row, billing_input_tokens(usage));
     for (size_t class = 0; class < BILLING_CLASS_COUNT; class ++) {
         if (usage->units[class] > BILLING_UNITS_MAX) return FAIL(OVERFLOW);
-        enum part part = is_output_class[class] ? PART_OUTPUT : PART_INPUT;
-        if ((part & wanted) == 0) continue;
+        struct money_sum *sum = is_output_class[class] ? output : input;
         TRY(money_sum_add(sum, usage->units[class], tier->prices[class]));
     }
     return OK;
@@ -122,7 +121,7 @@ static status add_classes(const struct price_row *row, const struct usage_vector
 status billing_charge(const struct price_row *row, const struct usage_vector *usage, money *charge)
 {
     struct money_sum sum = {0};
-    TRY(add_classes(row, usage, PART_BOTH, &sum));
+    TRY(add_classes(row, usage, &sum, &sum));
     return money_sum_round(&sum, charge);
 }
 
@@ -141,8 +140,7 @@ status billing_charge_split(const struct price_row *row, const struct usage_vect
 {
     struct money_sum input_sum = {0};
     struct money_sum output_sum = {0};
-    TRY(add_classes(row, usage, PART_INPUT, &input_sum));
-    TRY(add_classes(row, usage, PART_OUTPUT, &output_sum));
+    TRY(add_classes(row, usage, &input_sum, &output_sum));
     TRY(money_sum_round(&input_sum, input));
     return money_sum_round(&output_sum, output);
 }
