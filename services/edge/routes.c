@@ -91,6 +91,7 @@ static bool segment_fits(slice pattern, slice segment)
 
 static bool path_fits(slice pattern, slice path)
 {
+    if (slice_equal(pattern, path)) return true; /* most have no {…} */
     bool more_pattern = true, more_path = true;
     while (more_pattern && more_path) {
         slice wanted, segment;
