@@ -47,6 +47,7 @@ static inline slice slice_first(slice s, size_t len_max)
 bool slice_equal_nocase_bytes(const char *a, const char *b, size_t len); /* ASCII only */
 static inline bool slice_equal_nocase(slice a, slice b)
 {
+    if (slice_equal(a, b)) return true; /* what is compared is mostly written as expected */
     return a.len == b.len && slice_equal_nocase_bytes(a.data, b.data, a.len);
 }
 bool slice_starts_with(slice s, slice prefix);
