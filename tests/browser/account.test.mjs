@@ -190,6 +190,21 @@ test('whoever keeps the credit keeps it, and by the keyboard alone', async () =>
   await page.close();
 });
 
+test('who asks again before the browser has said that the question is closed is asked again', async () => {
+  const { buyer, id } = await makeCredited(25);
+  const page = await openAccount(buyer.management);
+  const ask = await page.getByRole('button', { name: `Refund ${id}` }).elementHandle();
+  await ask.click();
+  const dialog = page.getByRole('dialog');
+  const keep = await dialog.getByRole('button', { name: 'Keep the credit' }).elementHandle();
+  await page.evaluate(([first, second]) => (first.click(), second.click()), [keep, ask]); // its event comes after both
+  await dialog.getByRole('button', { name: 'Refund $25.00' }).waitFor();
+  await page.waitForTimeout(200);
+  await dialog.getByRole('button', { name: 'Keep the credit' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  await page.close();
+});
+
 test('the receipt is saved as a page that names the purchase', async () => {
   const { buyer, id } = await makeCredited(25);
   const page = await openAccount(buyer.management);

@@ -29,9 +29,10 @@ export function askForRefund(purchase: Purchase): void {
   asked.value = { purchase, intent: newIntent() };
 }
 
-/** The browser gives the focus back to the button that opened the dialog, which a refund may have taken away. */
-function closed(): void {
-  asked.value = null;
+/** The browser gives the focus back to the button that opened the dialog, which a refund may have taken away. It says later that the
+ *  dialog is closed, when the next question may have been asked already. */
+function closed(intent: string): void {
+  if (asked.value?.intent === intent) asked.value = null;
   requestAnimationFrame(() => {
     if (document.activeElement === document.body) document.getElementById('purchases')?.focus();
   });
@@ -121,9 +122,9 @@ function Choice({ amount }: { amount: string }) {
 
 export function RefundDialog() {
   if (asked.value === null) return null;
-  const { purchase } = asked.value;
+  const { purchase, intent } = asked.value;
   return (
-    <dialog ref={open} aria-labelledby="refund" onClose={closed}>
+    <dialog key={intent} ref={open} aria-labelledby="refund" onClose={() => closed(intent)}>
       <h2 id="refund">Give back a purchase</h2>
       <p>The purchase of {timeText(purchase.created_at)} for {dollars(purchase.amount)} ({purchase.id}):</p>
       {made.value === null && !refused.value && <Terms purchase={purchase} />}
