@@ -7,6 +7,14 @@
 
 #include "shared/scheduling.h"
 
+/* A policy is a thread's, and this one keeps its own. */
+static void in_a_thread(void *(*run)(void *seen), void *seen)
+{
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, run, seen), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
 struct policies {
     int first, giving_way, again, idle;
 };
@@ -30,10 +38,8 @@ static void *change(void *context)
 
 TEST(a_thread_gives_way_alone_and_leaves_another_policy_as_it_is)
 {
-    pthread_t thread;
     struct policies seen = {-1, -1, -1, -1};
-    assert_int_equal(pthread_create(&thread, NULL, change, &seen), 0);
-    assert_int_equal(pthread_join(thread, NULL), 0);
+    in_a_thread(change, &seen);
     assert_int_equal(seen.first, SCHED_OTHER);
     assert_int_equal(seen.giving_way, SCHED_BATCH);
     assert_int_equal(seen.again, SCHED_OTHER);
@@ -73,10 +79,8 @@ static void *meet(void *context)
 
 TEST(in_a_crowd_a_thread_gives_way_until_it_is_over)
 {
-    pthread_t thread;
     struct crowds seen = {-1, -1, -1, -1, -1, -1};
-    assert_int_equal(pthread_create(&thread, NULL, meet, &seen), 0);
-    assert_int_equal(pthread_join(thread, NULL), 0);
+    in_a_thread(meet, &seen);
     assert_int_equal(seen.alone, SCHED_OTHER);
     assert_int_equal(seen.few, SCHED_OTHER);
     assert_int_equal(seen.crowded, SCHED_BATCH);
