@@ -8,8 +8,9 @@
 
 #include "shared/log.h"
 
-#define TURNS_AVERAGED 16
-#define CROWD          (6 * TURNS_AVERAGED) /* six of them a turn; half of that ends a crowd */
+#define TURNS_AVERAGED 64
+/* Sixteen connections bring more; four askers of the ledger alone, one after another, 5.3. */
+#define CROWD          6.0f
 
 void scheduling_give_way(bool gives_way)
 {
@@ -23,13 +24,11 @@ void scheduling_give_way(bool gives_way)
         log_warning("scheduling_policy_unchanged", F(errno, errno));
 }
 
-/* The level is a sum in which a turn counts less with each that follows: the average times
- * TURNS_AVERAGED. */
 void crowd_turn(struct crowd *crowd)
 {
-    crowd->level += crowd->went_on - crowd->level / TURNS_AVERAGED;
+    crowd->average += ((float)crowd->went_on - crowd->average) / TURNS_AVERAGED;
     crowd->went_on = 0;
-    bool there = crowd->level >= (crowd->there ? CROWD / 2 : CROWD);
+    bool there = crowd->average >= CROWD;
     if (there != crowd->there) scheduling_give_way(there);
     crowd->there = there;
 }
