@@ -9,8 +9,9 @@
 #include "shared/log.h"
 
 #define TURNS_AVERAGED 64
+#define CROWD_UNIT     1024
 /* Sixteen connections bring more; four askers of the ledger alone, one after another, 5.3. */
-#define CROWD          6.0f
+#define CROWD          (6 * CROWD_UNIT)
 
 void scheduling_give_way(bool gives_way)
 {
@@ -26,7 +27,7 @@ void scheduling_give_way(bool gives_way)
 
 void crowd_turn(struct crowd *crowd)
 {
-    crowd->average += ((float)crowd->went_on - crowd->average) / TURNS_AVERAGED;
+    crowd->average += ((int64_t)crowd->went_on * CROWD_UNIT - crowd->average) / TURNS_AVERAGED;
     crowd->went_on = 0;
     bool there = crowd->average >= CROWD;
     if (there != crowd->there) scheduling_give_way(there);

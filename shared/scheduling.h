@@ -14,7 +14,7 @@ void scheduling_give_way(bool gives_way);
 /* How much a thread finds to do when it is woken. Zeroed: nothing yet. */
 struct crowd {
     uint32_t went_on; /* requests in this turn: whoever serves one adds to it */
-    float average;    /* of the turns before, the last ones counting most */
+    int64_t average;  /* of the turns before, in 1,024ths; the last ones count most */
     bool there;
 };
 /* At the end of each turn. Where several requests went on in each of late, the thread gives way,
