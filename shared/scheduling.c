@@ -27,9 +27,9 @@ void scheduling_give_way(bool gives_way)
 
 void crowd_turn(struct crowd *crowd)
 {
+    bool was_there = crowd->average >= CROWD;
     crowd->average += ((int64_t)crowd->went_on * CROWD_UNIT - crowd->average) / TURNS_AVERAGED;
     crowd->went_on = 0;
     bool there = crowd->average >= CROWD;
-    if (there != crowd->there) scheduling_give_way(there);
-    crowd->there = there;
+    if (there != was_there) scheduling_give_way(there);
 }

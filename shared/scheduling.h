@@ -15,7 +15,6 @@ void scheduling_give_way(bool gives_way);
 struct crowd {
     uint32_t went_on; /* requests in this turn: whoever serves one adds to it */
     int64_t average;  /* of the turns before, in 1,024ths; the last ones count most */
-    bool there;
 };
 /* At the end of each turn. Where several requests went on in each of late, the thread gives way,
  * until there are few again. */
